@@ -1,0 +1,5 @@
+"""`python -m drp`"""
+
+from drp.cli import main
+
+main()

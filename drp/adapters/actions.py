@@ -1,0 +1,147 @@
+"""Starts outside actions under `drp.adapters.supervisor`, and reads what they left."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from drp.adapters.worker import MESSAGES_FILE
+from drp.domain.events import Body
+from drp.domain.inventory import AnsibleHost, SshAccess
+from drp.errors import BusyError, DrpError
+from drp.ports import ActionState, Evidence
+
+EVIDENCE_FILES = ("stdout", "stderr", MESSAGES_FILE, "samples.jsonl")
+
+
+class SupervisedActions:
+    """Implements `drp.ports.Actions` for one workspace."""
+
+    def __init__(self, workspace: Path, ssh: SshAccess, playbooks: Path, inventory: Path) -> None:
+        self.workspace, self.ssh, self.playbooks, self.inventory = workspace, ssh, playbooks, inventory
+
+    def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
+        """Run a job of playbooks/library/drp_host.py on a host."""
+        spec = {
+            "host": host.model_dump(),
+            "private_key": str(self.workspace / self.ssh.private_key),
+            "known_hosts": str(self.workspace / self.ssh.known_hosts),
+            "program": str(self.playbooks / "library" / "drp_host.py"),
+            "job": job,
+            "ca_pem": ca_certificate,
+        }
+        self._start(folder, "drp.adapters.ssh_worker", spec, secrets)
+
+    def start_playbook(
+        self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str
+    ) -> None:
+        """Run a playbook on hosts through ansible-runner. Secrets become the variable `drp_secrets`."""
+        path = self.playbooks / f"{playbook}.yml"
+        if not path.is_file():
+            raise DrpError(f"there is no playbook {path.name}", where=str(self.playbooks), hint="restore it from git")
+        spec = {
+            "playbook": str(path),
+            "inventory": str(self.inventory),
+            "limit": ",".join(hosts),
+            "private_key": str(self.workspace / self.ssh.private_key),
+            "known_hosts": str(self.workspace / self.ssh.known_hosts),
+            "facts_folder": str(folder.parent / "facts"),
+            "control_path_folder": str(self._control_path_folder()),
+            "variables": {**variables, "drp_hosts": list(hosts), "drp_ca_pem": ca_certificate},
+        }
+        self._start(folder, "drp.adapters.ansible_worker", spec, {"drp_secrets": secrets})
+
+    def start_probe(self, folder: Path, address: str, check: Body, baseline: str) -> None:
+        """Try a user path at its interval until stopped; samples go to `samples.jsonl` in the folder."""
+        spec = {"address": address, "check": check, "baseline": baseline, "workspace": str(self.workspace)}
+        self._start(folder, "drp.adapters.probe_worker", spec, {})
+
+    def _start(self, folder: Path, module: str, spec: Body, secrets: Body) -> None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if self.state(folder) is ActionState.RUNNING:
+            raise BusyError("this action is running already", where=str(folder))
+        for name in ("exit_code", *EVIDENCE_FILES):
+            (folder / name).unlink(missing_ok=True)
+        specification = os.open(folder / "spec.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(specification, "w") as file:
+            json.dump(spec, file, indent=1)
+        done = subprocess.run(
+            [sys.executable, "-m", "drp.adapters.supervisor", str(folder), module],
+            input=json.dumps(secrets).encode(),
+            capture_output=True,
+            start_new_session=True,
+            check=False,
+        )
+        if done.returncode:
+            text = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            reason = text[-1] if text else f"exit code {done.returncode}"
+            raise DrpError(f"the supervisor did not start: {reason}", where=str(folder), hint="check disk and memory")
+
+    def state(self, folder: Path) -> ActionState:
+        """What has become of an action."""
+        if (folder / "exit_code").exists():
+            return ActionState.ENDED
+        try:
+            lock = os.open(folder / "lock", os.O_RDWR)
+        except FileNotFoundError:
+            return ActionState.ABSENT
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return ActionState.RUNNING
+        finally:
+            os.close(lock)
+        # It may have ended between the first look and the lock.
+        return ActionState.ENDED if (folder / "exit_code").exists() else ActionState.LOST
+
+    def exit_code(self, folder: Path) -> int:
+        """The exit code of an action that has ended."""
+        return int((folder / "exit_code").read_text())
+
+    def messages(self, folder: Path, skip: int) -> list[Body]:
+        """What the worker has told so far, without the first `skip` messages and without a half-written last line."""
+        try:
+            text = (folder / MESSAGES_FILE).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        lines = text.split("\n")[:-1]
+        return [json.loads(line) for line in lines[skip:]]
+
+    def stop(self, folder: Path) -> None:
+        """Ask a running action to end. Returns at once; wait for its state."""
+        if self.state(folder) is ActionState.RUNNING:
+            try:
+                os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
+            except (FileNotFoundError, ValueError, ProcessLookupError):
+                pass  # it has not written its pid yet, or has just ended; the caller looks again
+
+    def evidence(self, folder: Path) -> list[Evidence]:
+        """The files that an ended action left, with their hashes."""
+        found = []
+        for name in EVIDENCE_FILES:
+            path = folder / name
+            if path.is_file() and path.stat().st_size:
+                with path.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+                found.append(Evidence(str(path.relative_to(self.workspace)), digest))
+        return found
+
+    def _control_path_folder(self) -> Path:
+        # A socket's path may have 107 characters at most, so it cannot lie in the workspace.
+        name = hashlib.sha256(str(self.workspace).encode()).hexdigest()[:10]
+        return Path("/dev/shm" if os.path.isdir("/dev/shm") else "/tmp") / f"drp-{os.getuid()}-{name}"
+
+    def close_connections(self) -> None:
+        """End the shared SSH connections that Ansible left for the next stage."""
+        folder = self._control_path_folder()
+        for socket in folder.glob("*") if folder.is_dir() else ():
+            subprocess.run(
+                ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "drp"], capture_output=True, check=False
+            )

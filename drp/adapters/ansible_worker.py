@@ -1,0 +1,146 @@
+"""Worker: one ansible-runner run of one playbook. Step timings come from the runner's events.
+
+Secrets reach Ansible as a file in memory that is read once at the start and removed before the first task.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import tempfile
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from drp.adapters.worker import Worker
+
+_OUTCOMES = {
+    "runner_on_ok": "ok",
+    "runner_on_failed": "failed",
+    "runner_on_unreachable": "unreachable",
+    "runner_on_skipped": "skipped",
+    "runner_item_on_ok": "item ok",
+    "runner_item_on_failed": "item failed",
+}
+
+
+def main() -> None:
+    worker = Worker()
+    cancelled = False
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        nonlocal cancelled
+        cancelled = True
+
+    signal.signal(signal.SIGINT, interrupt)
+    # ansible-playbook is in the same environment as drp, which need not be on the operator's path.
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    import ansible_runner
+
+    secrets_file = _secrets_file(worker.secrets)
+    private = worker.folder / "runner"
+    private.mkdir(mode=0o700, exist_ok=True)
+
+    def on_event(event: dict[str, Any]) -> bool:
+        if event["event"] == "playbook_on_start":
+            secrets_file.unlink(missing_ok=True)
+        message = _message(event)
+        if message is not None:
+            worker.emit(message)
+        return False  # no copy of each event as a file of its own: `messages.jsonl` and `stdout` are the evidence
+
+    variables = private / "variables.json"
+    variables.write_text(json.dumps(worker.spec["variables"]))
+    try:
+        done = ansible_runner.run(
+            private_data_dir=str(private),
+            ident="run",
+            playbook=worker.spec["playbook"],
+            inventory=worker.spec["inventory"],
+            limit=worker.spec["limit"],
+            cmdline=f"-e @{variables} -e @{secrets_file}",
+            envvars=_environment(worker.spec),
+            settings={"suppress_env_files": True},
+            event_handler=on_event,
+            cancel_callback=lambda: cancelled,
+            quiet=False,
+        )
+    finally:
+        secrets_file.unlink(missing_ok=True)
+        _scrub(private / "artifacts" / "run" / "command")
+    worker.emit({"event": "runner.ended", "status": done.status, "rc": done.rc})
+    sys.exit(130 if cancelled else (done.rc or (0 if done.status == "successful" else 1)))
+
+
+def _secrets_file(secrets: dict[str, Any]) -> Path:
+    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
+    number, name = tempfile.mkstemp(prefix="drp-", suffix=".json", dir=memory)
+    with os.fdopen(number, "w") as file:
+        json.dump(secrets, file)
+    return Path(name)
+
+
+def _environment(spec: dict[str, Any]) -> dict[str, str]:
+    Path(spec["control_path_folder"]).mkdir(mode=0o700, exist_ok=True)
+    ssh = [
+        "-C",
+        *("-o", "ControlMaster=auto", "-o", "ControlPersist=30s"),
+        *("-o", f"UserKnownHostsFile={spec['known_hosts']}", "-o", "StrictHostKeyChecking=yes"),
+        *("-o", "GlobalKnownHostsFile=/dev/null", "-o", "ServerAliveInterval=10"),
+    ]
+    return {
+        "ANSIBLE_PIPELINING": "1",
+        "ANSIBLE_HOST_KEY_CHECKING": "1",
+        "ANSIBLE_PRIVATE_KEY_FILE": spec["private_key"],
+        "ANSIBLE_SSH_ARGS": " ".join(ssh),
+        "ANSIBLE_SSH_CONTROL_PATH_DIR": spec["control_path_folder"],
+        "ANSIBLE_SSH_CONTROL_PATH": "%(directory)s/%%C",
+        # Facts are gathered by the first stage that needs them and kept for the run's other stages.
+        "ANSIBLE_GATHERING": "smart",
+        "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
+        "ANSIBLE_CACHE_PLUGIN_CONNECTION": spec["facts_folder"],
+        "ANSIBLE_RETRY_FILES_ENABLED": "0",
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+        "ANSIBLE_NOCOLOR": "1",
+    }
+
+
+def _message(event: dict[str, Any]) -> dict[str, Any] | None:
+    """What of a runner event is worth keeping: who did what, when, how long, with what result."""
+    outcome = _OUTCOMES.get(event["event"])
+    if outcome is None:
+        return None
+    data = event["event_data"]
+    result = data.get("res") or {}
+    message: dict[str, Any] = {
+        "event": "task",
+        "host": data.get("host", ""),
+        "task": data.get("task", ""),
+        "outcome": "ignored" if outcome == "failed" and data.get("ignore_errors") else outcome,
+        "started_at": data.get("start", ""),
+        "duration_ms": int(float(data.get("duration") or 0) * 1000),
+        "changed": bool(result.get("changed", False)),
+    }
+    if outcome in ("failed", "unreachable", "item failed"):
+        message["error"] = str(result.get("msg") or result.get("stderr") or "no reason given")[:2000]
+        message["kind"] = str(result.get("drp_kind", ""))
+        message["dataset"] = str(result.get("drp_dataset", ""))
+    if "result" in result and outcome in ("ok", "item ok"):
+        message["result"] = result["result"]
+    return message
+
+
+def _scrub(command_file: Path) -> None:
+    """Take the environment out of ansible-runner's record of its command."""
+    try:
+        record = json.loads(command_file.read_text())
+    except (OSError, ValueError):
+        return
+    record.pop("env", None)
+    command_file.write_text(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()

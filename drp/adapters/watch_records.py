@@ -1,0 +1,61 @@
+"""Where probes leave what they saw: `drp watch` per service and day, runs in their own folders."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+from datetime import datetime
+from pathlib import Path
+
+from drp.adapters.probing import BASELINE_FILE, SAMPLES_FILE, read_samples
+from drp.domain.inventory import AnsibleHost
+from drp.domain.probing import Sample
+from drp.ports import Evidence
+
+ANSWER_LIMIT_SECONDS = 2
+
+
+class FileWatchRecords:
+    """Implements `drp.ports.WatchRecords`."""
+
+    def __init__(self, workspace: Path) -> None:
+        self.workspace = workspace
+        self.folder = workspace / "var" / "watch"
+
+    def file(self, service: str, day: datetime) -> Path:
+        """Where the samples of a day (UTC) go."""
+        return self.folder / service / f"{day:%Y-%m-%d}.jsonl"
+
+    def baseline(self, service: str) -> Path:
+        return self.folder / service / BASELINE_FILE
+
+    def samples(self, service: str) -> list[Sample]:
+        """The samples of the two newest days: an outage may have begun before midnight."""
+        days = sorted((self.folder / service).glob("*.jsonl"))[-2:]
+        return [sample for day in days for sample in read_samples(day)]
+
+    def keep(self, service: str, folder: Path) -> Evidence:
+        """Write the newest samples beside a run, where they stay when the watch's own files are rotated away."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = folder / f"{service}-watch.jsonl"
+        days = sorted((self.folder / service).glob("*.jsonl"))[-2:]
+        content = b"".join(day.read_bytes() for day in days)
+        number = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+        return Evidence(str(path.relative_to(self.workspace)), hashlib.sha256(content).hexdigest())
+
+    def run_samples(self, folder: Path) -> list[Sample]:
+        return read_samples(folder / SAMPLES_FILE)
+
+
+class TcpReachability:
+    """Implements `drp.ports.Reachability` by trying the SSH port."""
+
+    def answers(self, host: AnsibleHost) -> bool:
+        try:
+            with socket.create_connection((host.address, host.port), timeout=ANSWER_LIMIT_SECONDS):
+                return True
+        except OSError:
+            return False

@@ -1,0 +1,32 @@
+"""What all workers of the supervisor share: their folder, their secrets, and the lines they leave."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any, TextIO
+
+MESSAGES_FILE = "messages.jsonl"
+
+
+class Worker:
+    """The surroundings of a worker process."""
+
+    def __init__(self) -> None:
+        self.folder = Path(sys.argv[1])
+        os.umask(0o077)
+        self.spec: dict[str, Any] = json.loads((self.folder / "spec.json").read_text())
+        self.secrets: dict[str, Any] = json.loads(sys.stdin.read() or "{}")
+        descriptor = os.environ.pop("DRP_LOCK_DESCRIPTOR", "")
+        if descriptor:
+            # This process keeps the lock; what it starts (an ssh that stays for a minute, say) must not.
+            fcntl.fcntl(int(descriptor), fcntl.F_SETFD, fcntl.FD_CLOEXEC)
+        self._file: TextIO = open(self.folder / MESSAGES_FILE, "a", encoding="utf-8")  # noqa: SIM115 - kept open
+
+    def emit(self, message: dict[str, Any]) -> None:
+        """Leave a line for drp."""
+        self._file.write(json.dumps(message, ensure_ascii=False) + "\n")
+        self._file.flush()

@@ -1,0 +1,89 @@
+"""drp backup"""
+
+from __future__ import annotations
+
+import click
+
+from drp.cli import show_error
+from drp.cli.common import epilog, json_option, print_json, print_table, world_of
+from drp.domain.values import show_duration
+from drp.errors import ExitCode
+
+
+@click.group()
+def backup() -> None:
+    """Back services up to the DR centre; list restore points."""
+
+
+@backup.command(epilog=epilog("drp backup run", "drp backup run pengaduan"))
+@click.argument("services", nargs=-1)
+@json_option
+@click.pass_context
+def run(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> int:
+    """Back up SERVICES (default: all), each to one restore point over all its datasets.
+
+    A service with one failed dataset gets no restore point. What was sent already is used again by the next run.
+    """
+    from drp.workflows.backup import back_up
+    from drp.workflows.recover import known_services
+
+    world = world_of(ctx)
+    results = back_up(world, known_services(world, services))
+    failed = [result for result in results if result.error is not None]
+    if as_json:
+        print_json(
+            [
+                {
+                    "service": result.service,
+                    "run": result.run,
+                    "restore_point": result.restore_point.record() if result.restore_point else None,
+                    "error": str(result.error) if result.error else None,
+                }
+                for result in results
+            ]
+        )
+    else:
+        for result in results:
+            if result.restore_point is not None:
+                point = result.restore_point
+                took = show_duration(point.arrived_at - point.sentinel_at)
+                text = f"restore point {point.id} at the DR centre since {point.arrived_at:%H:%M:%S} UTC"
+                click.echo(f"{result.service}: {text} ({took} after its data's time)")
+    for result in failed:
+        if result.error is not None:
+            show_error(result.error)
+    if not failed:
+        return ExitCode.DONE
+    if len(failed) < len(results) or failed[0].error is None:
+        return ExitCode.INCOMPLETE
+    codes = {result.error.exit_code for result in failed if result.error is not None}
+    return codes.pop() if len(codes) == 1 else ExitCode.FAILED
+
+
+@backup.command(name="list", epilog=epilog("drp backup list pengaduan"))
+@click.argument("services", nargs=-1)
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
+    """List the restore points of SERVICES (default: all), newest first."""
+    from drp.workflows.recover import known_services
+
+    world = world_of(ctx)
+    points = [point for name in known_services(world, services) for point in world.ledger.restore_points(name)]
+    if as_json:
+        print_json([point.record() for point in points])
+        return
+    rows = [
+        [
+            point.service,
+            point.id,
+            f"{point.sentinel_at:%Y-%m-%d %H:%M:%S}",
+            f"{point.arrived_at:%Y-%m-%d %H:%M:%S}",
+            str(sum(part.files for part in point.snapshots)),
+            f"{sum(part.bytes for part in point.snapshots) / 1e6:.1f} MB",
+            f"{sum(part.duration_ms for part in point.snapshots) / 1000:.1f} s",
+        ]
+        for point in points
+    ]
+    columns = ["service", "restore point", "data of (UTC)", "arrived (UTC)", "files", "size", "took"]
+    print_table("Restore points at the DR centre", columns, rows)

@@ -1,0 +1,71 @@
+"""drp lab"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from drp.cli.common import epilog, json_option, print_json, print_table, say
+from drp.errors import ExitCode
+
+
+@click.group()
+def lab() -> None:
+    """Run the workspace's hosts on this machine, to try things out. Needs root."""
+
+
+@lab.command(epilog=epilog("drp lab up"))
+@click.pass_context
+def up(ctx: click.Context) -> None:
+    """Build the hosts of both sites, a DR centre's S3 server, the demo service and a client that keeps writing."""
+    from drp.wiring import lab_up
+
+    lab_up(Path(ctx.find_root().obj), say)
+
+
+@lab.command(epilog=epilog("drp lab status --json"))
+@json_option
+@click.pass_context
+def status(ctx: click.Context, as_json: bool) -> None:
+    """Show what of the lab runs."""
+    from drp.lab.status import status as read_status
+    from drp.wiring import workspace_at
+
+    found = asdict(read_status(workspace_at(Path(ctx.find_root().obj))))
+    if as_json:
+        print_json(found)
+        return
+    rows = []
+    for kind, value in found.items():
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(item, dict):
+                rows.append([kind, ", ".join(f"{key} {text}" for key, text in item.items() if text is not None)])
+            else:
+                rows.append([kind, str(item)])
+    print_table("Lab", ["part", "state"], rows)
+
+
+@lab.command(epilog=epilog("drp lab disaster site-loss"))
+@click.argument("scenario", type=click.Choice(["site-loss"]))
+@click.option("--site", type=click.Choice(["primary", "recovery"]), default="primary", show_default=True)
+@click.pass_context
+def disaster(ctx: click.Context, scenario: str, site: str) -> None:
+    """Let a disaster happen: site-loss kills all hosts of a site at once, without a warning."""
+    from drp.lab.city import disaster as strike
+    from drp.wiring import workspace_at
+
+    strike(workspace_at(Path(ctx.find_root().obj)), scenario, site=site, say=say)
+
+
+@lab.command(epilog=epilog("drp lab down"))
+@click.option("--purge", is_flag=True, help="Also remove the DR centre's data and the lab's keys.")
+@click.pass_context
+def down(ctx: click.Context, purge: bool) -> int:
+    """Remove the lab: no namespace, mount, process or bridge stays, also after a crash of `drp lab up`."""
+    from drp.lab.city import down as take_down
+    from drp.wiring import workspace_at
+
+    take_down(workspace_at(Path(ctx.find_root().obj)), say=say, purge=purge)
+    return ExitCode.DONE

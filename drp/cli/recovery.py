@@ -1,0 +1,177 @@
+"""drp failover, drp drill"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from drp.cli.common import DURATION, INSTANT, confirm_production, epilog, json_option, print_json, world_of
+from drp.errors import ExitCode
+
+if TYPE_CHECKING:
+    from drp.domain.plan import RecoveryKind
+
+Command = Callable[..., Any]
+
+
+def _options(command: Command) -> Command:
+    for option in reversed(
+        [
+            click.argument("services", nargs=-1),
+            click.option("--runbook", default="site-loss", metavar="NAME", help="The scenario. [site-loss]"),
+            click.option("--by", metavar="NAME", help="Who declares or leads it; default: the operating-system user."),
+            click.option("--reason", metavar="TEXT", help="Why; printed in the report."),
+            click.option("--hold", type=DURATION, help="How long the user path must hold; default: the runbook's."),
+            click.option("--rto", type=DURATION, help="Judge by this RTO in this run; the report says so."),
+            click.option("--rpo", type=DURATION, help="Judge by this RPO in this run; the report says so."),
+            click.option("--restore-point", metavar="ID", help="Default: the newest that has arrived."),
+            click.option("--replace-existing", is_flag=True, help="Overwrite data found on the recovery host."),
+            json_option,
+        ]
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(
+    epilog=epilog(
+        "drp failover pengaduan",
+        'drp failover pengaduan --yes --by "Kepala Diskominfo" --reason "flood in the data centre"',
+    )
+)
+@_options
+@click.option("--disrupted-at", type=INSTANT, help="When it went, if no drp watch saw it.")
+@click.option("--accept-unfenced", is_flag=True, help="Go on although primary hosts still answer; in --by's name.")
+@click.option("--yes", is_flag=True, help="Do not ask; needs --reason.")
+@click.pass_context
+def failover(ctx: click.Context, /, yes: bool, **options: Any) -> int:
+    """Recover SERVICES (default: all) at the recovery site, for real, and measure it.
+
+    Restores the newest restore point, activates, verifies, switches users' traffic, and waits until a probe from
+    outside sees a working user path. Ends with 0 if the objectives were met, with 4 otherwise.
+    """
+    return _recover(ctx, "failover", yes=yes, **options)
+
+
+@click.group()
+def drill() -> None:
+    """Rehearse a recovery while production runs."""
+
+
+@drill.command(epilog=epilog("drp drill run pengaduan", "drp drill run pengaduan --hold 10s --rto 30s"))
+@_options
+@click.pass_context
+def run(ctx: click.Context, /, **options: Any) -> int:
+    """Rehearse the recovery of SERVICES (default: all) at the recovery site; production is not touched.
+
+    The disruption is simulated at the start; users' traffic stays where it is; what the drill built is removed at its
+    end. Ends with 0 if the objectives were met, with 4 otherwise.
+    """
+    return _recover(ctx, "drill", yes=True, disrupted_at=None, accept_unfenced=False, **options)
+
+
+def _recover(
+    ctx: click.Context,
+    kind: RecoveryKind,
+    *,
+    yes: bool,
+    services: tuple[str, ...],
+    runbook: str,
+    by: str | None,
+    reason: str | None,
+    hold: timedelta | None,
+    rto: timedelta | None,
+    rpo: timedelta | None,
+    restore_point: str | None,
+    replace_existing: bool,
+    disrupted_at: datetime | None,
+    accept_unfenced: bool,
+    as_json: bool,
+) -> int:
+    from drp.workflows.recover import RecoveryRequest, known_services, recover
+
+    world = world_of(ctx)
+    names = known_services(world, services)
+    if kind == "failover":
+        confirm_production(names, "failover", yes=yes, reason=reason)
+    request = RecoveryRequest(
+        kind=kind,
+        services=names,
+        runbook=runbook,
+        by=by or world.operator,
+        reason=reason or ("rehearsal" if kind == "drill" else "declared at the terminal"),
+        hold=hold,
+        rto=rto,
+        rpo=rpo,
+        disrupted_at=disrupted_at,
+        restore_point=restore_point,
+        replace_existing=replace_existing,
+        accept_unfenced=accept_unfenced,
+    )
+    return finish(world, recover(world, request), as_json=as_json)
+
+
+def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
+    """Write the report of an ended recovery, print its verdicts, and give the exit code."""
+    from drp.cli.common import print_table
+    from drp.domain.values import milliseconds, show_duration
+    from drp.wiring import write_report
+
+    paths = write_report(world, recovery.run)
+    rows, records = [], []
+    for name, planned in recovery.plan.services.items():
+        measured = recovery.measurement(name)
+        at_least = measured.rta_at_least
+        rta = show_duration(measured.rta) if measured.rta is not None else "not measured"
+        rta = f"≥ {show_duration(at_least)}, not recovered" if at_least is not None else rta
+        rpa = show_duration(measured.rpa) if measured.rpa is not None else "not measured"
+        objectives = planned.objectives
+        rows += [
+            [name, "recovery time (RTA)", rta, f"RTO {show_duration(objectives.rto)}", str(measured.rto_verdict)],
+            ["", "data loss (RPA)", rpa, f"RPO {show_duration(objectives.rpo)}", str(measured.rpo_verdict)],
+            ["", "recovered data", _data_text(recovery, name), "as backed up", str(measured.data_verdict)],
+            ["", "verdict", "", "", str(measured.verdict)],
+        ]
+        records.append(
+            {
+                "service": name,
+                "verdict": str(measured.verdict),
+                "rta_ms": None if measured.rta is None else milliseconds(measured.rta),
+                "rta_at_least_ms": None if at_least is None else milliseconds(at_least),
+                "rpa_ms": None if measured.rpa is None else milliseconds(measured.rpa),
+                "rto_ms": milliseconds(objectives.rto),
+                "rpo_ms": milliseconds(objectives.rpo),
+                "exceptions": [{"text": item.text, "accepted_by": item.accepted_by} for item in measured.exceptions],
+            }
+        )
+    code = recovery.closed.body["exit_code"]
+    if as_json:
+        print_json(
+            {
+                "run": recovery.run,
+                "verdict": str(recovery.verdict()),
+                "exit_code": code,
+                "services": records,
+                "report": [str(path) for path in paths],
+            }
+        )
+        return int(code)
+    print_table(f"{recovery.run}", ["service", "what", "measured", "objective", "verdict"], rows)
+    for record in records:
+        for item in record["exceptions"]:
+            accepted = f"accepted by {item['accepted_by']}" if item["accepted_by"] else "accepted by nobody"
+            click.echo(f"exception: {record['service']}: {item['text']} ({accepted})")
+    for path in paths:
+        click.echo(f"report: {path}")
+    sys.stdout.flush()
+    return int(code) if code is not None else int(ExitCode.FAILED)
+
+
+def _data_text(recovery: Any, name: str) -> str:
+    checks = recovery.checks.get(name, [])
+    good = sum(check["ok"] for check in checks)
+    return f"{good} of {len(checks)} checks agree" if checks else "not checked"

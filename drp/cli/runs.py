@@ -1,0 +1,91 @@
+"""drp run"""
+
+from __future__ import annotations
+
+import click
+
+from drp.cli.common import epilog, json_option, print_json, print_table, world_of
+from drp.domain.values import from_stamp, show_duration
+from drp.errors import ExitCode
+
+
+@click.group()
+def run() -> None:
+    """List, show, resume or abort runs."""
+
+
+@run.command(name="list", epilog=epilog("drp run list"))
+@click.option("--limit", type=click.IntRange(1, 100_000), default=20, show_default=True)
+@json_option
+@click.pass_context
+def list_(ctx: click.Context, limit: int, as_json: bool) -> None:
+    """List runs of every kind, newest first."""
+    from dataclasses import asdict
+
+    rows = world_of(ctx).ledger.runs(limit=limit)
+    if as_json:
+        print_json([asdict(row) for row in rows])
+        return
+    table = [
+        [
+            row.run,
+            ", ".join(row.services),
+            f"{from_stamp(row.opened_at):%Y-%m-%d %H:%M:%S}",
+            show_duration(from_stamp(row.closed_at) - from_stamp(row.opened_at)) if row.closed_at else "",
+            row.outcome or "not ended",
+            row.verdict or "",
+        ]
+        for row in rows
+    ]
+    print_table("Runs", ["run", "services", "started (UTC)", "took", "outcome", "verdict"], table)
+
+
+@run.command(epilog=epilog("drp run show failover-20261122-054750-3fa2"))
+@click.argument("name", metavar="RUN")
+@json_option
+@click.pass_context
+def show(ctx: click.Context, name: str, as_json: bool) -> None:
+    """Show the events of a run, as the ledger holds them; its chain is verified first."""
+    from dataclasses import asdict
+
+    from drp.domain.events import canonical_json
+
+    ledger = world_of(ctx).ledger
+    ledger.verify(name)
+    events = ledger.events(name)
+    if as_json:
+        print_json([asdict(event) for event in events])
+        return
+    for event in events:
+        body = {key: value for key, value in event.body.items() if key not in ("plan", "evidence")}
+        text = canonical_json(body)
+        click.echo(f"{event.sequence:4}  {event.at}  {event.type:<18}  {text if len(text) < 300 else text[:297] + '…'}")
+
+
+@run.command(epilog=epilog("drp run resume failover-20261122-054750-3fa2"))
+@click.argument("name", metavar="RUN")
+@json_option
+@click.pass_context
+def resume(ctx: click.Context, name: str, as_json: bool) -> int:
+    """Go on with a failover or drill that was cut off. What ended is not done again; what runs is adopted."""
+    from drp.cli.recovery import finish
+    from drp.workflows.recover import resume as go_on
+
+    world = world_of(ctx)
+    return finish(world, go_on(world, name), as_json=as_json)
+
+
+@run.command(epilog=epilog('drp run abort drill-20261122-054750-3fa2 --reason "wrong service"'))
+@click.argument("name", metavar="RUN")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; printed in the report.")
+@click.pass_context
+def abort(ctx: click.Context, name: str, reason: str) -> int:
+    """Give a failover or drill up: end what it started and close it as ABORTED."""
+    from drp.wiring import write_report
+    from drp.workflows.runs import abort as give_up
+
+    world = world_of(ctx)
+    give_up(world, name, reason)
+    for path in write_report(world, name):
+        click.echo(f"report: {path}")
+    return ExitCode.CANCELLED

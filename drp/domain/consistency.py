@@ -1,0 +1,145 @@
+"""What must hold between the files of a workspace: names that exist, hosts that stand in, no circle of dependencies."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+
+from drp.domain.graph import find_cycle
+from drp.domain.inventory import AnsibleHost, Service, Workspace
+from drp.domain.objectives import objectives_of
+from drp.domain.values import show_duration
+
+Location = tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inconsistency:
+    """A fault between files. `service` None means drp.yaml; `location` is the path of keys in that file."""
+
+    service: str | None
+    location: Location
+    message: str
+    hint: str
+
+
+def check_city(
+    workspace: Workspace,
+    hosts: Mapping[str, AnsibleHost],
+    services: Mapping[str, Service],
+    declared: Collection[str],
+) -> list[Inconsistency]:
+    """All inconsistencies at once, in the order of the files.
+
+    `declared` names every service that has a file, also one that could not be read: depending on it is no fault.
+    """
+    found = list(_check_workspace(workspace))
+    for service in services.values():
+        found += _check_names(service, workspace, declared)
+        found += _check_hosts(service, hosts)
+        found += _check_objectives(service, workspace)
+    cycle = find_cycle({service.id: service.depends_on for service in services.values()})
+    if cycle:
+        first = cycle[0]
+        position = services[first].depends_on.index(cycle[1])
+        path = " → ".join(cycle)
+        found.append(
+            Inconsistency(
+                first,
+                ("depends_on", position),
+                f"dependency cycle: {path}",
+                "no service of a circle could be started first; remove one of these dependencies",
+            )
+        )
+    return found
+
+
+def _check_workspace(workspace: Workspace) -> Iterator[Inconsistency]:
+    if workspace.lab and workspace.lab.dr_centre not in workspace.dr_centres:
+        yield _unknown(None, ("lab", "dr_centre"), "DR centre", workspace.lab.dr_centre, workspace.dr_centres)
+
+
+def _check_names(service: Service, workspace: Workspace, declared: Collection[str]) -> Iterator[Inconsistency]:
+    if service.agency not in workspace.agencies:
+        yield _unknown(service.id, ("agency",), "agency", service.agency, workspace.agencies)
+    if service.tier is not None and service.tier not in workspace.tiers:
+        yield _unknown(service.id, ("tier",), "tier", service.tier, workspace.tiers)
+    if service.backup.dr_centre not in workspace.dr_centres:
+        yield _unknown(service.id, ("backup", "dr_centre"), "DR centre", service.backup.dr_centre, workspace.dr_centres)
+    for position, dependency in enumerate(service.depends_on):
+        if dependency not in declared:
+            yield _unknown(service.id, ("depends_on", position), "service", dependency, declared)
+    seen: set[str] = set()
+    for position, dataset in enumerate(service.datasets):
+        if dataset.id in seen:
+            yield Inconsistency(
+                service.id,
+                ("datasets", position, "id"),
+                f"two datasets are called {dataset.id!r}",
+                "give each dataset of a service a name of its own",
+            )
+        seen.add(dataset.id)
+
+
+def _check_hosts(service: Service, hosts: Mapping[str, AnsibleHost]) -> Iterator[Inconsistency]:
+    for position, name in enumerate(service.runs_on):
+        yield from _check_host(service, ("runs_on", position), name, "primary", hosts)
+        if name not in service.recovers_on:
+            yield Inconsistency(
+                service.id,
+                ("recovers_on",),
+                f"no recovery host stands in for {name!r}",
+                f"add a line under recovers_on: {name}: NAME-OF-A-RECOVERY-HOST",
+            )
+    for name, stand_in in service.recovers_on.items():
+        if name not in service.runs_on:
+            yield _unknown(service.id, ("recovers_on", name), "host of runs_on", name, service.runs_on)
+        yield from _check_host(service, ("recovers_on", name), stand_in, "recovery", hosts)
+    for position, dataset in enumerate(service.datasets):
+        if dataset.host not in service.runs_on:
+            yield _unknown(service.id, ("datasets", position, "host"), "host of runs_on", dataset.host, service.runs_on)
+
+
+def _check_host(
+    service: Service, location: Location, name: str, site: str, hosts: Mapping[str, AnsibleHost]
+) -> Iterator[Inconsistency]:
+    host = hosts.get(name)
+    if host is None:
+        yield Inconsistency(
+            service.id,
+            location,
+            f"host {name!r} is not in the Ansible inventory",
+            f"add it to inventories/hosts.yaml, in the group {site}, or correct the name here",
+        )
+    elif host.site != site:
+        yield Inconsistency(
+            service.id,
+            location,
+            f"host {name!r} is not in the group {site!r} of the Ansible inventory",
+            f"a service runs on hosts of primary and recovers on hosts of recovery; this one is in {host.site}",
+        )
+
+
+def _check_objectives(service: Service, workspace: Workspace) -> Iterator[Inconsistency]:
+    if service.tier is not None and service.tier not in workspace.tiers:
+        return
+    objectives = objectives_of(service, workspace.tiers)
+    if objectives is None:
+        yield Inconsistency(
+            service.id,
+            ("tier",),
+            "the service has no RTO or no RPO",
+            "name a tier of drp.yaml, or write rto: and rpo: here; without them nothing could be judged",
+        )
+    elif objectives.mtpd is not None and objectives.rto > objectives.mtpd:
+        yield Inconsistency(
+            service.id,
+            ("rto",) if service.rto else ("tier",),
+            f"the RTO of {show_duration(objectives.rto)} is over the MTPD of {show_duration(objectives.mtpd)}",
+            "recovery must be promised before the disruption becomes intolerable: lower the RTO, or revise the BIA",
+        )
+
+
+def _unknown(service: str | None, location: Location, kind: str, name: str, known: Collection[str]) -> Inconsistency:
+    names = ", ".join(sorted(known)[:8]) or "none declared"
+    return Inconsistency(service, location, f"unknown {kind} {name!r}", f"known: {names}")

@@ -1,0 +1,141 @@
+"""Dataset types: how each kind of data is dumped, restored, counted, marked and looked for, as argument lists.
+
+This is the only description of a type. `playbooks/library/drp_host.py` carries it out on a host, for backups and in
+the recovery playbooks alike. A new type is one more function here, and its model in `drp.domain.inventory`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drp.domain.inventory import FilesDataset, PostgresqlDataset
+
+Procedure = dict[str, Any]
+"""What `drp_host.py` needs of a dataset: parts, sentinel, absence, count, prepare_restore, requires, units
+(services that must run before a restore)."""
+
+SENTINEL_FILE = ".drp-sentinel.json"
+
+# Roles are written as statements that may be run again where they exist already. The cluster's own first role (number
+# 10) and PostgreSQL's built-in ones stay as they are at the recovery site.
+_ROLES = """
+SELECT format('DO $drp$ BEGIN CREATE ROLE %1$I; EXCEPTION WHEN duplicate_object THEN NULL; END $drp$;'
+  || ' ALTER ROLE %1$I WITH %2$s %3$s %4$s %5$s %6$s %7$s CONNECTION LIMIT %8$s %9$s;', rolname,
+  CASE WHEN rolsuper THEN 'SUPERUSER' ELSE 'NOSUPERUSER' END,
+  CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END,
+  CASE WHEN rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END,
+  CASE WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END,
+  CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END,
+  CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END,
+  rolconnlimit, CASE WHEN rolpassword IS NULL THEN '' ELSE format('PASSWORD %L', rolpassword) END)
+FROM pg_authid WHERE oid <> 10 AND rolname !~ '^pg_' ORDER BY rolname;
+SELECT format('GRANT %I TO %I;', granted.rolname, member.rolname)
+FROM pg_auth_members JOIN pg_authid granted ON granted.oid = roleid JOIN pg_authid member ON member.oid = member
+WHERE granted.rolname !~ '^pg_' AND member.oid <> 10 ORDER BY 1;
+"""
+
+# One statement, whatever tables there are; exact, and in the dump's own snapshot.
+_COUNT_ROWS = """
+SELECT coalesce(json_object_agg(name, rows ORDER BY name), '{}') FROM (
+  SELECT n.nspname || '.' || c.relname AS name,
+    (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM ONLY %I.%I', n.nspname, c.relname),
+      false, true, '')))[1]::text::bigint AS rows
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'drp')
+    AND n.nspname !~ '^pg_(toast|temp)') AS counted;
+"""
+
+_WRITE_SENTINEL = """
+SET client_min_messages = warning;
+CREATE SCHEMA IF NOT EXISTS drp;
+CREATE TABLE IF NOT EXISTS drp.sentinel (only_row boolean PRIMARY KEY DEFAULT true CHECK (only_row),
+  token text NOT NULL, written_at timestamptz NOT NULL);
+INSERT INTO drp.sentinel (token, written_at) VALUES (:'token', clock_timestamp())
+  ON CONFLICT (only_row) DO UPDATE SET token = excluded.token, written_at = excluded.written_at;
+"""
+
+_READ_SENTINEL = """
+SELECT json_build_object('token', token, 'written_at',
+  to_char(written_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) FROM drp.sentinel;
+"""
+
+
+def procedure_of(dataset: PostgresqlDataset | FilesDataset, service: str, token: str = "") -> Procedure:
+    """Compile a dataset. `token` is the sentinel to write; reading and restoring need none."""
+    if isinstance(dataset, PostgresqlDataset):
+        return _postgresql(dataset, service, token)
+    return _files(dataset, token)
+
+
+def _postgresql(dataset: PostgresqlDataset, service: str, token: str) -> Procedure:
+    as_owner = ["runuser", "-u", dataset.run_as, "--"]
+    connection = ["-p", str(dataset.port)]
+
+    def psql(database: str, *options: str) -> list[str]:
+        script = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *options]
+        return [*as_owner, "psql", *script, *connection, "-d", database]
+
+    # The database's name is a value to psql (-v), never a part of a statement.
+    exists = "SELECT 1 FROM pg_database WHERE datname = :'name';\n"
+    return {
+        "id": dataset.id,
+        "type": dataset.type,
+        "units": ["postgresql"],
+        "requires": ["runuser", "psql", "pg_dump", "pg_restore", "dropdb"],
+        "parts": [
+            {
+                "name": "roles",
+                "kind": "stream",
+                "file": f"{service}.{dataset.id}.roles.sql",
+                "dump": [*psql(dataset.database), "-c", _ROLES],
+                "restore": [*psql("postgres"), "-f", "-"],
+            },
+            {
+                "name": "database",
+                "kind": "stream",
+                "file": f"{service}.{dataset.id}.pgdump",
+                "dump": [
+                    *as_owner,
+                    *("pg_dump", "--format=custom", "--compress=0", "--snapshot={snapshot}"),
+                    *connection,
+                    *("-d", dataset.database),
+                ],
+                "session": {
+                    "argv": psql(dataset.database),
+                    "open": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_export_snapshot();",
+                    "count": _COUNT_ROWS,
+                },
+                "restore": [*as_owner, "pg_restore", "--create", "--exit-on-error", *connection, "-d", "postgres"],
+            },
+        ],
+        "prepare_restore": [{"argv": [*as_owner, "dropdb", "--if-exists", "--force", *connection, dataset.database]}],
+        "count": {"argv": psql(dataset.database), "stdin": _COUNT_ROWS},
+        "sentinel": {
+            "kind": "command",
+            "write": {
+                "argv": psql(dataset.database, "-v", f"token={token}"),
+                "stdin": _WRITE_SENTINEL + _READ_SENTINEL,
+            },
+            "read": {"argv": psql(dataset.database), "stdin": _READ_SENTINEL},
+        },
+        "absence": [
+            {
+                "kind": "command",
+                "what": f"PostgreSQL database {dataset.database}",
+                "command": {"argv": psql("postgres", "-v", f"name={dataset.database}"), "stdin": exists},
+            }
+        ],
+    }
+
+
+def _files(dataset: FilesDataset, token: str) -> Procedure:
+    return {
+        "id": dataset.id,
+        "type": dataset.type,
+        "units": [],
+        "requires": [],
+        "parts": [{"name": "files", "kind": "tree", "paths": list(dataset.paths), "excludes": list(dataset.excludes)}],
+        "prepare_restore": [],
+        "sentinel": {"kind": "file", "directory": dataset.paths[0], "name": SENTINEL_FILE, "token": token},
+        "absence": [{"kind": "path", "what": f"path {path}", "path": path} for path in dataset.paths],
+    }

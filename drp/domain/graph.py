@@ -1,0 +1,50 @@
+"""The dependency graph of services."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+
+def find_cycle(edges: Mapping[str, Collection[str]]) -> list[str] | None:
+    """One cycle as a closed path (`a → b → a`), or None. Edges to unknown names are passed over."""
+    done: set[str] = set()
+    for start in sorted(edges):
+        path: list[str] = []
+        on_path: set[str] = set()
+        pending = [(start, iter(sorted(edges[start])))] if start not in done else []
+        if pending:
+            path.append(start)
+            on_path.add(start)
+        while pending:
+            node, successors = pending[-1]
+            for successor in successors:
+                if successor in on_path:
+                    return [*path[path.index(successor) :], successor]
+                if successor in edges and successor not in done:
+                    path.append(successor)
+                    on_path.add(successor)
+                    pending.append((successor, iter(sorted(edges[successor]))))
+                    break
+            else:
+                pending.pop()
+                on_path.discard(path.pop())
+                done.add(node)
+    return None
+
+
+def with_dependencies(wanted: Collection[str], edges: Mapping[str, Collection[str]]) -> list[str]:
+    """The wanted services and all they depend on, dependencies first; the order is stable."""
+    ordered: list[str] = []
+    seen: set[str] = set()
+
+    def visit(name: str) -> None:
+        if name in seen:
+            return
+        seen.add(name)
+        for dependency in sorted(edges[name]):
+            visit(dependency)
+        ordered.append(name)
+
+    for name in sorted(wanted):
+        visit(name)
+    return ordered

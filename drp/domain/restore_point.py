@@ -1,0 +1,102 @@
+"""A restore point: a consistent moment over all datasets of a service, arrived at the DR centre."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from drp.domain.values import from_stamp, to_stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One restic snapshot of a restore point: a part of a dataset (a stream, or the file tree)."""
+
+    dataset: str
+    part: str
+    snapshot: str
+    files: int
+    bytes: int
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class RestorePoint:
+    """What one complete backup run left at the DR centre. There is none for a run that failed in any part.
+
+    `sentinel_at` is when the sentinel was written into the datasets, before the first dump; `arrived_at` is the DR
+    centre's own time stamp on the last snapshot. `content` holds per dataset what was counted in the very moment of
+    the dump, such as the rows of each table.
+    """
+
+    id: str
+    service: str
+    site: str
+    sentinel: str
+    sentinel_at: datetime
+    arrived_at: datetime
+    dr_centre: str
+    repositories: dict[str, str]
+    snapshots: tuple[Snapshot, ...]
+    tools: dict[str, str]
+    content: dict[str, dict[str, Any]]
+
+    def record(self) -> dict[str, Any]:
+        """The restore point as the ledger holds it."""
+        return {
+            "id": self.id,
+            "service": self.service,
+            "site": self.site,
+            "sentinel": self.sentinel,
+            "sentinel_at": to_stamp(self.sentinel_at),
+            "arrived_at": to_stamp(self.arrived_at),
+            "dr_centre": self.dr_centre,
+            "repositories": self.repositories,
+            "snapshots": [
+                {
+                    "dataset": item.dataset,
+                    "part": item.part,
+                    "snapshot": item.snapshot,
+                    "files": item.files,
+                    "bytes": item.bytes,
+                    "duration_ms": item.duration_ms,
+                }
+                for item in self.snapshots
+            ],
+            "tools": self.tools,
+            "content": self.content,
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> RestorePoint:
+        return cls(
+            id=record["id"],
+            service=record["service"],
+            site=record["site"],
+            sentinel=record["sentinel"],
+            sentinel_at=from_stamp(record["sentinel_at"]),
+            arrived_at=from_stamp(record["arrived_at"]),
+            dr_centre=record["dr_centre"],
+            repositories=dict(record["repositories"]),
+            snapshots=tuple(
+                Snapshot(
+                    dataset=item["dataset"],
+                    part=item["part"],
+                    snapshot=item["snapshot"],
+                    files=item["files"],
+                    bytes=item["bytes"],
+                    duration_ms=item["duration_ms"],
+                )
+                for item in record["snapshots"]
+            ),
+            tools=dict(record["tools"]),
+            content=dict(record["content"]),
+        )
+
+
+def newest_before(points: Sequence[RestorePoint], moment: datetime) -> RestorePoint | None:
+    """The newest restore point that had arrived at the DR centre by `moment`."""
+    usable = [point for point in points if point.arrived_at <= moment]
+    return max(usable, key=lambda point: point.sentinel_at, default=None)

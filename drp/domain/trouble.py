@@ -1,0 +1,109 @@
+"""What a host's or a tool's trouble means to a person: message, next step, exit code.
+
+The kinds are those that `playbooks/library/drp_host.py` and `drp/adapters/ssh_worker.py` report.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from drp.errors import BusyError, CancelledError, DrpError, IntegrityError, UnreachableError
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    error: type[DrpError]
+    message: str
+    hint: str
+
+
+_MEANINGS = {
+    "no_restic": _Meaning(
+        UnreachableError, "restic is not installed on the host", "install it there: apt-get install restic"
+    ),
+    "not_empty": _Meaning(
+        DrpError,
+        "the recovery host is not empty",
+        "find out whose data it is; to have the restore point replace it, add --replace-existing",
+    ),
+    "no_program": _Meaning(UnreachableError, "a program is missing on the host", "install it there and try again"),
+    "credentials": _Meaning(
+        UnreachableError,
+        "the DR centre refused the S3 keys",
+        "check access_key_id and secret_access_key of the DR centre in drp.yaml, and what these keys may do",
+    ),
+    "password": _Meaning(
+        UnreachableError,
+        "the repository password is wrong",
+        "check backup.password of the service; without the right one no backup can be read, so find it now",
+    ),
+    "no_repository": _Meaning(
+        IntegrityError,
+        "the repository is gone: drp's ledger says that it existed",
+        "do not start anew; ask the DR centre, and check endpoint and bucket in drp.yaml",
+    ),
+    "certificate": _Meaning(
+        UnreachableError,
+        "the DR centre's certificate is not trusted",
+        "check ca_certificate of the DR centre in drp.yaml and the certificate's expiry",
+    ),
+    "unreachable": _Meaning(
+        UnreachableError,
+        "the DR centre does not answer",
+        "check the line and the DR centre, then run the same command again; what was sent is used again",
+    ),
+    "stalled": _Meaning(
+        UnreachableError,
+        "the transfer stalled and was ended",
+        "check the line, the DR centre and locks in the database, then run the same command again",
+    ),
+    "locked": _Meaning(
+        BusyError, "the repository is locked by another restic", "wait for it; see its locks with: restic list locks"
+    ),
+    "no_space": _Meaning(
+        DrpError, "no space is left", "free space on the host (restic's cache and /tmp) or at the DR centre"
+    ),
+    "damaged": _Meaning(
+        IntegrityError,
+        "the repository holds damaged data",
+        "recover from an older restore point (--restore-point), and have the DR centre's storage examined",
+    ),
+    "source_missing": _Meaning(
+        DrpError, "something to back up is not there", "correct the paths of the dataset, or find out who removed it"
+    ),
+    "dump": _Meaning(
+        DrpError, "the dump failed, so no snapshot was kept", "look at the database's log on the host, then run again"
+    ),
+    "load": _Meaning(
+        DrpError,
+        "the dump could not be loaded",
+        "compare the database versions of both sites; the message above is the loader's",
+    ),
+    "command": _Meaning(DrpError, "a command on the host failed", "run it there by hand; the message above is its own"),
+    "host_key": _Meaning(
+        UnreachableError,
+        "the host's SSH key is not the pinned one",
+        "compare its fingerprint with the host's owner; only then write it into ssh.known_hosts of drp.yaml",
+    ),
+    "ssh_login": _Meaning(
+        UnreachableError,
+        "the host refuses the login",
+        "check ansible_user and ssh.private_key; is the key on the host?",
+    ),
+    "ssh": _Meaning(UnreachableError, "the host cannot be reached by SSH", "check that it is up and the line to it"),
+    "connection_lost": _Meaning(
+        UnreachableError, "the connection to the host was lost", "check the host and the line, then run again"
+    ),
+    "control_gone": _Meaning(CancelledError, "the work was stopped because drp had gone", "run the same command again"),
+    "cancelled": _Meaning(CancelledError, "the work was stopped", "run the same command again"),
+    "lost": _Meaning(DrpError, "the work was lost without a result (was the machine restarted?)", "run it again"),
+}
+
+
+def error_of(kind: str, text: str, where: str) -> DrpError:
+    """The error for a trouble of some kind; `text` is the tool's own word, kept behind the explanation."""
+    meaning = _MEANINGS.get(kind)
+    if meaning is None:
+        return DrpError(f"failed: {text}", where=where, hint="see the run's files under var/runs")
+    detail = f" ({text})" if text and text != meaning.message else ""
+    return meaning.error(f"{meaning.message}{detail}", where=where, hint=meaning.hint)

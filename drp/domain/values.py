@@ -1,0 +1,106 @@
+"""Small values that every room uses: durations, instants, names that are safe wherever they end up."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
+
+_DURATION_UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+_DURATION_PART = re.compile(r"(\d+)(ms|[dhms])")
+_DURATION = re.compile(r"(?:\d+(?:ms|[dhms]))+")
+
+DURATION_HINT = "write a whole number and a unit, as in 500ms, 90s, 15m, 4h, 1h30m or 2d"
+
+
+def parse_duration(text: object) -> timedelta:
+    """Read `1h30m` and the like. Bare numbers are refused: nobody knows whether 30 means seconds or minutes."""
+    if isinstance(text, timedelta):
+        return text
+    if not isinstance(text, str) or not _DURATION.fullmatch(text) or len(text) > 30:
+        raise ValueError(f"{text!r} is not a duration: {DURATION_HINT}")
+    milliseconds = sum(int(amount) * _DURATION_UNITS[unit] for amount, unit in _DURATION_PART.findall(text))
+    if milliseconds > 3650 * _DURATION_UNITS["d"]:
+        raise ValueError(f"{text!r} is longer than ten years")
+    return timedelta(milliseconds=milliseconds)
+
+
+def show_duration(duration: timedelta) -> str:
+    """A duration for people, as in `1 h 30 m`, `2 m 05 s` or `12.4 s`; negative ones keep their sign."""
+    if duration < timedelta():
+        return "-" + show_duration(-duration)
+    seconds = duration.total_seconds()
+    if seconds < 60:
+        return f"{seconds:.1f} s".replace(".0 s", " s")
+    minutes, rest = divmod(int(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} m {rest:02d} s" if rest else f"{minutes} m"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} m" if minutes else f"{hours} h"
+
+
+def milliseconds(duration: timedelta) -> int:
+    """Whole milliseconds of a duration, rounded down: the ledger holds integers only."""
+    return duration // timedelta(milliseconds=1)
+
+
+def to_stamp(instant: datetime) -> str:
+    """An instant as the ledger and all files write it: UTC, microseconds, `Z`. Naive times are refused."""
+    if instant.tzinfo is None:
+        raise ValueError("a time without a time zone")
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def from_stamp(stamp: str) -> datetime:
+    """Read what `to_stamp` wrote, and other ISO 8601 instants that name their offset."""
+    instant = datetime.fromisoformat(stamp)
+    if instant.tzinfo is None:
+        raise ValueError(f"{stamp!r} has no time zone: write 2026-11-20T14:00:00+07:00")
+    return instant.astimezone(UTC)
+
+
+_FORBIDDEN_TREES = ("/proc", "/sys", "/dev", "/run")
+
+
+def _absolute_path(path: str) -> str:
+    parts = path.split("/")
+    if not path.startswith("/") or ".." in parts or "." in parts or "" in parts[1:]:
+        raise ValueError(f"{path!r} is not a plain absolute path such as /srv/application")
+    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+        raise ValueError(f"{path!r} holds control characters")
+    if any(path == tree or path.startswith(tree + "/") for tree in _FORBIDDEN_TREES):
+        raise ValueError(f"{path!r} is the kernel's, not data")
+    return path
+
+
+def _no_number(value: Any) -> Any:
+    if isinstance(value, bool | int | float):
+        raise ValueError(f"{value!r} is not a text; put quotes around it")
+    return value
+
+
+Duration = Annotated[
+    timedelta, BeforeValidator(parse_duration), PlainSerializer(lambda value: f"{milliseconds(value)}ms")
+]
+"""How long; at most ten years, whole milliseconds."""
+
+Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
+"""Names of services, datasets, tiers …: safe in a path, an S3 key, a shell, an Ansible pattern and a database."""
+
+HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
+DatabaseName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
+AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
+UnitName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9@_.-]{0,99}$")]
+AbsolutePath = Annotated[str, AfterValidator(_absolute_path), StringConstraints(max_length=1024)]
+Text = Annotated[str, BeforeValidator(_no_number), StringConstraints(min_length=1, max_length=2000)]
+
+PATTERN_HINTS = {
+    r"^[a-z][a-z0-9-]{0,47}$": "use lower-case letters, digits and hyphens, a letter first, at most 48",
+    r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$": "use letters, digits, dots, hyphens and underscores, at most 63",
+    r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$": "use letters, digits, hyphens and underscores, a letter first, at most 63",
+    r"^[a-z_][a-z0-9_-]{0,31}$": "use lower-case letters, digits, hyphens and underscores, at most 32",
+    r"^[A-Za-z0-9][A-Za-z0-9@_.-]{0,99}$": "use a service manager's unit name, such as nginx or app@1",
+}
+"""What a person should write instead, by the pattern that refused it."""

@@ -1,0 +1,329 @@
+"""A city on one machine: build it, look at it, lose a site of it, remove it.
+
+Every part is written into var/lab/state.json before it is made, and every process carries the lab's marker, so that
+`down` leaves nothing behind whatever happened before it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+
+from drp.errors import IntegrityError, UsageError
+from drp.lab import credentials, dr_centre, hosts, network, services
+from drp.lab.machine import check_machine, check_root
+from drp.lab.plan import (
+    DR_CENTRE,
+    LabFiles,
+    LabHost,
+    LabNames,
+    LabPlan,
+    LabService,
+    check_plan,
+    names_of,
+)
+from drp.lab.processes import ProcessIdentity, is_running, kill, kill_marked
+from drp.lab.state import DONE, LabState, Part, forget, hold, load
+from drp.lab.status import ClientStatus, HostStatus, LabStatus, NetworkStatus, S3Status, status
+
+__all__ = [
+    "ClientStatus",
+    "HostStatus",
+    "LabFiles",
+    "LabHost",
+    "LabPlan",
+    "LabService",
+    "LabStatus",
+    "NetworkStatus",
+    "S3Status",
+    "disaster",
+    "down",
+    "start_dr_centre",
+    "status",
+    "stop_dr_centre",
+    "up",
+]
+
+Say = Callable[[str], None]
+SCENARIOS = ("site-loss",)
+
+
+def up(plan: LabPlan, *, say: Say, clients: bool = True) -> list[str]:
+    """Build what is missing of the lab. Says each step in one line.
+
+    The first time, services are installed on their primary hosts and filled. Later, hosts that are down come back as
+    new, empty ones: what was lost with them stays lost, as after a real disaster. Gives the ids of the services that
+    were installed anew.
+    Raises UsageError (plan), UnreachableError (machine, or a part that does not start), BusyError (lock).
+    """
+    check_plan(plan)
+    check_machine()
+    names = names_of(plan.workspace)
+    with hold(names):
+        try:
+            state = load(names)
+        except IntegrityError:
+            state = None
+        if state is None:
+            _remove(names, None)
+            state = LabState(plan)
+        _check_same(state, plan)
+        network.check_free(names, plan.network)
+        state.plan = plan
+        lost = [host for host in plan.hosts if not _complete(state, host)]
+        _forget_unfinished(state, lost)
+        state.save(names)
+        credentials.make(names, plan)
+        say(f"network {plan.network} on bridge {names.bridge}")
+        network.make_bridge(names, plan)
+        complete = not lost and is_running(state.dr_centre.process) and all(_client_runs(state, clients))
+        _start_s3(names, state, say)
+        _start_hosts(names, state, lost, say)
+        installed = _install_services(names, state, say)
+        if clients:
+            _start_clients(names, state, say)
+        if complete:
+            say("the lab was already up")
+        return installed
+
+
+def _client_runs(state: LabState, clients: bool) -> Iterable[bool]:
+    return [is_running(state.clients[name].process) for name in state.clients] if clients else []
+
+
+def _complete(state: LabState, host: LabHost) -> bool:
+    """Whether a host runs and nothing on it was interrupted while it was being built."""
+    part = state.hosts.get(host.name)
+    on_it = [state.services.get(service.id) for service in state.plan.services if service.host == host.name]
+    interrupted = any(service is not None and service.phase != DONE for service in on_it)
+    return part is not None and part.phase == DONE and is_running(part.process) and not interrupted
+
+
+def _forget_unfinished(state: LabState, lost: Iterable[LabHost]) -> None:
+    """A service that was not completely installed is installed again, on the new host. So is one whose host was
+    never complete: there was nothing to lose."""
+    rebuilt = {host.name for host in lost}
+    for service in state.plan.services:
+        part = state.services.get(service.id)
+        if service.host in rebuilt and part is not None and part.phase != DONE:
+            del state.services[service.id]
+
+
+def _check_same(state: LabState, plan: LabPlan) -> None:
+    """Refuse to change a running lab into another one: its hosts would keep addresses that the plan gives away."""
+    planned = {host.name: (host.address, host.site) for host in plan.hosts}
+    for host in state.plan.hosts:
+        part = state.hosts.get(host.name)
+        running = part is not None and is_running(part.process)
+        if running and planned.get(host.name) != (host.address, host.site):
+            raise UsageError(
+                f"host {host.name} runs in the lab, and the inventory now has it otherwise or not at all",
+                hint="drp lab down, then drp lab up",
+            )
+    before, now = state.plan, plan
+    if (before.network, before.s3_endpoint) != (now.network, now.s3_endpoint) and is_running(state.dr_centre.process):
+        raise UsageError("the lab is up with another network or S3 endpoint", hint="drp lab down, then drp lab up")
+
+
+def _start_s3(names: LabNames, state: LabState, say: Say) -> None:
+    if state.dr_centre.phase == DONE and is_running(state.dr_centre.process):
+        return
+    say(f"DR centre: S3 at {state.plan.s3_endpoint}, bucket {state.plan.s3_bucket}")
+    # Also one that an interrupted `up` had started and not yet written down.
+    kill_marked(names.marker, role=DR_CENTRE)
+    state.dr_centre = Part()
+    state.save(names)
+    process = dr_centre.start(names, state.plan)
+    state.dr_centre.process = process
+    state.save(names)
+    dr_centre.await_ready(names, state.plan, process)
+    state.dr_centre.phase = DONE
+    state.save(names)
+
+
+def _start_hosts(names: LabNames, state: LabState, lost: list[LabHost], say: Say) -> None:
+    if not lost:
+        return
+    for host in lost:
+        say(f"host {host.name} ({host.site}) at {host.address}")
+        kill_marked(names.marker, role=hosts.role(host.name))
+        state.hosts[host.name] = Part()
+    state.save(names)
+    authorized_key = credentials.read_public_key(state.plan.files.ssh_private_key)
+
+    def build(host: LabHost) -> None:
+        key = credentials.host_key(names, host.name)
+        process = hosts.start(names, state.plan, host, host_key=key, authorized_key=authorized_key)
+        state.hosts[host.name].process = process
+        state.save(names)
+        hosts.make_ready(names, state.plan, host, process)
+        state.hosts[host.name].phase = DONE
+        state.save(names)
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        results = [pool.submit(build, host) for host in lost]
+    faults = [fault for result in results if (fault := result.exception()) is not None]
+    if faults:
+        raise faults[0]
+
+
+def _install_services(names: LabNames, state: LabState, say: Say) -> list[str]:
+    installed = []
+    for service in state.plan.services:
+        if service.id in state.services:
+            continue
+        if service.id not in services.APPLICATIONS:
+            say(f"service {service.id}: the lab has no program for it; its host stays as it is")
+            continue
+        say(f"service {service.id} on {service.host}, at {service.address or 'its host'}")
+        state.services[service.id] = Part()
+        state.save(names)
+        services.set_aside_record(names, service)
+        services.install(names, state.plan, service, _process(state, service.host))
+        state.services[service.id].phase = DONE
+        state.save(names)
+        installed.append(service.id)
+    return installed
+
+
+def _process(state: LabState, host: str) -> ProcessIdentity:
+    process = state.hosts[host].process
+    if process is None:
+        raise UsageError(f"host {host} is not up")
+    return process
+
+
+def _start_clients(names: LabNames, state: LabState, say: Say) -> None:
+    for service in state.plan.services:
+        client = state.clients.get(service.id)
+        if service.id not in state.services or service.address is None or (client and is_running(client.process)):
+            continue
+        say(f"citizens use service {service.id}")
+        kill_marked(names.marker, role=services.client_name(service.id))
+        state.clients[service.id] = Part()
+        state.save(names)
+        process = services.start_client(names, service, service.address)
+        state.clients[service.id] = Part(DONE, process)
+        state.save(names)
+
+
+def down(workspace: Path, *, say: Say, purge: bool = False) -> None:
+    """Remove the lab, also one that was never completed or whose state is lost. Doing it twice is no error.
+
+    What the DR centre holds, the keys, the citizens' records and the logs stay; `purge` removes them too.
+    Raises BusyError (lock), UnreachableError when something cannot be removed.
+    """
+    check_root()
+    names = names_of(workspace)
+    if not names.directory.exists() and not network.interfaces(names):
+        kill_marked(names.marker)
+        say("there is no lab")
+        return
+    with hold(names):
+        try:
+            state = load(names)
+        except IntegrityError as damaged:
+            say(f"{damaged}: removing what carries the lab's name")
+            state = None
+        count = _remove(names, state)
+        say("the lab is down" if count else "the lab was down already")
+        if purge:
+            _purge(names)
+            say("its keys and the DR centre's data are removed")
+
+
+def _remove(names: LabNames, state: LabState | None) -> int:
+    """End the lab's processes and remove its interfaces and run files; return how many things there were."""
+    if state is not None:
+        parts = [*state.clients.values(), state.dr_centre, *state.hosts.values()]
+        known = [part.process for part in parts if part.process is not None and is_running(part.process)]
+        kill(known)
+    else:
+        known = []
+    count = len(known) + kill_marked(names.marker) + network.remove_all(names)
+    forget(names)
+    shutil.rmtree(names.directory / "run", ignore_errors=True)
+    mount_point = names.directory / "mount"
+    if mount_point.exists():
+        mount_point.rmdir()
+    return count
+
+
+def _purge(names: LabNames) -> None:
+    for path in credentials.generated(names):
+        path.unlink(missing_ok=True)
+    for entry in names.directory.iterdir():
+        # The lock is held, and is the one thing that has to be the same file for everybody.
+        if entry.name == "lock":
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def disaster(workspace: Path, scenario: str, *, site: str = "primary", say: Say) -> datetime:
+    """Make something terrible happen and return the UTC time at which it did, also added to disasters.jsonl.
+
+    "site-loss": every host of `site` loses power at once (SIGKILL to its process 1); nothing is flushed or stopped
+    in order. The citizens and the DR centre go on. Raises UsageError when there is nothing to lose.
+    """
+    if scenario not in SCENARIOS:
+        raise UsageError(f"no disaster is called {scenario!r}", hint=f"there is: {', '.join(SCENARIOS)}")
+    names = _names_of_lab(workspace)
+    with hold(names):
+        state = _require_state(names)
+        there = [host for host in state.plan.hosts if host.site == site]
+        victims = [host for host in there if host.name in state.hosts and is_running(state.hosts[host.name].process)]
+        if not victims:
+            raise UsageError(f"no host of site {site!r} is up", hint="see: drp lab status")
+        processes = [process for host in victims if (process := state.hosts[host.name].process) is not None]
+        at = datetime.now(UTC)
+        kill(processes)
+        for host in victims:
+            network.unplug(names, host.name)
+        record = {"at": at.isoformat(), "scenario": scenario, "site": site, "hosts": [host.name for host in victims]}
+        with (names.directory / "disasters.jsonl").open("a", encoding="utf-8") as lines:
+            lines.write(json.dumps(record) + "\n")
+        say(f"{at:%H:%M:%S.%f} UTC: site {site} is lost ({', '.join(host.name for host in victims)})")
+        return at
+
+
+def stop_dr_centre(workspace: Path) -> None:
+    """Kill the S3 server in the middle of whatever it does. Its data stay. Nothing happens when it is not running."""
+    names = _names_of_lab(workspace)
+    with hold(names):
+        state = _require_state(names)
+        if state.dr_centre.process is not None:
+            kill([state.dr_centre.process])
+        network.unplug(names, DR_CENTRE)
+
+
+def start_dr_centre(workspace: Path) -> None:
+    """Start the S3 server again over the same data, and wait until it answers."""
+    names = _names_of_lab(workspace)
+    with hold(names):
+        _start_s3(names, _require_state(names), _silently)
+
+
+def _silently(_line: str) -> None:
+    """A `say` for work that has no steps worth telling."""
+
+
+def _names_of_lab(workspace: Path) -> LabNames:
+    check_root()
+    names = names_of(workspace)
+    if load(names) is None:
+        raise UsageError("there is no lab in this workspace", where=str(names.workspace), hint="drp lab up")
+    return names
+
+
+def _require_state(names: LabNames) -> LabState:
+    state = load(names)
+    if state is None:
+        raise UsageError("there is no lab in this workspace", where=str(names.workspace), hint="drp lab up")
+    return state

@@ -1,0 +1,50 @@
+"""Process 1 of a lab host: starts sshd and reaps what is left to it. Copied into the host; runs on its own Python.
+
+It has no services of its own: they are started by hand, as after a server's installation. SIGTERM, or `reboot` in the
+host, ends it, and the kernel ends everything else in the host with it.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+
+
+def start(argv: list[str]) -> None:
+    """Start a child with no signal blocked: a blocked mask is inherited, and sshd needs its SIGCHLD."""
+    if os.fork() == 0:
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+            os.execv(argv[0], argv)
+        finally:
+            os._exit(127)
+
+
+def reap() -> None:
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+
+
+def main() -> None:
+    # Ansible takes a process 1 called "init" for systemd where systemd's files are installed, as they are below every
+    # host; a name of its own makes it use the init scripts.
+    with open("/proc/self/comm", "w", encoding="ascii") as name:
+        name.write("lab-init")
+    os.setsid()
+    signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    start(["/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/sshd_config"])
+    while signal.sigwait(SIGNALS) == signal.SIGCHLD:
+        reap()
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,103 @@
+"""What of a lab is there now. Asks the kernel, not the state file, whether a process still runs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from drp.lab import network
+from drp.lab.plan import LabNames, names_of
+from drp.lab.processes import is_running
+from drp.lab.services import record_of
+from drp.lab.state import DONE, Part, load
+
+
+@dataclass(frozen=True)
+class HostStatus:
+    """`state` is "up", "starting" (or interrupted while starting) or "down"; `pid` that of its process 1."""
+
+    name: str
+    site: str
+    address: str
+    state: str
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class S3Status:
+    endpoint: str
+    bucket: str
+    up: bool
+    pid: int | None
+
+
+@dataclass(frozen=True)
+class ClientStatus:
+    """The citizens of a service. `acknowledged` counts the lines of `record`, which begins anew
+    when the service is installed."""
+
+    service: str
+    up: bool
+    pid: int | None
+    record: str
+    acknowledged: int
+    last_acknowledged_at: str | None
+
+
+@dataclass(frozen=True)
+class NetworkStatus:
+    bridge: str
+    network: str | None
+    up: bool
+
+
+@dataclass(frozen=True)
+class LabStatus:
+    """`exists`: a lab was built here and not taken down. Made for `dataclasses.asdict` and JSON."""
+
+    workspace: str
+    exists: bool
+    network: NetworkStatus
+    hosts: tuple[HostStatus, ...] = ()
+    s3: S3Status | None = None
+    clients: tuple[ClientStatus, ...] = ()
+
+
+def status(workspace: Path) -> LabStatus:
+    """Look at the lab, without its lock. Raises IntegrityError when its state file is torn."""
+    names = names_of(workspace)
+    state = load(names)
+    bridge = network.bridge_exists(names)
+    if state is None:
+        return LabStatus(str(names.workspace), exists=False, network=NetworkStatus(names.bridge, None, bridge))
+    plan = state.plan
+    return LabStatus(
+        str(names.workspace),
+        exists=True,
+        network=NetworkStatus(names.bridge, str(plan.network), bridge),
+        hosts=tuple(
+            HostStatus(host.name, host.site, host.address, *_state(state.hosts.get(host.name))) for host in plan.hosts
+        ),
+        s3=S3Status(plan.s3_endpoint, plan.s3_bucket, is_running(state.dr_centre.process), _pid(state.dr_centre)),
+        clients=tuple(_client(names, service, part) for service, part in state.clients.items()),
+    )
+
+
+def _pid(part: Part | None) -> int | None:
+    return part.process.pid if part is not None and part.process is not None and is_running(part.process) else None
+
+
+def _state(part: Part | None) -> tuple[str, int | None]:
+    pid = _pid(part)
+    if part is None or pid is None:
+        return "down", None
+    return ("up" if part.phase == DONE else "starting"), pid
+
+
+def _client(names: LabNames, service: str, part: Part) -> ClientStatus:
+    record = record_of(names, service)
+    # A line that is being written has no end yet.
+    lines = record.read_bytes().split(b"\n")[:-1] if record.exists() else []
+    last = json.loads(lines[-1])["acknowledged_at"] if lines else None
+    return ClientStatus(service, is_running(part.process), _pid(part), str(record), len(lines), last)

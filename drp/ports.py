@@ -1,0 +1,159 @@
+"""What workflows need from the world. Each Protocol has one real adapter, and a fake where tests need one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from drp.domain.events import Body, Event
+from drp.domain.inventory import AnsibleHost, City, DrCentre, SecretReference
+from drp.domain.probing import Sample
+from drp.domain.restore_point import RestorePoint
+
+Say = Callable[[str], None]
+"""Takes one line of progress for people."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunRow:
+    """A run as the ledger's projection knows it."""
+
+    run: str
+    kind: str
+    genesis: str
+    services: tuple[str, ...]
+    opened_at: str
+    closed_at: str | None
+    outcome: str | None
+    verdict: str | None
+    exit_code: int | None
+
+
+class Clock(Protocol):
+    """Wall-clock time in UTC, for stamps; and a clock that never jumps, for waiting."""
+
+    def now(self) -> datetime: ...
+    def monotonic(self) -> float: ...
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Ledger(Protocol):
+    """The append-only, hash-chained record of all that happened."""
+
+    def open_run(self, run: str, kind: str, genesis: str, services: list[str], body: Body) -> Event: ...
+    def append(self, run: str, type_: str, body: Body) -> Event: ...
+    def events(self, run: str, after: int = 0) -> list[Event]: ...
+    def runs(self, *, kinds: tuple[str, ...] = (), limit: int = 1000) -> list[RunRow]: ...
+    def run(self, run: str) -> RunRow: ...
+    def restore_points(self, service: str, limit: int = 1000) -> list[RestorePoint]: ...
+    def active_site(self, service: str) -> str: ...
+    def verify(self, run: str) -> None: ...
+
+
+class ActionState(StrEnum):
+    """`lost`: it was started and is gone without a result, as after a power cut."""
+
+    ABSENT = "absent"
+    RUNNING = "running"
+    ENDED = "ended"
+    LOST = "lost"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """A file that a run left, and its SHA-256."""
+
+    path: str
+    sha256: str
+
+    def record(self) -> dict[str, str]:
+        return {"path": self.path, "sha256": self.sha256}
+
+
+class Actions(Protocol):
+    """Outside actions, each in a detached supervisor process of its own that outlives drp.
+
+    `folder` names an action within a workspace. Starting is refused where one runs already: BusyError.
+    """
+
+    def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None: ...
+    def start_playbook(
+        self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str
+    ) -> None: ...
+    def start_probe(self, folder: Path, address: str, check: Body, baseline: str) -> None: ...
+    def state(self, folder: Path) -> ActionState: ...
+    def exit_code(self, folder: Path) -> int: ...
+    def messages(self, folder: Path, skip: int) -> list[Body]: ...
+    def stop(self, folder: Path) -> None: ...
+    def evidence(self, folder: Path) -> list[Evidence]: ...
+    def close_connections(self) -> None: ...
+
+
+class ObjectStore(Protocol):
+    """The DR centre's storage, seen from the control node."""
+
+    def stored_at(self, centre: DrCentre, key: str) -> datetime | None:
+        """When the DR centre says an object was stored; None where there is no such object."""
+        ...
+
+
+class WatchRecords(Protocol):
+    """What probes from outside have seen: `drp watch`, and the probe of a run."""
+
+    def samples(self, service: str) -> list[Sample]:
+        """The newest samples of `drp watch`; empty if it never ran."""
+        ...
+
+    def baseline(self, service: str) -> Path:
+        """Where the look of old content before a disruption is kept."""
+        ...
+
+    def keep(self, service: str, folder: Path) -> Evidence:
+        """Copy the samples that `samples` gave into a run's folder, as its evidence."""
+        ...
+
+    def run_samples(self, folder: Path) -> list[Sample]:
+        """The samples of a run's own probe."""
+        ...
+
+
+class Reachability(Protocol):
+    def answers(self, host: AnsibleHost) -> bool:
+        """Whether a host still takes connections on its SSH port."""
+        ...
+
+
+class Secrets(Protocol):
+    def read(self, reference: SecretReference, purpose: str) -> str:
+        """A secret's value; DrpError says what is missing, never what was read."""
+        ...
+
+
+class Lock(Protocol):
+    def acquire(self, name: str, holder: str) -> None:
+        """Hold a named lock until the process ends; BusyError names the holder."""
+        ...
+
+    def release(self, name: str) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """A workspace with everything that workflows need around it."""
+
+    workspace: Path
+    city: City
+    ledger: Ledger
+    actions: Actions
+    store: ObjectStore
+    secrets: Secrets
+    locks: Lock
+    clock: Clock
+    watch: WatchRecords
+    reachability: Reachability
+    say: Say
+    operator: str

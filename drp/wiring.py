@@ -1,0 +1,198 @@
+"""Builds the adapters for a workspace: the one place that knows them all."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import threading
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from drp.adapters.actions import SupervisedActions
+from drp.adapters.clock import SystemClock
+from drp.adapters.inventory import HOSTS_FILE, find_workspace, load_city
+from drp.adapters.ledger import SqliteLedger
+from drp.adapters.lock import FileLocks
+from drp.adapters.s3 import S3ObjectStore
+from drp.adapters.secrets import WorkspaceSecrets
+from drp.adapters.watch_records import FileWatchRecords, TcpReachability
+from drp.domain.inventory import City
+from drp.domain.probing import Sample
+from drp.domain.run import Recovery
+from drp.errors import UsageError
+from drp.ports import Say, World
+
+if TYPE_CHECKING:
+    from drp.lab.plan import LabPlan
+
+
+def shipped(name: str) -> Path:
+    """A folder of files that come with drp: in the wheel below `drp/shipped`, in a checkout beside the package."""
+    packaged = Path(__file__).parent / "shipped" / name
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / name
+
+
+def workspace_at(start: Path) -> Path:
+    return find_workspace(start.resolve())
+
+
+def city_of(workspace: Path) -> City:
+    """The validated content of a workspace; InvalidInventoryError with all faults."""
+    return load_city(workspace, shipped("runbooks"))
+
+
+def playbooks_of(workspace: Path) -> Path:
+    """The workspace's own playbooks if it has some, else those that come with drp."""
+    own = workspace / "playbooks"
+    return own if own.is_dir() else shipped("playbooks")
+
+
+def build_world(start: Path, say: Say) -> World:
+    """A workspace with its adapters. Everything that drp writes is for its user alone."""
+    os.umask(0o077)
+    workspace = workspace_at(start)
+    city = city_of(workspace)
+    clock = SystemClock()
+    secrets = WorkspaceSecrets(workspace)
+    return World(
+        workspace=workspace,
+        city=city,
+        ledger=SqliteLedger(workspace / "var" / "ledger.sqlite3", clock.now),
+        actions=SupervisedActions(workspace, city.workspace.ssh, playbooks_of(workspace), workspace / HOSTS_FILE),
+        store=S3ObjectStore(workspace, secrets),
+        secrets=secrets,
+        locks=FileLocks(workspace / "var" / "locks"),
+        clock=clock,
+        watch=FileWatchRecords(workspace),
+        reachability=TcpReachability(),
+        say=say,
+        operator=getpass.getuser(),
+    )
+
+
+def prober_of(world: World) -> Callable[[str, threading.Event], Iterator[Sample]]:
+    """How `drp watch` looks at a service: its first check, at its own address, with the samples in files by day."""
+    from drp.adapters.http_probe import HttpJourney
+    from drp.adapters.probing import keep_probing, load_baseline, save_baseline
+
+    records = FileWatchRecords(world.workspace)
+
+    def probe(name: str, stop: threading.Event) -> Iterator[Sample]:
+        service = world.city.services[name]
+        check = service.checks[0]
+        baseline_file = records.baseline(name)
+        baseline_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        certificate = str(world.workspace / check.ca_certificate) if check.ca_certificate else None
+        address = str(service.address) if service.address else world.city.hosts[service.runs_on[0]].address
+        journey = HttpJourney(check, address, certificate, load_baseline(baseline_file), learn=True)
+
+        def attempt() -> dict[str, object]:
+            known = dict(journey.baseline)
+            sample = journey.attempt(world.clock.now)
+            if journey.baseline != known:
+                save_baseline(baseline_file, journey.baseline)
+            return sample
+
+        def file_of(now: datetime) -> Path:
+            return records.file(name, now)
+
+        yield from keep_probing(attempt, check.interval.total_seconds(), file_of, stop.wait)
+
+    return probe
+
+
+def newest_recovery(world: World) -> str:
+    """The newest failover or drill that has ended."""
+    for row in world.ledger.runs(kinds=("failover", "drill"), limit=100):
+        if row.closed_at is not None:
+            return row.run
+    raise UsageError("no failover or drill has ended yet", hint="rehearse one: drp drill run SERVICE")
+
+
+def write_report(world: World, run: str) -> list[Path]:
+    """Write a recovery's report; gives the paths of the HTML and the JSON file."""
+    from drp import __version__
+    from drp.reports import render_html, render_json
+    from drp.reports.context import context_of
+    from drp.reports.document import build
+    from drp.workflows.report import write
+
+    def produce(recovery: Recovery) -> dict[str, str]:
+        context = context_of(world.city, recovery)
+        document = build(recovery, context, generated_at=world.clock.now(), tool_version=__version__)
+        return {"report.html": render_html.render(document), "report.json": render_json.render(document)}
+
+    return write(world, run, produce)
+
+
+def verify_report(file: Path, head: str | None) -> list[str]:
+    """What in a JSON report disagrees with its own events, a line each."""
+    from drp.reports.verification import verify
+
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        return ["the file is not UTF-8 text"]
+    return [str(problem) for problem in verify(text, expected_head=head)]
+
+
+def lab_plan(workspace: Path, city: City) -> LabPlan:
+    """What the lab builds for a workspace. UsageError where the workspace has no `lab:` section."""
+    from drp.lab.plan import LabFiles, LabHost, LabPlan, LabService
+
+    settings = city.workspace.lab
+    if settings is None:
+        hint = "add `lab: {network: 198.18.0.0/16, dr_centre: NAME}`; see drp.yaml of the drp repository"
+        raise UsageError("drp.yaml has no section lab", where=str(workspace), hint=hint)
+    centre = city.workspace.dr_centres[settings.dr_centre]
+
+    def file(path: str | None, what: str) -> Path:
+        if path is None:
+            raise UsageError(f"the lab needs {what} as a file", where="drp.yaml", hint="write {file: var/lab/…}")
+        return workspace / path
+
+    return LabPlan(
+        workspace=workspace,
+        network=settings.network,
+        hosts=tuple(
+            LabHost(host.name, host.site, host.address) for host in city.hosts.values() if host.site is not None
+        ),
+        services=tuple(
+            LabService(service.id, service.runs_on[0], str(service.address) if service.address else None)
+            for service in city.services.values()
+        ),
+        s3_endpoint=centre.endpoint,
+        s3_bucket=centre.bucket,
+        files=LabFiles(
+            ca_certificate=file(centre.ca_certificate, "the DR centre's ca_certificate"),
+            s3_access_key_id=file(centre.access_key_id.file, "access_key_id"),
+            s3_secret_access_key=file(centre.secret_access_key.file, "secret_access_key"),
+            ssh_private_key=workspace / city.workspace.ssh.private_key,
+            ssh_known_hosts=workspace / city.workspace.ssh.known_hosts,
+            repository_passwords={
+                service.id: file(service.backup.password.file, f"the backup password of {service.id}")
+                for service in city.services.values()
+            },
+        ),
+    )
+
+
+def lab_up(start: Path, say: Say) -> None:
+    """Build the lab, and note in the ledger that the services begin anew where it installed them anew."""
+    from drp.lab.city import up
+    from drp.workflows.lab import note_new_city
+
+    world = build_world(start, say)
+    os.umask(0o022)  # what the hosts' services read is theirs; the lab gives its secrets modes of their own
+    installed = up(lab_plan(world.workspace, world.city), say=say)
+    if installed:
+        note_new_city(world, installed)
+
+
+def new_workspace(folder: Path) -> list[Path]:
+    """Write the files of a new workspace from the templates; gives those that were written."""
+    from drp.adapters.template import write_template
+
+    return write_template(folder)

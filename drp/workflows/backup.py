@@ -1,0 +1,251 @@
+"""Back services up to their DR centre: all datasets of a service become one restore point, or none."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from drp.domain.dataset_types import procedure_of
+from drp.domain.events import Body, hash_of
+from drp.domain.inventory import Service
+from drp.domain.restore_point import RestorePoint, Snapshot
+from drp.domain.trouble import error_of
+from drp.domain.values import from_stamp
+from drp.errors import CancelledError, DrpError, ExitCode
+from drp.ports import ActionState, World
+from drp.workflows.naming import action_folder, new_run
+from drp.workflows.repository import ca_certificate, centre_of, prefix_of, repository_url, secrets_of
+
+POLL_SECONDS = 0.05
+PROGRESS_EVERY_SECONDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class BackupResult:
+    """What became of one service's backup."""
+
+    service: str
+    run: str
+    restore_point: RestorePoint | None
+    error: DrpError | None
+
+
+def back_up(world: World, services: Sequence[str]) -> list[BackupResult]:
+    """Back up each service in turn. A service that fails leaves no restore point and does not stop the others."""
+    results = []
+    for name in services:
+        service = world.city.services[name]
+        try:
+            results.append(_back_up_one(world, service))
+        except CancelledError:
+            raise
+        except DrpError as error:
+            results.append(BackupResult(name, "", None, error))
+    return results
+
+
+def _back_up_one(world: World, service: Service) -> BackupResult:
+    world.locks.acquire(f"backup-{service.id}", f"drp backup of {service.id}")
+    try:
+        run = _unfinished(world, service)
+        if run is None:
+            run = _open(world, service)
+        else:
+            world.say(f"{service.id}: going on with {run}, which was cut off")
+        try:
+            point = _carry_out(world, service, run)
+        except DrpError as error:
+            body = {"outcome": "failed", "exit_code": int(error.exit_code), "error": str(error)[:2000]}
+            world.ledger.append(run, "run.closed", body)
+            return BackupResult(service.id, run, None, error)
+        except KeyboardInterrupt:
+            _cancel(world, service, run)
+            raise CancelledError("the backup was cancelled; it left no restore point", where=service.id) from None
+        world.ledger.append(run, "restore_point.recorded", point.record())
+        world.ledger.append(run, "run.closed", {"outcome": "done", "exit_code": int(ExitCode.DONE)})
+        return BackupResult(service.id, run, point, None)
+    finally:
+        world.locks.release(f"backup-{service.id}")
+
+
+def _unfinished(world: World, service: Service) -> str | None:
+    """A backup of this service that was cut off. This process holds the service's lock, so nobody else follows it."""
+    for row in world.ledger.runs(kinds=("backup",), limit=200):
+        if row.closed_at is None and row.services == (service.id,):
+            return row.run
+    return None
+
+
+def _open(world: World, service: Service) -> str:
+    run = new_run("backup", world.clock.now())
+    site = world.ledger.active_site(service.id)
+    hosts = list(dict.fromkeys(service.stand_in(dataset.host, site) for dataset in service.datasets))
+    plan = {"service": service.id, "site": site, "hosts": hosts, "sentinel": f"{run}-{secrets.token_hex(8)}"}
+    world.ledger.open_run(run, "backup", hash_of(plan), [service.id], {"plan": plan, "by": world.operator})
+    return run
+
+
+def _carry_out(world: World, service: Service, run: str) -> RestorePoint:
+    plan = world.ledger.events(run)[0].body["plan"]
+    results: dict[str, Body] = {}
+    for host in plan["hosts"]:
+        folder = action_folder(world, run, host)
+        if world.actions.state(folder) is ActionState.ABSENT:
+            _start(world, service, run, plan, host, folder)
+        results[host] = _follow(world, service, host, folder)
+        world.ledger.append(run, "clock.measured", {"host": host, **results[host]["clock"]})
+    arrived_at = max(_arrival(world, service, host, results[host]["result"]) for host in plan["hosts"])
+    return _restore_point(world, service, run, plan, results, arrived_at)
+
+
+def _start(world: World, service: Service, run: str, plan: Body, host: str, folder: Path) -> None:
+    centre = centre_of(world, service)
+    url = repository_url(centre, service, host)
+    known = any(point.repositories.get(host) == url for point in world.ledger.restore_points(service.id))
+    procedures = [
+        procedure_of(dataset, service.id, plan["sentinel"])
+        for dataset in service.datasets
+        if service.stand_in(dataset.host, plan["site"]) == host
+    ]
+    job = {
+        "verb": "backup",
+        "run": run,
+        "service": service.id,
+        "restic_host": host,
+        "repository": {"url": url, "region": centre.region},
+        "may_create_repository": not known,
+        "may_unlock": True,
+        "stall_seconds": int(service.backup.stall_timeout.total_seconds()),
+        "requires": ["restic", *(name for procedure in procedures for name in procedure["requires"])],
+        "datasets": procedures,
+    }
+    certificate = ca_certificate(world.workspace, centre)
+    world.say(f"{service.id}: backing up on {host} to {centre.title}")
+    world.actions.start_remote(folder, world.city.hosts[host], job, secrets_of(world, service), certificate)
+    world.ledger.append(run, "action.started", {"action": host})
+
+
+def _follow(world: World, service: Service, host: str, folder: Path) -> Body:
+    """Wait for a host's part of the backup, telling its progress. The error of a failed one is raised."""
+    seen, told_at = 0, world.clock.monotonic()
+    messages: list[Body] = []
+    while True:
+        state = world.actions.state(folder)
+        for message in world.actions.messages(folder, seen):
+            seen += 1
+            messages.append(message)
+            if message["event"] == "part.ended":
+                text = f"{message['files']} files, {_size(message['bytes'])} in {message['duration_ms'] / 1000:.1f} s"
+                world.say(f"{service.id}: {message['dataset']}/{message['part']}: {text}")
+            elif (
+                message["event"] == "part.progress"
+                and message["bytes"]
+                and world.clock.monotonic() - told_at > PROGRESS_EVERY_SECONDS
+            ):
+                told_at = world.clock.monotonic()
+                world.say(f"{service.id}: {message['dataset']}/{message['part']}: {_size(message['bytes'])} so far")
+        if state is not ActionState.RUNNING:
+            break
+        world.clock.sleep(POLL_SECONDS)
+    where = f"{service.id} on {host}"
+    result = next((message for message in messages if message["event"] == "result"), None)
+    if result is not None:
+        hello = next(message for message in messages if message["event"] == "hello")
+        return {"result": result["result"], "clock": _clock_offset(hello)}
+    trouble = next((message for message in reversed(messages) if message["event"] == "trouble"), None)
+    if trouble is not None:
+        where += f", dataset {trouble['dataset']}" if trouble["dataset"] else ""
+        raise error_of(trouble["kind"], trouble["text"], where)
+    raise error_of("lost", "", where)
+
+
+def _clock_offset(hello: Body) -> Body:
+    """How far the host's clock is from the control node's, and how sure that is (half the time of the exchange)."""
+    asked, answered = hello["asked_at_us"], hello["answered_at_us"]
+    host_us = int(from_stamp(hello["host_time"]).timestamp() * 1_000_000)
+    return {"offset_ms": (host_us - (asked + answered) // 2) // 1000, "uncertainty_ms": (answered - asked) // 2000}
+
+
+def _arrival(world: World, service: Service, host: str, result: Body) -> datetime:
+    """When the DR centre says it got the last snapshot of a host. A snapshot it does not know has not arrived."""
+    centre = centre_of(world, service)
+    newest = datetime.min.replace(tzinfo=UTC)
+    for part in result["parts"]:
+        stored = world.store.stored_at(centre, f"{prefix_of(service, host)}/snapshots/{part['snapshot']}")
+        if stored is None:
+            text = f"snapshot {part['snapshot'][:8]} is not at the DR centre"
+            raise DrpError(text, where=service.id, hint="run the backup again; ask the DR centre if it repeats")
+        newest = max(newest, stored)
+    return newest
+
+
+def _restore_point(
+    world: World,
+    service: Service,
+    run: str,
+    plan: Body,
+    results: dict[str, Body],
+    arrived_at: datetime,
+) -> RestorePoint:
+    centre = centre_of(world, service)
+    parts = [part for found in results.values() for part in found["result"]["parts"]]
+    stamps = [
+        from_stamp(sentinel["written_at"])
+        for found in results.values()
+        for sentinel in found["result"]["sentinels"].values()
+    ]
+    content: dict[str, dict[str, Any]] = {}
+    for found in results.values():
+        content |= found["result"]["content"]
+    return RestorePoint(
+        id=run,
+        service=service.id,
+        site=plan["site"],
+        sentinel=plan["sentinel"],
+        sentinel_at=min(stamps),
+        arrived_at=arrived_at,
+        dr_centre=service.backup.dr_centre,
+        repositories={host: repository_url(centre, service, host) for host in plan["hosts"]},
+        snapshots=tuple(
+            Snapshot(
+                dataset=part["dataset"],
+                part=part["part"],
+                snapshot=part["snapshot"],
+                files=part["files"],
+                bytes=part["bytes"],
+                duration_ms=part["duration_ms"],
+            )
+            for part in parts
+        ),
+        tools={
+            f"{host} {name}": version
+            for host, found in results.items()
+            for name, version in found["result"]["tools"].items()
+        },
+        content=content,
+    )
+
+
+def _cancel(world: World, service: Service, run: str) -> None:
+    world.say(f"{service.id}: stopping; restic takes its lock away first")
+    plan = world.ledger.events(run)[0].body["plan"]
+    for host in plan["hosts"]:
+        folder = action_folder(world, run, host)
+        world.actions.stop(folder)
+        limit = world.clock.monotonic() + 45
+        while world.actions.state(folder) is ActionState.RUNNING and world.clock.monotonic() < limit:
+            world.clock.sleep(POLL_SECONDS)
+    world.ledger.append(run, "run.closed", {"outcome": "aborted", "exit_code": int(ExitCode.CANCELLED)})
+
+
+def _size(count: int) -> str:
+    size = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if size < 1000:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1000
+    return f"{size:.1f} TB"

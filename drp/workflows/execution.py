@@ -1,0 +1,211 @@
+"""Carries a plan out: starts every step as soon as it may start, follows what runs, and writes all of it down.
+
+The ledger is the journal. After a crash the same loop goes on from the replayed state: an action that still runs is
+followed further, one that ended meanwhile is read, one that was lost is started again (stages may be repeated).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from drp.domain.events import Body
+from drp.domain.plan import Step
+from drp.domain.run import Recovery, apply
+from drp.domain.timeline import Mark
+from drp.domain.trouble import error_of
+from drp.domain.values import milliseconds
+from drp.errors import CancelledError, DrpError
+from drp.ports import ActionState, World
+from drp.workflows import stages
+from drp.workflows.naming import action_folder
+
+POLL_SECONDS = 0.05
+
+
+def execute(world: World, recovery: Recovery) -> None:
+    """Run until no step can start any more and none runs. What failed is in the ledger."""
+    execution = _Execution(world, recovery)
+    try:
+        execution.start_probes()
+        execution.run()
+    except KeyboardInterrupt:
+        world.say("")
+        world.say(f"drp stops following {recovery.run}; what it started goes on by itself")
+        world.say(f"go on: drp run resume {recovery.run}    give it up: drp run abort {recovery.run}")
+        raise
+    execution.stop_probes()
+    world.actions.close_connections()
+
+
+class _Execution:
+    def __init__(self, world: World, recovery: Recovery) -> None:
+        self.world, self.recovery = world, recovery
+        self.messages: dict[str, list[Body]] = {}
+        self.given_up_at = recovery.opened_at + recovery.plan.give_up_after
+
+    def record(self, type_: str, body: Body) -> None:
+        apply(self.recovery, self.world.ledger.append(self.recovery.run, type_, body))
+
+    def run(self) -> None:
+        while True:
+            self.refuse_if_closed()
+            for step in self.recovery.doomed():
+                self.end(step, "skipped", "a step that it needs did not succeed")
+            for step in self.recovery.ready():
+                self.start(step)
+            running = [step for step in self.recovery.plan.steps if self.recovery.steps[step.id].outcome == "running"]
+            if not running and not self.recovery.ready() and not self.recovery.doomed():
+                return
+            for step in running:
+                self.follow(step)
+            self.world.clock.sleep(POLL_SECONDS)
+
+    def refuse_if_closed(self) -> None:
+        """Another terminal may have aborted the run."""
+        if self.world.ledger.run(self.recovery.run).closed_at is not None:
+            hint = f"see it: drp run show {self.recovery.run}"
+            raise CancelledError("the run was aborted from elsewhere", where=self.recovery.run, hint=hint)
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    def start(self, step: Step) -> None:
+        if "T3" not in self.recovery.marks.get(step.service, {}):
+            self.mark(step.service, Mark("T3", self.world.clock.now(), "automatic", "first recovery step started"))
+        self.record("step.started", {"step": step.id, "action": step.id.replace("/", "-")})
+        self.world.say(f"{step.service}: {stages.NAMES[step.stage]} …")
+        if step.stage == "usable":
+            return
+        try:
+            stages.start(self.world, self.recovery, step, self.folder(step))
+        except DrpError as error:
+            self.end(step, "failed", _told(error))
+
+    def follow(self, step: Step) -> None:
+        if step.stage == "usable":
+            self.look_for_use(step)
+            return
+        folder = self.folder(step)
+        state = self.world.actions.state(folder)
+        self.take_messages(step, folder)
+        if state is ActionState.RUNNING:
+            if self.world.clock.now() > self.given_up_at:
+                self.world.actions.stop(folder)
+            return
+        try:
+            if state is not ActionState.ENDED:
+                self.world.say(f"{step.service}: {stages.NAMES[step.stage]} was lost; starting it again")
+                self.messages[step.id] = []
+                stages.start(self.world, self.recovery, step, folder)
+                return
+            if self.world.actions.exit_code(folder) != 0:
+                raise self.failure(step)
+            stages.finish(self.world, self.recovery, step, self.messages.get(step.id, []), self.record)
+        except DrpError as error:
+            self.end(step, "failed", _told(error))
+            return
+        self.end(step, "ok", "")
+        if step.stage == "verify":
+            self.mark(step.service, Mark("T4", self.world.clock.now(), "automatic", f"{step.id} ended well"))
+
+    def failure(self, step: Step) -> DrpError:
+        for message in reversed(self.messages.get(step.id, [])):
+            if message["event"] == "trouble":
+                return error_of(message["kind"], message["text"], step.id)
+            is_summary = message.get("error") == "One or more items failed"  # the items before it say why
+            if message["event"] == "task" and message["outcome"].endswith(("failed", "unreachable")) and not is_summary:
+                where = f"{step.id}, host {message['host']}, task {message['task']!r}"
+                return error_of(_kind(message), message["error"], where)
+        hint_path = self.folder(step).relative_to(self.world.workspace)
+        return DrpError("the step failed without a reason", where=step.id, hint=f"see {hint_path}/stdout and stderr")
+
+    def take_messages(self, step: Step, folder: Path) -> None:
+        messages = self.messages.setdefault(step.id, [])
+        for message in self.world.actions.messages(folder, len(messages)):
+            messages.append(message)
+            if message["event"] == "task" and not message["outcome"].startswith("item"):
+                self.task_ended(step, message)
+        stages.note_absence(self.world, self.recovery, step, messages, self.record)
+
+    def task_ended(self, step: Step, message: Body) -> None:
+        if message["outcome"] == "skipped":
+            return
+        known = {(task["host"], task["task"], task["started_at"]) for task in self.recovery.steps[step.id].tasks}
+        if (message["host"], message["task"], message["started_at"]) in known:
+            return  # after a resumption: it is in the ledger already
+        kept = ("host", "task", "outcome", "started_at", "duration_ms", "changed")
+        self.record("task.ended", {"step": step.id, **{name: message[name] for name in kept}})
+
+    def end(self, step: Step, outcome: str, error: str) -> None:
+        started_at = self.recovery.steps[step.id].started_at
+        now = self.world.clock.now()
+        evidence = [item.record() for item in self.world.actions.evidence(self.folder(step))]
+        duration = milliseconds(now - started_at) if started_at else 0
+        self.record(
+            "step.ended",
+            {"step": step.id, "outcome": outcome, "error": error, "duration_ms": duration, "evidence": evidence},
+        )
+        if outcome == "ok":
+            self.world.say(f"{step.service}: {stages.NAMES[step.stage]}: done in {duration / 1000:.1f} s")
+        elif outcome == "failed":
+            self.world.say(f"{step.service}: {stages.NAMES[step.stage]}: FAILED: {error}")
+
+    def mark(self, service: str, mark: Mark) -> None:
+        self.record("mark", {"service": service, **mark.record()})
+
+    def folder(self, step: Step) -> Path:
+        return action_folder(self.world, self.recovery.run, step.id.replace("/", "-"))
+
+    # -- the outside probe -------------------------------------------------------------------------------------------
+
+    def start_probes(self) -> None:
+        """Look at each service's user path from outside from now on, so that its failing is on record as well."""
+        for name, planned in self.recovery.plan.services.items():
+            folder = self.probe_folder(name)
+            if self.world.actions.state(folder) is ActionState.RUNNING or f"{name}/usable" in self.ended_steps():
+                continue
+            check = self.world.city.services[name].checks[0]
+            baseline = str(self.world.watch.baseline(name))
+            self.world.actions.start_probe(folder, planned.address, check.model_dump(mode="json"), baseline)
+            file = str((folder / "samples.jsonl").relative_to(self.world.workspace))
+            self.record("probe.started", {"service": name, "address": planned.address, "check": check.id, "file": file})
+
+    def ended_steps(self) -> set[str]:
+        return {name for name, state in self.recovery.steps.items() if state.ended}
+
+    def look_for_use(self, step: Step) -> None:
+        found = stages.find_use(self.world, self.recovery, step.service, self.probe_folder(step.service))
+        if found is not None:
+            for mark in found.marks:
+                self.mark(step.service, mark)
+            for text in found.reservations:
+                self.record("reservation", {"service": step.service, "text": text, "accepted_by": None})
+            self.end(step, "ok", "")
+        elif self.world.clock.now() > self.given_up_at:
+            self.end(step, "failed", "the user path did not work from outside; given up")
+
+    def stop_probes(self) -> None:
+        for name in self.recovery.plan.services:
+            folder = self.probe_folder(name)
+            self.world.actions.stop(folder)
+            limit = self.world.clock.monotonic() + 40
+            while self.world.actions.state(folder) is ActionState.RUNNING and self.world.clock.monotonic() < limit:
+                self.world.clock.sleep(POLL_SECONDS)
+            evidence = [item.record() for item in self.world.actions.evidence(folder)]
+            self.record("probe.ended", {"service": name, "evidence": evidence})
+
+    def probe_folder(self, service: str) -> Path:
+        return action_folder(self.world, self.recovery.run, f"{service}-probe")
+
+
+def _kind(message: Body) -> str:
+    """The kind of trouble of a failed task. The one that stops before anything is changed is known by its name; see
+    playbooks/roles/datasets."""
+    if message["outcome"] == "unreachable":
+        return "ssh"
+    if message["task"].endswith("Stop where something is here already"):
+        return "not_empty"
+    return message.get("kind") or "task"
+
+
+def _told(error: DrpError) -> str:
+    return f"{error}. Next: {error.hint}" if error.hint else str(error)

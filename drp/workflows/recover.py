@@ -1,0 +1,238 @@
+"""Bring services back at the recovery site: for real (failover), or as a rehearsal while production runs (drill)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from drp.domain.graph import with_dependencies
+from drp.domain.inventory import Runbook, Service
+from drp.domain.objectives import Objectives, objectives_of
+from drp.domain.plan import Plan, RecoveryKind, compile_recovery
+from drp.domain.probing import Outage, last_outage
+from drp.domain.restore_point import RestorePoint, newest_before
+from drp.domain.run import Recovery, replay
+from drp.domain.timeline import Mark, MarkName
+from drp.domain.values import show_duration
+from drp.errors import CancelledError, DrpError, ExitCode, UsageError
+from drp.ports import World
+from drp.workflows.execution import execute
+from drp.workflows.naming import new_run, run_folder
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryRequest:
+    """What an operator asks for. `by` is the named person who declares the disaster, or leads the drill."""
+
+    kind: RecoveryKind
+    services: tuple[str, ...]
+    runbook: str
+    by: str
+    reason: str
+    hold: timedelta | None = None
+    rto: timedelta | None = None
+    rpo: timedelta | None = None
+    disrupted_at: datetime | None = None
+    restore_point: str | None = None
+    replace_existing: bool = False
+    accept_unfenced: bool = False
+
+
+def recover(world: World, request: RecoveryRequest) -> Recovery:
+    """Compile the plan, declare, carry it out, and judge. Raises where it must not even start."""
+    declared_at = world.clock.now()
+    runbook = _runbook(world, request.runbook)
+    _refuse_running(world, request)
+    reservations = _guard(world, request)
+    plan = _plan(world, request, runbook, declared_at)
+    world.locks.acquire("recovery", f"drp {request.kind}")
+    try:
+        run = new_run(request.kind, declared_at)
+        body = {
+            "plan": plan.record(),
+            "by": request.by,
+            "reason": request.reason,
+            "operator": world.operator,
+            "replace_existing": request.replace_existing,
+        }
+        world.ledger.open_run(run, request.kind, plan.hash, list(plan.services), body)
+        world.say(f"{request.kind} {run}: {', '.join(plan.services)}; plan {plan.hash[:12]}")
+        for text, accepted_by in reservations:
+            for service in plan.services:
+                world.ledger.append(run, "reservation", {"service": service, "text": text, "accepted_by": accepted_by})
+        for name, planned in plan.services.items():
+            if planned.objectives_relaxed:
+                _reserve(world, run, name, "the objectives were relaxed for this run", request.by)
+            _mark_disruption(world, run, name, request, declared_at)
+        return _execute_and_close(world, run)
+    finally:
+        world.locks.release("recovery")
+
+
+def resume(world: World, run: str) -> Recovery:
+    """Go on with a recovery that was cut off: nothing that ended is done again, what still runs is adopted."""
+    row = world.ledger.run(run)
+    if row.kind not in ("failover", "drill"):
+        raise UsageError(f"run {run} is a {row.kind}", hint="backups go on by themselves: drp backup run SERVICE")
+    if row.closed_at is not None:
+        raise UsageError(f"run {run} has ended", hint=f"see it: drp run show {run}")
+    world.ledger.verify(run)
+    world.locks.acquire("recovery", f"drp {row.kind}")
+    try:
+        world.ledger.append(run, "run.resumed", {"operator": world.operator})
+        return _execute_and_close(world, run)
+    finally:
+        world.locks.release("recovery")
+
+
+def _execute_and_close(world: World, run: str) -> Recovery:
+    row = world.ledger.run(run)
+    recovery = replay(run, row.genesis, world.ledger.events(run))
+    try:
+        execute(world, recovery)
+    except UsageError as error:
+        if world.ledger.run(run).closed_at is not None:
+            hint = f"see it: drp run show {run}"
+            raise CancelledError("the run was aborted from elsewhere", where=run, hint=hint) from error
+        raise
+    recovery = replay(run, row.genesis, world.ledger.events(run))
+    verdict = recovery.verdict()
+    accepted = all(recovery.measurement(name).accepted for name in recovery.plan.services)
+    code = ExitCode.DONE if accepted else ExitCode.NOT_MET
+    world.ledger.append(run, "run.closed", {"outcome": "done", "exit_code": int(code), "verdict": str(verdict)})
+    return replay(run, row.genesis, world.ledger.events(run))
+
+
+def _runbook(world: World, name: str) -> Runbook:
+    runbook = world.city.runbooks.get(name)
+    if runbook is None:
+        raise UsageError(f"no runbook {name!r}", hint=f"known: {', '.join(sorted(world.city.runbooks))}")
+    return runbook
+
+
+def _refuse_running(world: World, request: RecoveryRequest) -> None:
+    for row in world.ledger.runs(kinds=("failover", "drill"), limit=50):
+        if row.closed_at is None and set(row.services) & set(request.services):
+            raise UsageError(
+                f"{row.run} has not ended: it was cut off, or runs elsewhere",
+                hint=f"go on with it: drp run resume {row.run}; or give it up: drp run abort {row.run}",
+            )
+
+
+def _guard(world: World, request: RecoveryRequest) -> list[tuple[str, str]]:
+    """Refuse what would harm: a second active site, or a recovery of what already runs at the recovery site."""
+    reservations: list[tuple[str, str]] = []
+    for name in request.services:
+        service = world.city.services[name]
+        if world.ledger.active_site(name) != "primary":
+            hint = "a failback is needed before it can fail over again; drp status shows where services run"
+            raise UsageError("the service already runs at the recovery site", where=name, hint=hint)
+        if request.kind == "failover":
+            reservations += _check_fence(world, request, service)
+    return reservations
+
+
+def _check_fence(world: World, request: RecoveryRequest, service: Service) -> list[tuple[str, str]]:
+    alive = [host for host in service.runs_on if world.reachability.answers(world.city.hosts[host])]
+    if not alive:
+        return []
+    text = f"the primary host {', '.join(alive)} still answers: two sites could take writes at once"
+    if not request.accept_unfenced:
+        raise UsageError(
+            text,
+            where=service.id,
+            hint="shut it off first, or accept the risk in your name: --accept-unfenced; to rehearse: drp drill run",
+        )
+    return [(text, request.by)]
+
+
+def _plan(world: World, request: RecoveryRequest, runbook: Runbook, declared_at: datetime) -> Plan:
+    edges = {name: service.depends_on for name, service in world.city.services.items()}
+    points: dict[str, RestorePoint] = {}
+    declared: dict[str, Objectives] = {}
+    for name in with_dependencies(request.services, edges):
+        points[name] = _restore_point(world, name, request, declared_at)
+        found = objectives_of(world.city.services[name], world.city.workspace.tiers)
+        if found is None:
+            raise DrpError("the service has no objectives", where=name, hint="run: drp validate")
+        declared[name] = found
+    objectives = {
+        name: replace(own, rto=request.rto or own.rto, rpo=request.rpo or own.rpo) for name, own in declared.items()
+    }
+    return compile_recovery(
+        world.city,
+        request.kind,
+        request.services,
+        runbook,
+        restore_points=points,
+        declared=declared,
+        objectives=objectives,
+        hold=request.hold or runbook.hold,
+    )
+
+
+def _restore_point(world: World, service: str, request: RecoveryRequest, declared_at: datetime) -> RestorePoint:
+    points = world.ledger.restore_points(service)
+    if request.restore_point is not None:
+        chosen = next((point for point in points if point.id == request.restore_point), None)
+        hint = f"list them: drp backup list {service}"
+    else:
+        chosen = newest_before(points, declared_at)
+        hint = f"back it up first: drp backup run {service}"
+    if chosen is None:
+        raise UsageError("there is no such restore point at the DR centre", where=service, hint=hint)
+    return chosen
+
+
+def _mark_disruption(world: World, run: str, service: str, request: RecoveryRequest, declared_at: datetime) -> None:
+    """T0, T1 and T2: from the probe that ran before, from a person, or (in a drill) from the scenario."""
+
+    def mark(mark_: Mark) -> None:
+        world.ledger.append(run, "mark", {"service": service, **mark_.record()})
+
+    if request.kind == "drill":
+        evidence = "the scenario's time: production was not disturbed"
+        simulated: tuple[MarkName, ...] = ("T0", "T1", "T2")
+        for name in simulated:
+            mark(Mark(name, declared_at, "simulated", evidence))
+        return
+    outage = _seen_outage(world, service)
+    if outage is not None:
+        evidence = world.watch.keep(service, run_folder(world, run))
+        source = f"drp watch: {outage.detail}; {evidence.path} sha256 {evidence.sha256}"
+        mark(Mark("T0", outage.disrupted_at, "automatic", source, outage.uncertainty or timedelta()))
+        mark(Mark("T1", outage.detected_at, "automatic", source))
+        world.say(f"{service}: unusable since {outage.disrupted_at:%H:%M:%S} UTC ({outage.detail}), seen by drp watch")
+    elif request.disrupted_at is not None:
+        mark(Mark("T0", request.disrupted_at, "human", f"declared by {request.by}", timedelta(minutes=1)))
+        mark(Mark("T1", declared_at, "human", f"declared by {request.by}"))
+        _reserve(world, run, service, "T0 and T1 were declared by a person: no probe had watched", request.by)
+    else:
+        world.say(f"{service}: nobody saw when it went, so RTA and RPA cannot be measured (--disrupted-at TIME)")
+    mark(Mark("T2", declared_at, "human", f"declared by {request.by}: {request.reason}"))
+
+
+def _seen_outage(world: World, service: str) -> Outage | None:
+    """The outage that `drp watch` sees now. An old one that ended, or a watch that stopped, is none."""
+    samples = world.watch.samples(service)
+    if not samples or samples[-1].succeeded:
+        return None
+    check = world.city.services[service].checks[0]
+    age = world.clock.now() - samples[-1].ended_at
+    if age > 3 * (check.interval + check.timeout) + timedelta(seconds=2):
+        world.say(f"{service}: drp watch has not looked for {show_duration(age)}; its record is not used")
+        return None
+    return last_outage(samples)
+
+
+def _reserve(world: World, run: str, service: str, text: str, accepted_by: str | None) -> None:
+    world.ledger.append(run, "reservation", {"service": service, "text": text, "accepted_by": accepted_by})
+
+
+def known_services(world: World, names: Sequence[str]) -> tuple[str, ...]:
+    """The services meant: those named, or all. UsageError for a name that is not declared."""
+    for name in names:
+        if name not in world.city.services:
+            raise UsageError(f"no service {name!r}", hint=f"known: {', '.join(sorted(world.city.services))}")
+    return tuple(dict.fromkeys(names)) or tuple(world.city.services)

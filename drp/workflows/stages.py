@@ -1,0 +1,205 @@
+"""What each stage of a recovery does: how it is started, and what its result means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from drp.domain.dataset_types import Procedure, procedure_of
+from drp.domain.events import Body
+from drp.domain.inventory import Service
+from drp.domain.plan import Step
+from drp.domain.probing import usable_again
+from drp.domain.restore_point import RestorePoint
+from drp.domain.run import Recovery
+from drp.domain.timeline import Mark
+from drp.domain.values import show_duration, to_stamp
+from drp.domain.verification import check_restored, newest_transaction
+from drp.errors import DrpError
+from drp.ports import World
+from drp.workflows.repository import ca_certificate, centre_of, secrets_of
+
+Record = Callable[[str, Body], None]
+
+NAMES = {
+    "restore": "restoring",
+    "activate": "activating",
+    "verify": "verifying",
+    "cutover": "switching traffic",
+    "usable": "waiting until users can work again",
+    "cleanup": "cleaning up",
+}
+
+
+def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
+    """Start a stage's outside action."""
+    service = world.city.services[step.service]
+    planned = recovery.plan.services[step.service]
+    centre = centre_of(world, service)
+    needs_secrets = step.stage == "restore"
+    world.actions.start_playbook(
+        folder,
+        step.stage,
+        planned.hosts,
+        _variables(world, recovery, step),
+        secrets_of(world, service) if needs_secrets else {},
+        ca_certificate(world.workspace, centre) if needs_secrets else "",
+    )
+
+
+def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
+    """Take down what an ended stage found. DrpError where it must count as failed although its process ended well."""
+    if step.stage == "restore":
+        _finish_restore(world, recovery, step, messages, record)
+    elif step.stage == "cutover":
+        record("site.activated", {"service": step.service, "site": "recovery", "reason": recovery.run})
+
+
+def note_absence(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
+    """Take down what the hosts held before anything was restored, as soon as all of them have told."""
+    if step.stage != "restore" or step.service in recovery.absences:
+        return
+    results = [
+        message["result"]
+        for message in messages
+        if message["event"] == "task" and "looked_for" in message.get("result", {})
+    ]
+    if len(results) < len(world.city.services[step.service].datasets):
+        return
+    looked_for = [f"{what} on {result['host']}" for result in results for what in result["looked_for"]]
+    found = [f"{what} on {result['host']}" for result in results for what in result["found"]]
+    record("absence.proved", {"service": step.service, "looked_for": looked_for, "found": found})
+    if found and recovery.opened.body["replace_existing"]:
+        text = f"the recovery host already held {', '.join(found)}; it was replaced"
+        record("reservation", {"service": step.service, "text": text, "accepted_by": recovery.opened.body["by"]})
+
+
+def _finish_restore(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
+    point = recovery.plan.services[step.service].restore_point
+    service = world.city.services[step.service]
+    result: dict[str, Any] = {"parts": [], "datasets": {}}
+    for message in messages:
+        if message["event"] == "task" and "result" in message and "parts" in message["result"]:
+            result["parts"] += message["result"]["parts"]
+            result["datasets"] |= message["result"]["datasets"]
+    checks = check_restored(point, [dataset.id for dataset in service.datasets], result)
+    for check in checks:
+        record("data.verified", check.record(step.service))
+    newest = newest_transaction(point, result)
+    if newest is not None and len(result["datasets"]) == len(service.datasets):
+        evidence = f"oldest sentinel of {len(result['datasets'])} restored datasets, token {point.sentinel}"
+        record("mark", {"service": step.service, **Mark("Tb", newest, "automatic", evidence).record()})
+    wrong = [check for check in checks if not check.ok]
+    if wrong:
+        first = wrong[0]
+        text = f"dataset {first.dataset}: {first.check} is {first.actual} instead of {first.expected}"
+        hint = "recover from an older restore point: drp backup list, then --restore-point"
+        raise DrpError(text, where=step.id, hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class FoundUse:
+    """The user path works again: T5, and what keeps the finding from being beyond doubt."""
+
+    marks: tuple[Mark, ...]
+    reservations: tuple[str, ...]
+
+
+def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> FoundUse | None:
+    """Look for T5 in the probe's samples; None while the user path has not held for the runbook's hold time.
+
+    Only attempts after the step before count: until the recovered service was verified (and traffic switched to it),
+    whatever answered was not it.
+    """
+    step = next(step for step in recovery.plan.steps if step.id == f"{service}/usable")
+    ready_at = max(recovery.steps[need].ended_at or recovery.opened_at for need in step.needs)
+    check = world.city.services[service].checks[0]
+    hold = recovery.plan.hold
+    samples = world.watch.run_samples(probe)
+    found = usable_again(
+        samples,
+        after=ready_at,
+        hold=hold,
+        largest_gap=3 * (check.interval + check.timeout) + timedelta(seconds=1),
+    )
+    if found is None:
+        return None
+    samples_file = probe.relative_to(world.workspace) / "samples.jsonl"
+    evidence = (
+        f"outside probe {check.id}, {samples_file}: {found.attempts} attempts without a failure from"
+        f" {to_stamp(found.usable_at)} to {to_stamp(found.held_until)}, hold {show_duration(hold)}"
+    )
+    reservations = []
+    if all(sample.succeeded for sample in samples):
+        reservations.append("the probe never failed in this run, so it has not shown that it can tell an outage")
+    if any(step.same_as_before for step in check.steps) and not world.watch.baseline(service).is_file():
+        reservations.append("old content was not compared: drp watch had not looked before the disruption")
+    mark = Mark("T5", found.usable_at, "automatic", evidence, found.uncertainty)
+    return FoundUse((mark,), tuple(reservations))
+
+
+def _procedures(service: Service, point: RestorePoint) -> list[Procedure]:
+    """The datasets' procedures, with the snapshots of the restore point in their parts."""
+    procedures = []
+    for dataset in service.datasets:
+        procedure = procedure_of(dataset, service.id)
+        for part in procedure["parts"]:
+            part["snapshot"] = next(
+                item.snapshot for item in point.snapshots if (item.dataset, item.part) == (dataset.id, part["name"])
+            )
+        procedures.append(procedure)
+    return procedures
+
+
+def _variables(world: World, recovery: Recovery, step: Step) -> Body:
+    """All that a playbook gets to know: plain data, compiled from the service's file."""
+    service = world.city.services[step.service]
+    planned = recovery.plan.services[step.service]
+    centre = centre_of(world, service)
+    procedures = {procedure["id"]: procedure for procedure in _procedures(service, planned.restore_point)}
+    jobs = [
+        {
+            "verb": "restore",
+            "run": recovery.run,
+            "service": service.id,
+            "host": service.recovers_on[dataset.host],
+            "repository": {"url": planned.restore_point.repositories[dataset.host], "region": centre.region},
+            "stall_seconds": int(service.backup.stall_timeout.total_seconds()),
+            "requires": ["restic", *procedures[dataset.id]["requires"]],
+            "datasets": [procedures[dataset.id]],
+        }
+        for dataset in service.datasets
+    ]
+    units = sorted({unit for procedure in procedures.values() for unit in procedure["units"]})
+    return {
+        "drp_run": recovery.run,
+        "drp_kind": recovery.plan.kind,
+        "drp_service": service.id,
+        "drp_jobs": jobs,
+        "drp_dataset_units": units,
+        "drp_accounts": [account.model_dump() for account in service.recovery.accounts],
+        "drp_units": [unit for unit in service.recovery.start if unit not in units],
+        # What this very run restored before it was cut off may be replaced; anything else only where a person said so.
+        "drp_replace_existing": recovery.opened.body["replace_existing"] or recovery.proved_empty(service.id),
+        "drp_service_address": str(service.address) if service.address else "",
+        "drp_local_paths": _local_paths(service),
+    }
+
+
+def _local_paths(service: Service) -> list[Body]:
+    """Requests that the recovery host can make to itself: those that only read and need nothing captured before."""
+    return [
+        {
+            "path": step.request.split(" ", 1)[1],
+            "status": step.expect_status,
+            "scheme": check.scheme,
+            "port": check.port or (443 if check.scheme == "https" else 80),
+            "host_header": check.host_header or "",
+        }
+        for check in service.checks
+        for step in check.steps
+        if step.request.startswith("GET ") and "${" not in step.request
+    ]

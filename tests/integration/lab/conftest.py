@@ -1,0 +1,110 @@
+"""A lab on 198.19.0.0/16, so that it can stand beside a demonstration on 198.18.0.0/16. Needs root."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Network
+from pathlib import Path
+
+import pytest
+
+from drp.lab import city, network
+from drp.lab.plan import LabFiles, LabHost, LabPlan, LabService, names_of
+from drp.lab.processes import find_marked
+
+PRIMARY, RECOVERY, SERVICE = "198.19.1.10", "198.19.2.10", "198.19.0.80"
+
+
+def make_plan(workspace: Path) -> LabPlan:
+    lab = workspace / "var" / "lab"
+    return LabPlan(
+        workspace=workspace,
+        network=IPv4Network("198.19.0.0/16"),
+        hosts=(
+            LabHost("app-1", "primary", PRIMARY, disk_bytes=512 * 1024**2),
+            LabHost("standby-1", "recovery", RECOVERY, disk_bytes=512 * 1024**2),
+        ),
+        services=(LabService("pengaduan", "app-1", SERVICE),),
+        s3_endpoint="https://198.19.3.10:9000",
+        s3_bucket="drp-test",
+        files=LabFiles(
+            ca_certificate=lab / "tls/ca.pem",
+            s3_access_key_id=lab / "secrets/s3-access-key-id",
+            s3_secret_access_key=lab / "secrets/s3-secret-access-key",
+            ssh_private_key=lab / "ssh/id_ed25519",
+            ssh_known_hosts=lab / "ssh/known_hosts",
+            repository_passwords={"pengaduan": lab / "secrets/pengaduan-repository-password"},
+        ),
+    )
+
+
+def silent(line: str) -> None:
+    del line
+
+
+def leftovers(workspace: Path) -> list[str]:
+    """What of the lab is still on the machine: processes, interfaces, mounts."""
+    names = names_of(workspace)
+    mounts = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
+    return [
+        *(f"process {process.pid}" for process in find_marked(names.marker)),
+        *(f"interface {name}" for name in network.interfaces(names)),
+        *(f"mount {line}" for line in mounts if str(workspace) in line),
+    ]
+
+
+Shell = Callable[..., str]
+
+
+def make_shell(plan: LabPlan) -> Shell:
+    def shell(address: str, command: str, *, check: bool = True) -> str:
+        options = {
+            "UserKnownHostsFile": f'"{plan.files.ssh_known_hosts}"',
+            "GlobalKnownHostsFile": "/dev/null",
+            "StrictHostKeyChecking": "yes",
+            "BatchMode": "yes",
+            "ConnectTimeout": "5",
+        }
+        arguments = [text for name, value in options.items() for text in ("-o", f"{name}={value}")]
+        argv = ["ssh", "-F", "/dev/null", "-i", str(plan.files.ssh_private_key), *arguments, f"root@{address}", command]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+        assert done.returncode == 0 or not check, f"{command}: {done.stderr}"
+        return done.stdout
+
+    return shell
+
+
+@pytest.fixture(scope="module")
+def plan() -> Iterator[LabPlan]:
+    """A lab that is up, for the tests of one file, in order.
+
+    Not in pytest's own directory: that is under /tmp, which every host has for itself, and hides the workspace anyway.
+    """
+    with tempfile.TemporaryDirectory(dir="/var/tmp", prefix="drp, lab:test ") as directory:
+        plan = make_plan(Path(directory))
+        try:
+            city.up(plan, say=silent)
+            yield plan
+        finally:
+            city.down(plan.workspace, say=silent)
+        assert leftovers(plan.workspace) == []
+
+
+@pytest.fixture(scope="module")
+def shell(plan: LabPlan) -> Shell:
+    return make_shell(plan)
+
+
+@pytest.fixture
+def new_plan(tmp_path: Path) -> Iterator[LabPlan]:
+    """The plan of a lab that is not up; whatever the test builds is removed."""
+    yield make_plan(tmp_path)
+    city.down(tmp_path, say=silent)
+    assert leftovers(tmp_path) == []
+
+
+@pytest.fixture
+def leftovers_of() -> Callable[[Path], list[str]]:
+    return leftovers
