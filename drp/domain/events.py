@@ -5,8 +5,8 @@ in between without every later hash changing:
 
     hash(n) = SHA-256( "drp-event-v1\\0" ‖ hash(n-1) as 32 bytes ‖ n as 8 bytes, big-endian ‖ canonical JSON )
 
-The canonical JSON is that of {at, body, run, type}. `hash(0)` is the run's genesis: the hash of its plan. Whoever rewrites the whole chain can still make a consistent one;
-that is why a report prints the last hash, to be kept outside drp's reach.
+The canonical JSON is that of {at, body, run, type}. `hash(0)` is the run's genesis: the hash of its plan. Whoever
+rewrites the whole chain can still make a consistent one; that is why a report prints the last hash, to be kept outside drp's reach.
 """
 
 from __future__ import annotations

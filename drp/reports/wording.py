@@ -86,8 +86,8 @@ DEFINITIONS = (
         "RPA",
         (
             "Recovery point actual: T0 − Tb. Tb is read from the recovered data (a sentinel: a time-stamped record "
-            "that drp writes before each backup), never from the time of a backup job. Writes between the sentinel and the "
-            "dump are recovered too, so RPA can overstate the loss by that time; it never understates it."
+            "that drp writes before each backup), never from the time of a backup job. Writes between the sentinel and "
+            "the dump are recovered too, so RPA can overstate the loss by that time; it never understates it."
         ),
     ),
     ("MTPD", "Maximum tolerable period of disruption: the ceiling. Headroom is MTPD − RTA."),

@@ -55,6 +55,7 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
             "reason": request.reason,
             "operator": world.operator,
             "replace_existing": request.replace_existing,
+            "unfenced": bool(reservations),
         }
         world.ledger.open_run(run, request.kind, plan.hash, list(plan.services), body)
         world.say(f"{request.kind} {run}: {', '.join(plan.services)}; plan {plan.hash[:12]}")
@@ -192,10 +193,10 @@ def _mark_disruption(world: World, run: str, service: str, request: RecoveryRequ
         world.ledger.append(run, "mark", {"service": service, **mark_.record()})
 
     if request.kind == "drill":
-        evidence = "the scenario's time: production was not disturbed"
+        scenario = "the scenario's time: production was not disturbed"
         simulated: tuple[MarkName, ...] = ("T0", "T1", "T2")
         for name in simulated:
-            mark(Mark(name, declared_at, "simulated", evidence))
+            mark(Mark(name, declared_at, "simulated", scenario))
         return
     outage = _seen_outage(world, service)
     if outage is not None:

@@ -111,11 +111,11 @@ class FoundUse:
 def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> FoundUse | None:
     """Look for T5 in the probe's samples; None while the user path has not held for the runbook's hold time.
 
-    Only attempts after the step before count: until the recovered service was verified (and traffic switched to it),
-    whatever answered was not it.
+    Only attempts after the verification count: whatever answered before was not the recovered service. Where the
+    primary had not been fenced, it may answer until traffic was switched, so there only attempts after that count.
     """
-    step = next(step for step in recovery.plan.steps if step.id == f"{service}/usable")
-    ready_at = max(recovery.steps[need].ended_at or recovery.opened_at for need in step.needs)
+    last = "cutover" if recovery.opened.body["unfenced"] and f"{service}/cutover" in recovery.steps else "verify"
+    ready_at = recovery.steps[f"{service}/{last}"].ended_at or recovery.opened_at
     check = world.city.services[service].checks[0]
     hold = recovery.plan.hold
     samples = world.watch.run_samples(probe)
