@@ -112,6 +112,10 @@ class WatchRecords(Protocol):
         """Where the look of old content before a disruption is kept."""
         ...
 
+    def forget(self, service: str) -> None:
+        """Forget the look of old content: it is new."""
+        ...
+
     def keep(self, service: str, folder: Path) -> Evidence:
         """Copy the samples that `samples` gave into a run's folder, as its evidence."""
         ...

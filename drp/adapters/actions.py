@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from drp.adapters.supervisor import kept_environment
 from drp.adapters.worker import MESSAGES_FILE
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost, SshAccess
@@ -67,8 +68,8 @@ class SupervisedActions:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.state(folder) is ActionState.RUNNING:
             raise BusyError("this action is running already", where=str(folder))
-        for name in ("exit_code", *EVIDENCE_FILES):
-            (folder / name).unlink(missing_ok=True)
+        for name in ("exit_code", "stdout", "stderr", MESSAGES_FILE):
+            (folder / name).unlink(missing_ok=True)  # a probe's samples stay: it goes on with them
         specification = os.open(folder / "spec.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(specification, "w") as file:
             json.dump(spec, file, indent=1)
@@ -76,6 +77,7 @@ class SupervisedActions:
             [sys.executable, "-m", "drp.adapters.supervisor", str(folder), module],
             input=json.dumps(secrets).encode(),
             capture_output=True,
+            env=kept_environment(),
             start_new_session=True,
             check=False,
         )
@@ -143,5 +145,12 @@ class SupervisedActions:
         folder = self._control_path_folder()
         for socket in folder.glob("*") if folder.is_dir() else ():
             subprocess.run(
-                ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "drp"], capture_output=True, check=False
+                ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "drp"],
+                capture_output=True,
+                env=kept_environment(),
+                check=False,
             )
+        try:
+            folder.rmdir()
+        except OSError:
+            pass  # it was not there, or another run of this workspace still has a connection in it

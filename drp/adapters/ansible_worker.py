@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import sys
 import tempfile
@@ -43,12 +44,16 @@ def main() -> None:
     private = worker.folder / "runner"
     private.mkdir(mode=0o700, exist_ok=True)
 
+    explained = False
+
     def on_event(event: dict[str, Any]) -> bool:
+        nonlocal explained
         if event["event"] == "playbook_on_start":
             secrets_file.unlink(missing_ok=True)
         message = _message(event)
         if message is not None:
             worker.emit(message)
+            explained = explained or "error" in message
         return False  # no copy of each event as a file of its own: `messages.jsonl` and `stdout` are the evidence
 
     variables = private / "variables.json"
@@ -60,9 +65,9 @@ def main() -> None:
             playbook=worker.spec["playbook"],
             inventory=worker.spec["inventory"],
             limit=worker.spec["limit"],
-            cmdline=f"-e @{variables} -e @{secrets_file}",
+            cmdline=shlex.join(["-e", f"@{variables}", "-e", f"@{secrets_file}"]),
             envvars=_environment(worker.spec),
-            settings={"suppress_env_files": True},
+            settings={"suppress_env_files": True, "fact_cache": worker.spec["facts_folder"]},
             event_handler=on_event,
             cancel_callback=lambda: cancelled,
             quiet=False,
@@ -70,6 +75,9 @@ def main() -> None:
     finally:
         secrets_file.unlink(missing_ok=True)
         _scrub(private / "artifacts" / "run" / "command")
+    if done.status == "failed" and not explained:
+        text = _last_words(private / "artifacts" / "run" / "stdout")
+        worker.emit({"event": "trouble", "kind": "playbook", "text": text, "dataset": ""})
     worker.emit({"event": "runner.ended", "status": done.status, "rc": done.rc})
     sys.exit(130 if cancelled else (done.rc or (0 if done.status == "successful" else 1)))
 
@@ -87,24 +95,38 @@ def _environment(spec: dict[str, Any]) -> dict[str, str]:
     ssh = [
         "-C",
         *("-o", "ControlMaster=auto", "-o", "ControlPersist=30s"),
-        *("-o", f"UserKnownHostsFile={spec['known_hosts']}", "-o", "StrictHostKeyChecking=yes"),
+        *("-o", f"UserKnownHostsFile={_ssh_path(spec['known_hosts'])}", "-o", "StrictHostKeyChecking=yes"),
         *("-o", "GlobalKnownHostsFile=/dev/null", "-o", "ServerAliveInterval=10"),
     ]
     return {
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_HOST_KEY_CHECKING": "1",
         "ANSIBLE_PRIVATE_KEY_FILE": spec["private_key"],
-        "ANSIBLE_SSH_ARGS": " ".join(ssh),
+        "ANSIBLE_SSH_ARGS": shlex.join(ssh),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": spec["control_path_folder"],
         "ANSIBLE_SSH_CONTROL_PATH": "%(directory)s/%%C",
         # Facts are gathered by the first stage that needs them and kept for the run's other stages.
         "ANSIBLE_GATHERING": "smart",
-        "ANSIBLE_CACHE_PLUGIN": "ansible.builtin.jsonfile",
-        "ANSIBLE_CACHE_PLUGIN_CONNECTION": spec["facts_folder"],
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
         "ANSIBLE_LOCALHOST_WARNING": "0",
         "ANSIBLE_NOCOLOR": "1",
     }
+
+
+def _ssh_path(path: str) -> str:
+    """A path as ssh's own settings want it: in quotes, for its blanks, and with its percent signs doubled."""
+    return '"' + path.replace("%", "%%") + '"'
+
+
+def _last_words(output: Path) -> str:
+    """Why Ansible ended before any task did: its last complaint, else the last line it wrote."""
+    try:
+        lines = [line.strip() for line in output.read_text(encoding="utf-8", errors="replace").splitlines()]
+    except OSError:
+        return "it wrote nothing"
+    said = [line for line in lines if line]
+    complaints = [line for line in said if line.startswith(("ERROR", "[ERROR]", "fatal:")) or " error: " in line]
+    return (complaints or said or ["it wrote nothing"])[-1][:2000]
 
 
 def _message(event: dict[str, Any]) -> dict[str, Any] | None:

@@ -23,6 +23,11 @@ KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "
 """All that a worker inherits: the rest of an operator's environment may hold secrets that are none of its business."""
 
 
+def kept_environment() -> dict[str, str]:
+    """What of this process's environment others may see."""
+    return {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+
+
 def main() -> None:
     folder, module = Path(sys.argv[1]), sys.argv[2]
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
@@ -47,7 +52,7 @@ def _silence() -> None:
 
 
 def _supervise(folder: Path, module: str, secrets: bytes, lock: int) -> None:
-    environment = {name: os.environ[name] for name in KEPT_ENVIRONMENT if name in os.environ}
+    environment = kept_environment()
     environment["DRP_LOCK_DESCRIPTOR"] = str(lock)
     with open(folder / "stdout", "wb") as stdout, open(folder / "stderr", "wb") as stderr:
         worker = subprocess.Popen(

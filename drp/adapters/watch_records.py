@@ -30,6 +30,9 @@ class FileWatchRecords:
     def baseline(self, service: str) -> Path:
         return self.folder / service / BASELINE_FILE
 
+    def forget(self, service: str) -> None:
+        self.baseline(service).unlink(missing_ok=True)
+
     def samples(self, service: str) -> list[Sample]:
         """The samples of the two newest days: an outage may have begun before midnight."""
         days = sorted((self.folder / service).glob("*.jsonl"))[-2:]

@@ -6,7 +6,8 @@ in between without every later hash changing:
     hash(n) = SHA-256( "drp-event-v1\\0" ‖ hash(n-1) as 32 bytes ‖ n as 8 bytes, big-endian ‖ canonical JSON )
 
 The canonical JSON is that of {at, body, run, type}. `hash(0)` is the run's genesis: the hash of its plan. Whoever
-rewrites the whole chain can still make a consistent one; that is why a report prints the last hash, to be kept outside drp's reach.
+rewrites the whole chain can still make a consistent one; that is why a report prints the last hash, to be kept outside
+drp's reach.
 """
 
 from __future__ import annotations
@@ -61,7 +62,11 @@ def first_break(genesis: str, events: Iterable[Event]) -> int | None:
     for event in events:
         if event.sequence != expected or event.previous != previous:
             return expected
-        if event.hash != event_hash(previous, event.run, event.sequence, event.at, event.type, event.body):
+        try:
+            recomputed = event_hash(previous, event.run, event.sequence, event.at, event.type, event.body)
+        except (TypeError, ValueError):
+            return expected  # a float or half a character: nothing that was ever recorded
+        if event.hash != recomputed:
             return expected
         previous, expected = event.hash, expected + 1
     return None

@@ -40,8 +40,8 @@ class Objectives:
 def objectives_of(service: Service, tiers: dict[str, Tier]) -> Objectives | None:
     """The service's own objectives where it names them, else its tier's; None where one is missing."""
     tier = tiers.get(service.tier) if service.tier else None
-    rto = service.rto or (tier.rto if tier else None)
-    rpo = service.rpo or (tier.rpo if tier else None)
+    rto = service.rto if service.rto is not None else (tier.rto if tier else None)
+    rpo = service.rpo if service.rpo is not None else (tier.rpo if tier else None)
     if rto is None or rpo is None:
         return None
     return Objectives(rto=rto, rpo=rpo, mtpd=service.mtpd or (tier.mtpd if tier else None))

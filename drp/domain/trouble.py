@@ -21,6 +21,19 @@ _MEANINGS = {
     "no_restic": _Meaning(
         UnreachableError, "restic is not installed on the host", "install it there: apt-get install restic"
     ),
+    "wrong_restic": _Meaning(
+        UnreachableError,
+        "the restic on the host is none that drp can use",
+        "install restic 0.14 or newer there; see what `which -a restic` finds",
+    ),
+    "strange_answer": _Meaning(
+        DrpError,
+        "a program on the host answered something that drp cannot read",
+        "run the command again; if it repeats, see stdout and stderr under var/runs",
+    ),
+    "host_program": _Meaning(
+        DrpError, "drp's program on the host ended by itself", "see stderr under var/runs; is the host out of memory?"
+    ),
     "not_empty": _Meaning(
         DrpError,
         "the recovery host is not empty",
@@ -80,6 +93,9 @@ _MEANINGS = {
         "compare the database versions of both sites; the message above is the loader's",
     ),
     "command": _Meaning(DrpError, "a command on the host failed", "run it there by hand; the message above is its own"),
+    "playbook": _Meaning(
+        DrpError, "Ansible ended before it did anything", "run: ansible-playbook --syntax-check, on the step's playbook"
+    ),
     "host_key": _Meaning(
         UnreachableError,
         "the host's SSH key is not the pinned one",
@@ -96,6 +112,14 @@ _MEANINGS = {
     ),
     "control_gone": _Meaning(CancelledError, "the work was stopped because drp had gone", "run the same command again"),
     "cancelled": _Meaning(CancelledError, "the work was stopped", "run the same command again"),
+    "failed": _Meaning(
+        DrpError, "restic failed on the host", "the message above is restic's own; run it there by hand"
+    ),
+    "host_program": _Meaning(
+        UnreachableError,
+        "drp's program could not run on the host",
+        "check ansible_python_interpreter (Python 3.8 or newer) and, with ansible_become, sudo without a password",
+    ),
     "lost": _Meaning(DrpError, "the work was lost without a result (was the machine restarted?)", "run it again"),
 }
 

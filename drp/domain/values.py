@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
 
 _DURATION_UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
-_DURATION_PART = re.compile(r"(\d+)(ms|[dhms])")
-_DURATION = re.compile(r"(?:\d+(?:ms|[dhms]))+")
+_DURATION_PART = re.compile(r"([0-9]+)(ms|[dhms])")
+_DURATION = re.compile(r"(?:[0-9]+(?:ms|[dhms]))+")
 
 DURATION_HINT = "write a whole number and a unit, as in 500ms, 90s, 15m, 4h, 1h30m or 2d"
 

@@ -20,6 +20,7 @@ from drp.workflows import stages
 from drp.workflows.naming import action_folder
 
 POLL_SECONDS = 0.05
+LOOK_SECONDS = 0.25
 
 
 def execute(world: World, recovery: Recovery) -> None:
@@ -41,6 +42,8 @@ class _Execution:
     def __init__(self, world: World, recovery: Recovery) -> None:
         self.world, self.recovery = world, recovery
         self.messages: dict[str, list[Body]] = {}
+        self.told: dict[str, str] = {}
+        self.next_look = 0.0
         self.given_up_at = recovery.opened_at + recovery.plan.give_up_after
 
     def record(self, type_: str, body: Body) -> None:
@@ -173,6 +176,9 @@ class _Execution:
         return {name for name, state in self.recovery.steps.items() if state.ended}
 
     def look_for_use(self, step: Step) -> None:
+        if self.world.clock.monotonic() < self.next_look:
+            return
+        self.next_look = self.world.clock.monotonic() + LOOK_SECONDS
         found = stages.find_use(self.world, self.recovery, step.service, self.probe_folder(step.service))
         if found is not None:
             for mark in found.marks:
@@ -180,8 +186,14 @@ class _Execution:
             for text in found.reservations:
                 self.record("reservation", {"service": step.service, "text": text, "accepted_by": None})
             self.end(step, "ok", "")
-        elif self.world.clock.now() > self.given_up_at:
-            self.end(step, "failed", "the user path did not work from outside; given up")
+            return
+        samples = self.world.watch.run_samples(self.probe_folder(step.service))
+        last = samples[-1].detail if samples else "the probe has not looked yet"
+        if self.world.clock.now() > self.given_up_at:
+            self.end(step, "failed", f"the user path did not work from outside; given up ({last})")
+        elif samples and not samples[-1].succeeded and self.told.get(step.id) != last:
+            self.told[step.id] = last
+            self.world.say(f"{step.service}: not usable yet: {last}")
 
     def stop_probes(self) -> None:
         for name in self.recovery.plan.services:

@@ -17,4 +17,6 @@ def note_new_city(world: World, services: Sequence[str]) -> None:
     plan = {"services": list(services)}
     world.ledger.open_run(run, "lab", hash_of(plan), list(services), {"plan": plan, "by": world.operator})
     world.ledger.append(run, "lab.built", plan)
+    for service in services:
+        world.watch.forget(service)
     world.ledger.append(run, "run.closed", {"outcome": "done", "exit_code": int(ExitCode.DONE)})

@@ -10,7 +10,7 @@ from drp.domain.graph import with_dependencies
 from drp.domain.inventory import Runbook, Service
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.plan import Plan, RecoveryKind, compile_recovery
-from drp.domain.probing import Outage, last_outage
+from drp.domain.probing import FAILURES_TO_DETECT, Outage, last_outage
 from drp.domain.restore_point import RestorePoint, newest_before
 from drp.domain.run import Recovery, replay
 from drp.domain.timeline import Mark, MarkName
@@ -19,6 +19,9 @@ from drp.errors import CancelledError, DrpError, ExitCode, UsageError
 from drp.ports import World
 from drp.workflows.execution import execute
 from drp.workflows.naming import new_run, run_folder
+
+
+WATCH_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +206,8 @@ def _mark_disruption(world: World, run: str, service: str, request: RecoveryRequ
         evidence = world.watch.keep(service, run_folder(world, run))
         source = f"drp watch: {outage.detail}; {evidence.path} sha256 {evidence.sha256}"
         mark(Mark("T0", outage.disrupted_at, "automatic", source, outage.uncertainty or timedelta()))
-        mark(Mark("T1", outage.detected_at, "automatic", source))
+        # Who declares before the probe is certain has noticed it before.
+        mark(Mark("T1", min(outage.detected_at, declared_at), "automatic", source))
         world.say(f"{service}: unusable since {outage.disrupted_at:%H:%M:%S} UTC ({outage.detail}), seen by drp watch")
     elif request.disrupted_at is not None:
         mark(Mark("T0", request.disrupted_at, "human", f"declared by {request.by}", timedelta(minutes=1)))
@@ -215,16 +219,27 @@ def _mark_disruption(world: World, run: str, service: str, request: RecoveryRequ
 
 
 def _seen_outage(world: World, service: str) -> Outage | None:
-    """The outage that `drp watch` sees now. An old one that ended, or a watch that stopped, is none."""
-    samples = world.watch.samples(service)
-    if not samples or samples[-1].succeeded:
-        return None
+    """The outage that `drp watch` sees now. An old one that ended, or a watch that stopped, is none.
+
+    Who declares within seconds of the disaster is ahead of the probe: it gets the time of its next attempts, at most.
+    """
     check = world.city.services[service].checks[0]
-    age = world.clock.now() - samples[-1].ended_at
-    if age > 3 * (check.interval + check.timeout) + timedelta(seconds=2):
-        world.say(f"{service}: drp watch has not looked for {show_duration(age)}; its record is not used")
-        return None
-    return last_outage(samples)
+    limit = world.clock.now() + FAILURES_TO_DETECT * (check.interval + check.timeout) + timedelta(seconds=1)
+    while samples := world.watch.samples(service):
+        age = world.clock.now() - samples[-1].ended_at
+        if age > 3 * (check.interval + check.timeout) + timedelta(seconds=2):
+            world.say(f"{service}: drp watch has not looked for {show_duration(age)}; its record is not used")
+            return None
+        outage = None if samples[-1].succeeded else last_outage(samples)
+        is_this_one = outage is not None and all(
+            not sample.succeeded for sample in samples if sample.started_at >= outage.disrupted_at
+        )
+        if is_this_one:
+            return outage
+        if world.clock.now() > limit:
+            return None
+        world.clock.sleep(WATCH_POLL_SECONDS)
+    return None
 
 
 def _reserve(world: World, run: str, service: str, text: str, accepted_by: str | None) -> None:

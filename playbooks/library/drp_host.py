@@ -14,6 +14,7 @@ process; they are never in an argument or an environment variable. Standard libr
 from __future__ import annotations
 
 import ctypes
+import errno
 import json
 import os
 import re
@@ -25,6 +26,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import Counter
 from datetime import datetime, timezone
 
 DOCUMENTATION = """
@@ -41,6 +43,7 @@ author: [drp]
 OPEN_LIMIT_SECONDS = 30
 END_LIMIT_SECONDS = 15
 PR_SET_PDEATHSIG = 1
+OLDEST_RESTIC = (0, 14)
 
 # What restic prints, and what it means. The texts are those of 0.14 to 0.18; an unknown one is "failed".
 RESTIC_MEANINGS = (
@@ -98,6 +101,11 @@ def meaning_of(output):
         if re.search(pattern, output, re.IGNORECASE):
             return kind
     return "failed"
+
+
+def no_space_or(kind, output):
+    """`kind`, unless a program complained that there is no space: then that is what a person must know."""
+    return "no_space" if meaning_of(output) == "no_space" else kind
 
 
 def tail(text, lines=6):
@@ -253,7 +261,7 @@ class Host:
         if process.returncode:
             text = errors.decode("utf-8", "replace")
             name = _program(command["argv"])
-            kind = meaning_of(text) if name == "restic" else "command"
+            kind = meaning_of(text) if name == "restic" else no_space_or("command", text)
             raise Trouble(kind, "%s ended with %d: %s" % (name, process.returncode, tail(text)))
         return output.decode("utf-8", "replace")
 
@@ -330,7 +338,18 @@ def check_tools(host):
             argument = "version" if name == "restic" else "--version"
             done = subprocess.run([name, argument], stdout=subprocess.PIPE, env=host.environment, check=False)
             versions[name] = done.stdout.decode("utf-8", "replace").splitlines()[0][:80] if done.stdout else "unknown"
+    if "restic" in versions:
+        check_restic_version(versions["restic"])
     return versions
+
+
+def check_restic_version(said):
+    """A program that only has restic's name, or a restic that drp does not know how to read, must not be trusted."""
+    found = re.match(r"restic (\d+)\.(\d+)", said)
+    if found is None:
+        raise Trouble("wrong_restic", "asked for its version, it said: %s" % said)
+    if (int(found.group(1)), int(found.group(2))) < OLDEST_RESTIC:
+        raise Trouble("wrong_restic", "%s; drp needs %d.%d or newer" % ((said,) + OLDEST_RESTIC))
 
 
 def open_repository(host):
@@ -425,7 +444,8 @@ def wait_for_dump(host, dump, restic, complaints):
             restic.wait(0.5)
         except subprocess.TimeoutExpired:
             text = tail(complaints.text())
-            raise Trouble("dump", "%s ended with %d: %s" % (_program(dump.args), dump.returncode, text))
+            reason = "%s ended with %d: %s" % (_program(dump.args), dump.returncode, text)
+            raise Trouble(no_space_or("dump", text), reason)
     host.end(dump)
     if restic.poll() == 0:
         raise Trouble("failed", "restic ended before the dump did")
@@ -605,7 +625,8 @@ def restore_stream(host, part):
     if loader.poll() not in (None, 0):
         host.end(restic)
         text = tail(output.text())
-        raise Trouble("load", "%s ended with %d: %s" % (_program(part["restore"]), loader.returncode, text))
+        reason = "%s ended with %d: %s" % (_program(part["restore"]), loader.returncode, text)
+        raise Trouble(no_space_or("load", text), reason)
     return {"expected": {}, "actual": {}}
 
 
@@ -623,21 +644,41 @@ def restore_tree(host, part):
         raise Trouble(meaning_of(text), "restic ended with %d: %s" % (process.returncode, tail(text)))
     expected = {"files": 0, "bytes": 0}
     actual = {"files": 0, "bytes": 0}
+    there = Counter(look_below(part["paths"]))
     for node in nodes:
         if node["type"] == "dir":
             continue
-        size = node.get("size", 0) if node["type"] == "file" else 0
+        is_file = node["type"] == "file"
+        entry = (printable(node["path"]), is_file, node.get("size", 0) if is_file else 0)
         expected["files"] += 1
-        expected["bytes"] += size
-        try:
-            there = os.lstat(node["path"])
-        except OSError:
-            continue
-        is_same_type = stat.S_ISREG(there.st_mode) == (node["type"] == "file")
-        if is_same_type and (node["type"] != "file" or there.st_size == size):
+        expected["bytes"] += entry[2]
+        if there[entry]:
+            there[entry] -= 1
             actual["files"] += 1
-            actual["bytes"] += size
+            actual["bytes"] += entry[2]
     return {"expected": expected, "actual": actual}
+
+
+def look_below(roots):
+    """All that is there below some paths and is no directory: (printable path, whether it is a file, its size)."""
+    waiting = [os.fsencode(root) for root in roots]
+    while waiting:
+        path = waiting.pop()
+        try:
+            found = os.lstat(path)
+        except FileNotFoundError:
+            continue
+        if stat.S_ISDIR(found.st_mode):
+            waiting += [os.path.join(path, name) for name in os.listdir(path)]
+        else:
+            is_file = stat.S_ISREG(found.st_mode)
+            yield printable(path.decode("utf-8", "replace")), is_file, found.st_size if is_file else 0
+
+
+def printable(path):
+    """A path as restic's JSON shows it: bytes that are no UTF-8, as in names from old file servers, are replaced there,
+    by one sign or several."""
+    return re.sub("\ufffd+", "\ufffd", path)
 
 
 def below(path, roots):
@@ -650,9 +691,16 @@ VERBS = {"backup": backup, "restore": restore, "remove": remove, "absence": abse
 
 
 def carry_out(job, secrets, ca_pem, emit, watch_stdin):
-    """Do a job and give its result; Trouble where it fails."""
-    host = Host(job, secrets, ca_pem, emit, watch_stdin)
-    return VERBS[job["verb"]](host)
+    """Do a job and give its result; Trouble where it fails, whatever the reason."""
+    try:
+        host = Host(job, secrets, ca_pem, emit, watch_stdin)
+        return VERBS[job["verb"]](host)
+    except OSError as error:
+        kind = "no_space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "failed"
+        raise Trouble(kind, "%s: %s" % (error.filename or "the host", error.strerror or error))
+    except (ValueError, KeyError, TypeError) as error:
+        # A program answered something that is not what it says when it works, as restic's JSON.
+        raise Trouble("strange_answer", "%s: %s" % (type(error).__name__, str(error)[:200]))
 
 
 def main_ssh():
