@@ -108,6 +108,10 @@ class WatchRecords(Protocol):
         """The newest samples of `drp watch`; empty if it never ran."""
         ...
 
+    def newest(self, service: str) -> Sample | None:
+        """The newest sample of `drp watch`, without reading all of them."""
+        ...
+
     def baseline(self, service: str) -> Path:
         """Where the look of old content before a disruption is kept."""
         ...

@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from drp.domain.inventory import AnsibleHost, SshAccess
 from drp.errors import BusyError, DrpError
 from drp.ports import ActionState, Evidence
 
+CLOSE_LIMIT_SECONDS = 1
 EVIDENCE_FILES = ("stdout", "stderr", MESSAGES_FILE, "samples.jsonl")
 
 
@@ -68,7 +70,7 @@ class SupervisedActions:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.state(folder) is ActionState.RUNNING:
             raise BusyError("this action is running already", where=str(folder))
-        for name in ("exit_code", "stdout", "stderr", MESSAGES_FILE):
+        for name in ("exit_code", "pid", "stdout", "stderr", MESSAGES_FILE):
             (folder / name).unlink(missing_ok=True)  # a probe's samples stay: it goes on with them
         specification = os.open(folder / "spec.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(specification, "w") as file:
@@ -110,10 +112,10 @@ class SupervisedActions:
     def messages(self, folder: Path, skip: int) -> list[Body]:
         """What the worker has told so far, without the first `skip` messages and without a half-written last line."""
         try:
-            text = (folder / MESSAGES_FILE).read_text(encoding="utf-8")
+            content = (folder / MESSAGES_FILE).read_bytes()
         except FileNotFoundError:
             return []
-        lines = text.split("\n")[:-1]
+        lines = content.split(b"\n")[:-1]  # of bytes: the last line may end within a letter
         return [json.loads(line) for line in lines[skip:]]
 
     def stop(self, folder: Path) -> None:
@@ -144,13 +146,13 @@ class SupervisedActions:
         """End the shared SSH connections that Ansible left for the next stage."""
         folder = self._control_path_folder()
         for socket in folder.glob("*") if folder.is_dir() else ():
-            subprocess.run(
-                ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "drp"],
-                capture_output=True,
-                env=kept_environment(),
-                check=False,
-            )
-        try:
-            folder.rmdir()
-        except OSError:
-            pass  # it was not there, or another run of this workspace still has a connection in it
+            argv = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "drp"]
+            done = subprocess.run(argv, capture_output=True, env=kept_environment(), check=False)
+            if done.returncode:
+                socket.unlink(missing_ok=True)  # nobody listens there any more
+        limit = time.monotonic() + CLOSE_LIMIT_SECONDS
+        while folder.is_dir() and time.monotonic() < limit:
+            try:
+                folder.rmdir()
+            except OSError:
+                time.sleep(0.02)  # ssh removes its socket after it has answered

@@ -6,6 +6,7 @@ import hashlib
 import re
 import secrets
 import ssl
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -98,7 +99,7 @@ class HttpJourney:
                 redirect=False,
                 preload_content=False,
             )
-            content = answer.read(LARGEST_ANSWER_BYTES)
+            content = _read(answer, time.monotonic() + self.check.timeout.total_seconds())
             answer.release_conn()
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise StepFailed(f"{method} {path}: {_reason(error)}") from error
@@ -121,6 +122,19 @@ class HttpJourney:
         if not self.learn and self.baseline.get(str(position), digest) != digest:
             raise StepFailed(f"{step.request}: the answer differs from the one before the disruption")
         return digest
+
+
+def _read(answer: urllib3.BaseHTTPResponse, until: float) -> bytes:
+    """The answer's content, up to a limit. The connection's own time limit starts anew with each piece that comes."""
+    content = b""
+    while len(content) < LARGEST_ANSWER_BYTES:
+        piece = answer.read1(LARGEST_ANSWER_BYTES - len(content))
+        if not piece:
+            break
+        content += piece
+        if time.monotonic() > until:
+            raise TimeoutError("timed out")
+    return content
 
 
 def _filled(text: str, variables: dict[str, str]) -> str:

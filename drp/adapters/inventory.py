@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -130,7 +131,8 @@ class _Reader:
         try:
             return file, model.model_validate(file.value)
         except ValidationError as error:
-            self.faults += [_fault(file, detail) for detail in error.errors(include_url=False)]
+            details = error.errors(include_url=False)
+            self.faults += [_fault(file, detail) for detail in details if not _follows(detail, details)]
             rest = _without_faults(file.value, model, error)
             return None if rest is None else (file, rest)
 
@@ -187,7 +189,7 @@ def _remove(whole: Any, location: tuple[str | int, ...]) -> None:
 
 def _host_record(name: str, variables: Mapping[str, Any], site: str | None) -> dict[str, Any]:
     record: dict[str, Any] = {"name": name, "site": site, "address": variables.get("ansible_host", name)}
-    for field, keys in (
+    for word, keys in (
         ("port", ("ansible_port", "ansible_ssh_port")),
         ("user", ("ansible_user", "ansible_ssh_user")),
         ("become", ("ansible_become",)),
@@ -195,35 +197,92 @@ def _host_record(name: str, variables: Mapping[str, Any], site: str | None) -> d
     ):
         for key in keys:
             if key in variables:
-                record[field] = variables[key]
+                record[word] = variables[key]
     if str(record.get("python", "")).startswith("auto"):
         del record["python"]
     return record
 
 
+@dataclass
+class _Group:
+    """A group of an Ansible inventory, put together from all the places that name it."""
+
+    variables: dict[str, Any] = field(default_factory=dict)
+    parents: set[str] = field(default_factory=set)
+
+
+@dataclass
+class _Host:
+    place: tuple[str | int, ...]
+    variables: dict[str, Any] = field(default_factory=dict)
+    groups: set[str] = field(default_factory=set)
+
+
 def _ansible_hosts(inventory: Mapping[str, Any]) -> dict[str, tuple[dict[str, Any], set[str], tuple[str | int, ...]]]:
     """Hosts of a YAML inventory with their variables, groups (parents included) and place in the file. Variables of
     inner groups win over those of outer ones, a host's own over all, as in Ansible."""
-    hosts: dict[str, tuple[dict[str, Any], set[str], tuple[str | int, ...]]] = {}
+    groups: dict[str, _Group] = {}
+    hosts: dict[str, _Host] = {}
 
-    def visit(name: str, group: Any, outer: dict[str, Any], parents: set[str], place: tuple[str | int, ...]) -> None:
-        if not isinstance(group, dict):
+    def collect(name: str, content: Any, place: tuple[str | int, ...]) -> None:
+        group = groups.setdefault(name, _Group())
+        if not isinstance(content, dict):
             return
-        own = group.get("vars")
-        variables = outer | (own if isinstance(own, dict) else {})
-        groups = parents | {name}
-        members = group.get("hosts")
-        for host, values in (members if isinstance(members, dict) else {}).items():
-            known, known_groups, known_place = hosts.get(host, ({}, set(), (*place, "hosts", host)))
-            merged = known | variables | (values if isinstance(values, dict) else {})
-            hosts[host] = (merged, known_groups | groups, known_place)
-        children = group.get("children")
-        for child, content in (children if isinstance(children, dict) else {}).items():
-            visit(child, content, variables, groups, (*place, "children", child))
+        group.variables |= _mapping(content.get("vars"))
+        for host_name, values in _mapping(content.get("hosts")).items():
+            host = hosts.setdefault(host_name, _Host((*place, "hosts", host_name)))
+            host.variables |= _mapping(values)
+            host.groups.add(name)
+        for child, inner in _mapping(content.get("children")).items():
+            collect(child, inner, (*place, "children", child))
+            groups[child].parents.add(name)
 
-    for name, group in inventory.items():
-        visit(name, group, {}, set(), (name,))
-    return hosts
+    for name, content in inventory.items():
+        collect(name, content, (name,))
+        groups[name].parents |= {"all"} & groups.keys() - {name}
+    depths = _depths(groups)
+    found: dict[str, tuple[dict[str, Any], set[str], tuple[str | int, ...]]] = {}
+    for name, host in hosts.items():
+        members = _with_parents(host.groups, groups)
+        variables: dict[str, Any] = {}
+        for group_name in sorted(members, key=lambda member: (depths[member], member)):
+            variables |= groups[group_name].variables
+        found[name] = (variables | host.variables, members, host.place)
+    return found
+
+
+def _with_parents(names: set[str], groups: Mapping[str, _Group]) -> set[str]:
+    found: set[str] = set()
+    pending = list(names)
+    while pending:
+        name = pending.pop()
+        if name not in found:
+            found.add(name)
+            pending += groups[name].parents
+    return found
+
+
+def _depths(groups: Mapping[str, _Group]) -> dict[str, int]:
+    """How far each group is from the outermost one, by the longest way; groups that hold each other end somewhere."""
+    depths = dict.fromkeys(groups, 0)
+    for _ in groups:
+        deeper = {name: 1 + max((depths[parent] for parent in group.parents), default=-1) for name, group in groups.items()}
+        if deeper == depths:
+            break
+        depths = deeper
+    return depths
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _follows(detail: Any, details: Sequence[Any]) -> bool:
+    """Whether a list is only called too short because its faulty items were not counted."""
+    location = detail["loc"]
+    return detail["type"] == "too_short" and any(
+        other["loc"][: len(location)] == location and other is not detail for other in details
+    )
 
 
 def _fault(file: YamlFile, detail: Any) -> Fault:

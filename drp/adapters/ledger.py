@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from drp.domain.events import Body, Event, canonical_json, event_hash, first_break
 from drp.domain.restore_point import RestorePoint
@@ -138,7 +139,7 @@ class SqliteLedger:
                 )
             case "restore_point.recorded":
                 execute(
-                    "INSERT INTO restore_points (id, service, sentinel_at, arrived_at, record) VALUES (?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO restore_points (id, service, sentinel_at, arrived_at, record) VALUES (?, ?, ?, ?, ?)",
                     (body["id"], body["service"], body["sentinel_at"], body["arrived_at"], canonical_json(body)),
                 )
             case "site.activated":
@@ -155,17 +156,27 @@ class SqliteLedger:
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
+    def _read(self, statement: str, parameters: tuple[object, ...]) -> list[Any]:
+        try:
+            return self.database.execute(statement, parameters).fetchall()
+        except sqlite3.Error as error:
+            raise _ledger_error(self.path, error) from error
+
     def events(self, run: str, after: int = 0) -> list[Event]:
         """A run's events in order, from the one after sequence number `after` on."""
-        rows = self.database.execute(
+        rows = self._read(
             f"SELECT {_EVENT_COLUMNS} FROM events WHERE run = ? AND sequence > ? ORDER BY sequence", (run, after)
         )
-        return [_event(row) for row in rows]
+        try:
+            return [_event(row) for row in rows]
+        except ValueError as error:
+            text = f"the ledger of run {run} holds an event that cannot be read"
+            raise IntegrityError(text, where=str(self.path), hint="restore it from a copy; do not repair it") from error
 
     def runs(self, *, kinds: tuple[str, ...] = (), limit: int = 1000) -> list[RunRow]:
         """Runs, newest first."""
         condition = f"WHERE kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
-        rows = self.database.execute(
+        rows = self._read(
             "SELECT run, kind, genesis, services, opened_at, closed_at, outcome, verdict, exit_code FROM runs"
             f" {condition} ORDER BY opened_at DESC, run DESC LIMIT ?",
             (*kinds, limit),
@@ -174,26 +185,26 @@ class SqliteLedger:
 
     def run(self, run: str) -> RunRow:
         """One run; UsageError where there is none of that name."""
-        row = self.database.execute(
+        rows = self._read(
             "SELECT run, kind, genesis, services, opened_at, closed_at, outcome, verdict, exit_code FROM runs"
             " WHERE run = ?",
             (run,),
-        ).fetchone()
-        if row is None:
+        )
+        if not rows:
             raise UsageError(f"no run {run}", hint="list them with: drp run list")
-        return _run_row(row)
+        return _run_row(rows[0])
 
     def restore_points(self, service: str, limit: int = 1000) -> list[RestorePoint]:
         """Restore points of a service, newest first."""
-        rows = self.database.execute(
+        rows = self._read(
             "SELECT record FROM restore_points WHERE service = ? ORDER BY sentinel_at DESC LIMIT ?", (service, limit)
         )
         return [RestorePoint.from_record(json.loads(record)) for (record,) in rows]
 
     def active_site(self, service: str) -> str:
         """Where a service runs: `primary` until an event says otherwise."""
-        row = self.database.execute("SELECT site FROM active_sites WHERE service = ?", (service,)).fetchone()
-        return row[0] if row else "primary"
+        rows = self._read("SELECT site FROM active_sites WHERE service = ?", (service,))
+        return str(rows[0][0]) if rows else "primary"
 
     # -- proof -----------------------------------------------------------------------------------------------------
 

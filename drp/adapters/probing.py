@@ -40,19 +40,30 @@ def keep_probing(
 
 
 def read_samples(file: Path) -> list[Sample]:
-    """All whole samples of a file."""
+    """All whole samples of a file. A line that was cut off, as by a power cut, is passed over: nobody looked then."""
     try:
-        lines = file.read_text(encoding="utf-8").split("\n")[:-1]
+        content = file.read_bytes()
     except FileNotFoundError:
         return []
-    return [Sample.from_record(json.loads(line)) for line in lines]
+    return samples_of(content)
+
+
+def samples_of(content: bytes) -> list[Sample]:
+    """All whole samples of a part of a file."""
+    samples = []
+    for line in content.split(b"\n")[:-1]:
+        try:
+            samples.append(Sample.from_record(json.loads(line)))
+        except (ValueError, TypeError, KeyError):
+            continue
+    return samples
 
 
 def load_baseline(file: Path) -> dict[str, str]:
     """What old content looked like before a disruption; empty if it was never seen."""
     try:
         return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         return {}
 
 

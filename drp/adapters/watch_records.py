@@ -8,12 +8,13 @@ import socket
 from datetime import datetime
 from pathlib import Path
 
-from drp.adapters.probing import BASELINE_FILE, SAMPLES_FILE, read_samples
+from drp.adapters.probing import BASELINE_FILE, SAMPLES_FILE, read_samples, samples_of
 from drp.domain.inventory import AnsibleHost
 from drp.domain.probing import Sample
 from drp.ports import Evidence
 
 ANSWER_LIMIT_SECONDS = 2
+NEWEST_WITHIN_BYTES = 8_192
 
 
 class FileWatchRecords:
@@ -37,6 +38,15 @@ class FileWatchRecords:
         """The samples of the two newest days: an outage may have begun before midnight."""
         days = sorted((self.folder / service).glob("*.jsonl"))[-2:]
         return [sample for day in days for sample in read_samples(day)]
+
+    def newest(self, service: str) -> Sample | None:
+        days = sorted((self.folder / service).glob("*.jsonl"))[-1:]
+        for day in days:
+            with day.open("rb") as file:
+                file.seek(max(0, day.stat().st_size - NEWEST_WITHIN_BYTES))
+                samples = samples_of(file.read())
+            return samples[-1] if samples else None
+        return None
 
     def keep(self, service: str, folder: Path) -> Evidence:
         """Write the newest samples beside a run, where they stay when the watch's own files are rotated away."""

@@ -19,6 +19,8 @@ from drp.errors import Fault
 LARGEST_FILE_BYTES = 1_048_576
 MOST_VALUES = 100_000
 DEEPEST = 40
+ALWAYS_SHALLOW_CHARACTERS = 4_000
+"""A text of this length cannot nest so deeply that libyaml's composer, which calls itself, ends its stack."""
 
 _INTEGER = re.compile(r"[-+]?[0-9]+")
 _OCTAL_OR_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
@@ -80,6 +82,8 @@ def read_yaml(path: Path, name: str, *, opaque_tags: frozenset[str] = frozenset(
     except OSError as error:
         return Fault(name, None, f"cannot be read: {error.strerror}", "check that it exists and may be read")
     try:
+        if len(text) > ALWAYS_SHALLOW_CHARACTERS:
+            _refuse_depth(text)
         root = yaml.compose(text, Loader=yaml.CSafeLoader)
         builder = _Builder(opaque_tags)
         value = None if root is None else builder.build(root, 0)
@@ -95,6 +99,18 @@ def read_yaml(path: Path, name: str, *, opaque_tags: frozenset[str] = frozenset(
     except _Problem as problem:
         return Fault(name, problem.line, problem.message, problem.hint)
     return YamlFile(name, value, root)
+
+
+def _refuse_depth(text: str) -> None:
+    """Look at the events first, which libyaml gives one by one: its composer would crash on a very deep text."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST + 1:
+            raise _Problem(event.start_mark.line + 1, "too deeply nested values", "make it simpler")
 
 
 def _entry(node: yaml.MappingNode, key: str) -> tuple[yaml.Node, yaml.Node] | None:

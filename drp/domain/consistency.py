@@ -38,6 +38,7 @@ def check_city(
         found += _check_names(service, workspace, declared)
         found += _check_hosts(service, hosts)
         found += _check_objectives(service, workspace)
+    found += _check_apart(services, hosts)
     cycle = find_cycle({service.id: service.depends_on for service in services.values()})
     if cycle:
         first = cycle[0]
@@ -118,6 +119,21 @@ def _check_host(
             f"host {name!r} is not in the group {site!r} of the Ansible inventory",
             f"a service runs on hosts of primary and recovers on hosts of recovery; this one is in {host.site}",
         )
+
+
+def _check_apart(services: Mapping[str, Service], hosts: Mapping[str, AnsibleHost]) -> Iterator[Inconsistency]:
+    """A recovery host with a primary host's address would let a drill write into production."""
+    primary = {host.address: host.name for host in hosts.values() if host.site == "primary"}
+    for service in services.values():
+        for name, stand_in in service.recovers_on.items():
+            host = hosts.get(stand_in)
+            if host is not None and host.site == "recovery" and host.address in primary:
+                yield Inconsistency(
+                    service.id,
+                    ("recovers_on", name),
+                    f"recovery host {stand_in!r} has the address of primary host {primary[host.address]!r}",
+                    "correct ansible_host in inventories/hosts.yaml; a drill would touch production",
+                )
 
 
 def _check_objectives(service: Service, workspace: Workspace) -> Iterator[Inconsistency]:

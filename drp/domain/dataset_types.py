@@ -17,21 +17,31 @@ Procedure = dict[str, Any]
 SENTINEL_FILE = ".drp-sentinel.json"
 
 # Roles are written as statements that may be run again where they exist already. The cluster's own first role (number
-# 10) and PostgreSQL's built-in ones stay as they are at the recovery site.
+# 10) and PostgreSQL's built-in ones stay as they are at the recovery site. A role's settings within the database come
+# with the database; lists such as search_path are stored as they are written, each element in its own quotes.
 _ROLES = """
 SELECT format('DO $drp$ BEGIN CREATE ROLE %1$I; EXCEPTION WHEN duplicate_object THEN NULL; END $drp$;'
-  || ' ALTER ROLE %1$I WITH %2$s %3$s %4$s %5$s %6$s %7$s CONNECTION LIMIT %8$s %9$s;', rolname,
+  || ' ALTER ROLE %1$I WITH %2$s %3$s %4$s %5$s %6$s %7$s %8$s CONNECTION LIMIT %9$s %10$s %11$s;', rolname,
   CASE WHEN rolsuper THEN 'SUPERUSER' ELSE 'NOSUPERUSER' END,
   CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END,
   CASE WHEN rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END,
   CASE WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END,
   CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END,
   CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END,
-  rolconnlimit, CASE WHEN rolpassword IS NULL THEN '' ELSE format('PASSWORD %L', rolpassword) END)
+  CASE WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END,
+  rolconnlimit, CASE WHEN rolpassword IS NULL THEN '' ELSE format('PASSWORD %L', rolpassword) END,
+  CASE WHEN rolvaliduntil IS NULL THEN '' ELSE format('VALID UNTIL %L', rolvaliduntil) END)
 FROM pg_authid WHERE oid <> 10 AND rolname !~ '^pg_' ORDER BY rolname;
-SELECT format('GRANT %I TO %I;', granted.rolname, member.rolname)
+SELECT format('GRANT %I TO %I%s;', granted.rolname, member.rolname,
+  CASE WHEN admin_option THEN ' WITH ADMIN OPTION' ELSE '' END)
 FROM pg_auth_members JOIN pg_authid granted ON granted.oid = roleid JOIN pg_authid member ON member.oid = member
-WHERE granted.rolname !~ '^pg_' AND member.oid <> 10 ORDER BY 1;
+WHERE member.rolname !~ '^pg_' AND member.oid <> 10 ORDER BY 1;
+SELECT format('ALTER ROLE %I SET %I TO %s;', rolname, split_part(setting, '=', 1),
+  CASE WHEN split_part(setting, '=', 1) IN ('search_path', 'temp_tablespaces', 'local_preload_libraries',
+      'session_preload_libraries') THEN substr(setting, strpos(setting, '=') + 1)
+    ELSE quote_literal(substr(setting, strpos(setting, '=') + 1)) END)
+FROM pg_db_role_setting JOIN pg_authid ON pg_authid.oid = setrole, unnest(setconfig) AS setting
+WHERE setdatabase = 0 AND setrole <> 10 ORDER BY 1;
 """
 
 # One statement, whatever tables there are; exact, and in the dump's own snapshot.

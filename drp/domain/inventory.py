@@ -16,6 +16,7 @@ from drp.domain.values import (
     Duration,
     HostName,
     Identifier,
+    PositiveDuration,
     Text,
     UnitName,
 )
@@ -147,7 +148,7 @@ Dataset = Annotated[PostgresqlDataset | FilesDataset, Field(discriminator="type"
 class BackupSettings(Model):
     dr_centre: Identifier
     password: SecretReference
-    stall_timeout: Duration = timedelta(minutes=5)
+    stall_timeout: PositiveDuration = timedelta(minutes=5)
 
 
 class Account(Model):
@@ -197,8 +198,8 @@ class HttpCheck(Model):
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
     host_header: Text | None = None
     ca_certificate: Text | None = None
-    interval: Duration = timedelta(seconds=1)
-    timeout: Duration = timedelta(seconds=2)
+    interval: PositiveDuration = timedelta(seconds=1)
+    timeout: PositiveDuration = timedelta(seconds=2)
     steps: Annotated[tuple[HttpStep, ...], Field(min_length=1)]
 
 

@@ -75,6 +75,12 @@ def _absolute_path(path: str) -> str:
     return path
 
 
+def _more_than_nothing(duration: timedelta) -> timedelta:
+    if not duration:
+        raise ValueError("it must be longer than nothing")
+    return duration
+
+
 def _no_number(value: Any) -> Any:
     if isinstance(value, bool | int | float):
         raise ValueError(f"{value!r} is not a text; put quotes around it")
@@ -85,6 +91,9 @@ Duration = Annotated[
     timedelta, BeforeValidator(parse_duration), PlainSerializer(lambda value: f"{milliseconds(value)}ms")
 ]
 """How long; at most ten years, whole milliseconds."""
+
+PositiveDuration = Annotated[Duration, AfterValidator(_more_than_nothing)]
+"""How long to wait for something; nothing at all would be never, or always."""
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 """Names of services, datasets, tiers …: safe in a path, an S3 key, a shell, an Ansible pattern and a database."""

@@ -110,7 +110,8 @@ def inside(names: LabNames, process: ProcessIdentity, *argv: str) -> list[str]:
     namespaces = ["--mount", "--uts", "--ipc", "--net", "--pid"]
     clean = environment(names.marker, "inside")
     settings = [f"{name}={value}" for name, value in clean.items()]
-    return ["nsenter", "--target", str(process.pid), *namespaces, "--", "env", "-i", *settings, *argv]
+    # --root: where drp itself runs in a chroot, the namespace's root is not the host's.
+    return ["nsenter", "--target", str(process.pid), "--root", *namespaces, "--", "env", "-i", *settings, *argv]
 
 
 def run_inside(

@@ -106,9 +106,10 @@ class _Execution:
         except DrpError as error:
             self.end(step, "failed", _told(error))
             return
-        self.end(step, "ok", "")
-        if step.stage == "verify":
+        # The mark comes first: after a crash between the two it would otherwise be missing for good.
+        if step.stage == "verify" and "T4" not in self.recovery.marks.get(step.service, {}):
             self.mark(step.service, Mark("T4", self.world.clock.now(), "automatic", f"{step.id} ended well"))
+        self.end(step, "ok", "")
 
     def failure(self, step: Step) -> DrpError:
         for message in reversed(self.messages.get(step.id, [])):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from drp.domain.events import Body
 from drp.domain.graph import with_dependencies
 from drp.domain.inventory import Runbook, Service
 from drp.domain.objectives import Objectives, objectives_of
@@ -52,8 +53,17 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
     world.locks.acquire("recovery", f"drp {request.kind}")
     try:
         run = new_run(request.kind, declared_at)
+        declared: list[Body] = []
+        for text, accepted_by in reservations:
+            for service in plan.services:
+                _reserve(declared, service, text, accepted_by)
+        for name, planned in plan.services.items():
+            if planned.objectives_relaxed:
+                _reserve(declared, name, "the objectives were relaxed for this run", request.by)
+            _mark_disruption(world, run, name, request, declared_at, declared)
         body = {
             "plan": plan.record(),
+            "declared": declared,
             "by": request.by,
             "reason": request.reason,
             "operator": world.operator,
@@ -62,13 +72,7 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
         }
         world.ledger.open_run(run, request.kind, plan.hash, list(plan.services), body)
         world.say(f"{request.kind} {run}: {', '.join(plan.services)}; plan {plan.hash[:12]}")
-        for text, accepted_by in reservations:
-            for service in plan.services:
-                world.ledger.append(run, "reservation", {"service": service, "text": text, "accepted_by": accepted_by})
-        for name, planned in plan.services.items():
-            if planned.objectives_relaxed:
-                _reserve(world, run, name, "the objectives were relaxed for this run", request.by)
-            _mark_disruption(world, run, name, request, declared_at)
+        _write_declared(world, run)
         return _execute_and_close(world, run)
     finally:
         world.locks.release("recovery")
@@ -85,9 +89,18 @@ def resume(world: World, run: str) -> Recovery:
     world.locks.acquire("recovery", f"drp {row.kind}")
     try:
         world.ledger.append(run, "run.resumed", {"operator": world.operator})
+        _write_declared(world, run)
         return _execute_and_close(world, run)
     finally:
         world.locks.release("recovery")
+
+
+def _write_declared(world: World, run: str) -> None:
+    """Write down, an event each, what was known when the run was declared; after a crash, what of it is missing yet."""
+    events = world.ledger.events(run)
+    written = sum(event.type in ("mark", "reservation") for event in events)
+    for item in events[0].body.get("declared", [])[written:]:
+        world.ledger.append(run, item["type"], item["body"])
 
 
 def _execute_and_close(world: World, run: str) -> Recovery:
@@ -127,7 +140,8 @@ def _refuse_running(world: World, request: RecoveryRequest) -> None:
 def _guard(world: World, request: RecoveryRequest) -> list[tuple[str, str]]:
     """Refuse what would harm: a second active site, or a recovery of what already runs at the recovery site."""
     reservations: list[tuple[str, str]] = []
-    for name in request.services:
+    edges = {name: service.depends_on for name, service in world.city.services.items()}
+    for name in with_dependencies(request.services, edges):
         service = world.city.services[name]
         if world.ledger.active_site(name) != "primary":
             hint = "a failback is needed before it can fail over again; drp status shows where services run"
@@ -189,11 +203,13 @@ def _restore_point(world: World, service: str, request: RecoveryRequest, declare
     return chosen
 
 
-def _mark_disruption(world: World, run: str, service: str, request: RecoveryRequest, declared_at: datetime) -> None:
+def _mark_disruption(
+    world: World, run: str, service: str, request: RecoveryRequest, declared_at: datetime, declared: list[Body]
+) -> None:
     """T0, T1 and T2: from the probe that ran before, from a person, or (in a drill) from the scenario."""
 
     def mark(mark_: Mark) -> None:
-        world.ledger.append(run, "mark", {"service": service, **mark_.record()})
+        declared.append({"type": "mark", "body": {"service": service, **mark_.record()}})
 
     if request.kind == "drill":
         scenario = "the scenario's time: production was not disturbed"
@@ -212,7 +228,7 @@ def _mark_disruption(world: World, run: str, service: str, request: RecoveryRequ
     elif request.disrupted_at is not None:
         mark(Mark("T0", request.disrupted_at, "human", f"declared by {request.by}", timedelta(minutes=1)))
         mark(Mark("T1", declared_at, "human", f"declared by {request.by}"))
-        _reserve(world, run, service, "T0 and T1 were declared by a person: no probe had watched", request.by)
+        _reserve(declared, service, "T0 and T1 were declared by a person: no probe had watched", request.by)
     else:
         world.say(f"{service}: nobody saw when it went, so RTA and RPA cannot be measured (--disrupted-at TIME)")
     mark(Mark("T2", declared_at, "human", f"declared by {request.by}: {request.reason}"))
@@ -242,8 +258,9 @@ def _seen_outage(world: World, service: str) -> Outage | None:
     return None
 
 
-def _reserve(world: World, run: str, service: str, text: str, accepted_by: str | None) -> None:
-    world.ledger.append(run, "reservation", {"service": service, "text": text, "accepted_by": accepted_by})
+def _reserve(declared: list[Body], service: str, text: str, accepted_by: str | None) -> None:
+    body = {"service": service, "text": text, "accepted_by": accepted_by}
+    declared.append({"type": "reservation", "body": body})
 
 
 def known_services(world: World, names: Sequence[str]) -> tuple[str, ...]:

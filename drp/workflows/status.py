@@ -12,6 +12,9 @@ from drp.domain.values import from_stamp, milliseconds, to_stamp
 from drp.ports import RunRow, World
 
 
+LOOKED_WITHIN = timedelta(minutes=1)
+
+
 @dataclass(frozen=True, slots=True)
 class ServiceStatus:
     """One row of `drp status`. `data_age` is what a disaster in this moment would cost."""
@@ -85,6 +88,9 @@ def _seen(world: World, name: str) -> tuple[datetime | None, bool | None]:
         if name not in row.services:
             continue
         if row.closed_at is not None:
+            return None, None
+        newest = world.watch.newest(name)
+        if newest is None or world.clock.now() - newest.ended_at > LOOKED_WITHIN:
             return None, None
         changes = [event for event in world.ledger.events(row.run) if event.body.get("service") == name]
         if not changes:

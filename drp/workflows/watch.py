@@ -39,9 +39,12 @@ def watch(world: World, services: Sequence[str], probe: Prober, stop: threading.
     for thread in threads:
         thread.start()
     try:
-        while not stop.is_set() or any(thread.is_alive() for thread in threads):
+        ended = False
+        while not ended:
+            ended = stop.is_set() and not any(thread.is_alive() for thread in threads)
             with ready:
-                ready.wait(timeout=0.2)
+                if not ended and not changes:
+                    ready.wait(timeout=0.2)
                 taken, changes[:] = changes[:], []
             # The ledger belongs to this thread; SQLite connections do not wander.
             for service, type_, body in taken:
