@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from drp.adapters.supervisor import kept_environment
+from drp.adapters.supervisor import ALREADY_RUNNING, kept_environment
 from drp.adapters.worker import MESSAGES_FILE
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost, SshAccess
@@ -83,6 +83,8 @@ class SupervisedActions:
             start_new_session=True,
             check=False,
         )
+        if done.returncode == ALREADY_RUNNING:
+            raise BusyError("this action is running already", where=str(folder))
         if done.returncode:
             text = done.stderr.decode("utf-8", "replace").strip().splitlines()
             reason = text[-1] if text else f"exit code {done.returncode}"

@@ -266,7 +266,9 @@ def _depths(groups: Mapping[str, _Group]) -> dict[str, int]:
     """How far each group is from the outermost one, by the longest way; groups that hold each other end somewhere."""
     depths = dict.fromkeys(groups, 0)
     for _ in groups:
-        deeper = {name: 1 + max((depths[parent] for parent in group.parents), default=-1) for name, group in groups.items()}
+        deeper = {
+            name: 1 + max((depths[parent] for parent in group.parents), default=-1) for name, group in groups.items()
+        }
         if deeper == depths:
             break
         depths = deeper

@@ -139,7 +139,8 @@ class SqliteLedger:
                 )
             case "restore_point.recorded":
                 execute(
-                    "INSERT OR REPLACE INTO restore_points (id, service, sentinel_at, arrived_at, record) VALUES (?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO restore_points (id, service, sentinel_at, arrived_at, record)"
+                    " VALUES (?, ?, ?, ?, ?)",
                     (body["id"], body["service"], body["sentinel_at"], body["arrived_at"], canonical_json(body)),
                 )
             case "site.activated":

@@ -14,10 +14,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import FrameType
 
 STOP_LIMIT_SECONDS = 30
+LET_GO_LIMIT_SECONDS = 2
 ALREADY_RUNNING = 75
 KEPT_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "VIRTUAL_ENV", "SSH_AUTH_SOCK")
 """All that a worker inherits: the rest of an operator's environment may hold secrets that are none of its business."""
@@ -31,9 +33,7 @@ def kept_environment() -> dict[str, str]:
 def main() -> None:
     folder, module = Path(sys.argv[1]), sys.argv[2]
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    if not _held(lock):
         sys.exit(ALREADY_RUNNING)
     secrets = sys.stdin.buffer.read()
     # The caller reaps this process at once; its child, which shares the lock, is nobody's child.
@@ -43,6 +43,19 @@ def main() -> None:
     os.chdir("/")
     _silence()
     _supervise(folder, module, secrets, lock)
+
+
+def _held(lock: int) -> bool:
+    """Take the lock. One that has just ended lets go of it a moment after its result can be read."""
+    limit = time.monotonic() + LET_GO_LIMIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > limit:
+                return False
+            time.sleep(0.02)
 
 
 def _silence() -> None:
@@ -65,13 +78,20 @@ def _supervise(folder: Path, module: str, secrets: bytes, lock: int) -> None:
             start_new_session=True,
         )
 
+    is_stopping = False
+
     def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal is_stopping
+        if is_stopping:
+            return  # asked again: the limit goes on from the first time
+        is_stopping = True
         _signal(worker.pid, signal.SIGINT)
         signal.signal(signal.SIGALRM, lambda *_: _signal(worker.pid, signal.SIGKILL))
         signal.alarm(STOP_LIMIT_SECONDS)
 
     signal.signal(signal.SIGTERM, stop)
-    (folder / "pid").write_text(str(os.getpid()))
+    (folder / "pid.new").write_text(str(os.getpid()))
+    os.replace(folder / "pid.new", folder / "pid")
     try:
         worker.communicate(secrets)
     except BrokenPipeError:

@@ -110,7 +110,8 @@ def _refuse_depth(text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEEPEST + 1:
-            raise _Problem(event.start_mark.line + 1, "too deeply nested values", "make it simpler")
+            line = None if event.start_mark is None else event.start_mark.line + 1
+            raise _Problem(line, "too deeply nested values", "make it simpler")
 
 
 def _entry(node: yaml.MappingNode, key: str) -> tuple[yaml.Node, yaml.Node] | None:

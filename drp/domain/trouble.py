@@ -31,9 +31,6 @@ _MEANINGS = {
         "a program on the host answered something that drp cannot read",
         "run the command again; if it repeats, see stdout and stderr under var/runs",
     ),
-    "host_program": _Meaning(
-        DrpError, "drp's program on the host ended by itself", "see stderr under var/runs; is the host out of memory?"
-    ),
     "not_empty": _Meaning(
         DrpError,
         "the recovery host is not empty",

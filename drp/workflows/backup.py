@@ -52,6 +52,13 @@ def _back_up_one(world: World, service: Service) -> BackupResult:
     world.locks.acquire(f"backup-{service.id}", f"drp backup of {service.id}")
     try:
         run = _unfinished(world, service)
+        if run is not None and _is_lost(world, run):
+            world.say(f"{service.id}: {run} was lost with the control node; starting anew")
+            error = "lost without a result, as after a power cut"
+            world.ledger.append(
+                run, "run.closed", {"outcome": "failed", "exit_code": int(ExitCode.FAILED), "error": error}
+            )
+            run = None
         if run is None:
             run = _open(world, service)
         else:
@@ -78,6 +85,12 @@ def _unfinished(world: World, service: Service) -> str | None:
         if row.closed_at is None and row.services == (service.id,):
             return row.run
     return None
+
+
+def _is_lost(world: World, run: str) -> bool:
+    """Whether a part of a backup is gone without a result: what it had sent cannot become a restore point."""
+    hosts = world.ledger.events(run)[0].body["plan"]["hosts"]
+    return any(world.actions.state(action_folder(world, run, host)) is ActionState.LOST for host in hosts)
 
 
 def _open(world: World, service: Service) -> str:

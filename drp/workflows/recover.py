@@ -21,7 +21,6 @@ from drp.ports import World
 from drp.workflows.execution import execute
 from drp.workflows.naming import new_run, run_folder
 
-
 WATCH_POLL_SECONDS = 0.2
 
 

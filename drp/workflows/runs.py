@@ -21,10 +21,10 @@ def abort(world: World, run: str, reason: str) -> None:
     world.ledger.append(run, "run.closed", body)
     plan = Plan.from_record(world.ledger.events(run)[0].body["plan"])
     folders = [path.parent for path in sorted(run_folder(world, run).rglob("lock"))]
-    for folder in folders:
-        world.actions.stop(folder)
     limit = world.clock.monotonic() + 45
     while any(world.actions.state(folder) is ActionState.RUNNING for folder in folders):
+        for folder in folders:
+            world.actions.stop(folder)  # each time: one that has only just started does not hear it yet
         if world.clock.monotonic() > limit:
             raise UsageError("an action did not end within 45 s", where=run, hint="run the same command again")
         world.clock.sleep(0.05)

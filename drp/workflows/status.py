@@ -11,7 +11,6 @@ from drp.domain.restore_point import newest_before
 from drp.domain.values import from_stamp, milliseconds, to_stamp
 from drp.ports import RunRow, World
 
-
 LOOKED_WITHIN = timedelta(minutes=1)
 
 

@@ -1,0 +1,96 @@
+"""Outside actions that end as their script says. What they did outlives a crash of drp, as the real ones do."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from drp.domain.events import Body
+from drp.domain.inventory import AnsibleHost
+from drp.errors import BusyError
+from drp.ports import ActionState, Evidence
+from tests.fakes.clock import FakeClock
+
+
+@dataclass
+class Ending:
+    """How an action ends: its exit code and what its worker told. `running` ones only end when they are stopped."""
+
+    exit_code: int = 0
+    messages: list[Body] = field(default_factory=list)
+    running: bool = False
+
+
+Script = Callable[[str, Body], Ending]
+"""Says how the action in a folder of this name ends, given what it was started with."""
+
+
+@dataclass
+class Started:
+    """One action: how it stands."""
+
+    state: ActionState
+    ending: Ending
+
+
+class FakeActions:
+    """Implements `drp.ports.Actions`. `started` holds the folder names of all starts, in order."""
+
+    def __init__(self, workspace: Path, clock: FakeClock, script: Script) -> None:
+        self.workspace, self.clock, self.script = workspace, clock, script
+        self.known: dict[Path, Started] = {}
+        self.started: list[str] = []
+        self.specs: dict[str, Body] = {}
+        self.stopped: list[str] = []
+
+    def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
+        self._start(folder, {"host": host.name, "job": job, "secrets": secrets, "ca": ca_certificate})
+
+    def start_playbook(
+        self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str
+    ) -> None:
+        spec = {"playbook": playbook, "hosts": list(hosts), "variables": variables, "secrets": secrets}
+        self._start(folder, spec | {"ca": ca_certificate})
+
+    def start_probe(self, folder: Path, address: str, check: Body, baseline: str) -> None:
+        spec = {"address": address, "check": check, "baseline": baseline, "started_at": self.clock.now()}
+        self._start(folder, spec)
+
+    def _start(self, folder: Path, spec: Body) -> None:
+        if self.state(folder) is ActionState.RUNNING:
+            raise BusyError("this action is running already", where=str(folder))
+        self.started.append(folder.name)
+        self.specs[folder.name] = spec
+        ending = self.script(folder.name, spec)
+        self.known[folder] = Started(ActionState.RUNNING if ending.running else ActionState.ENDED, ending)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "lock").touch()
+
+    def state(self, folder: Path) -> ActionState:
+        return self.known[folder].state if folder in self.known else ActionState.ABSENT
+
+    def exit_code(self, folder: Path) -> int:
+        return self.known[folder].ending.exit_code
+
+    def messages(self, folder: Path, skip: int) -> list[Body]:
+        return self.known[folder].ending.messages[skip:] if folder in self.known else []
+
+    def stop(self, folder: Path) -> None:
+        if self.state(folder) is ActionState.RUNNING:
+            self.stopped.append(folder.name)
+            self.known[folder].state = ActionState.ENDED
+
+    def lose(self, folder: Path) -> None:
+        """Cut the action's power."""
+        self.known[folder].state = ActionState.LOST
+
+    def evidence(self, folder: Path) -> list[Evidence]:
+        if self.state(folder) is not ActionState.ENDED:
+            return []
+        path = folder.relative_to(self.workspace) / "messages.jsonl"
+        return [Evidence(str(path), hashlib.sha256(str(path).encode()).hexdigest())]
+
+    def close_connections(self) -> None:
+        pass

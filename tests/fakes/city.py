@@ -1,0 +1,108 @@
+"""A small city: `pengaduan` (complaints) needs `identitas` (sign-in); each has a host at both sites."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from drp.domain.inventory import AnsibleHost, City, Runbook, Service, Workspace
+from drp.domain.restore_point import RestorePoint, Snapshot
+
+NOW = datetime(2026, 11, 20, 7, 0, 0, 250_000, tzinfo=UTC)
+
+
+def workspace_record() -> dict[str, Any]:
+    """The content of drp.yaml."""
+    return {
+        "schema": 1,
+        "organisation": {"name": "Pemerintah Kota Bogor"},
+        "agencies": {"humas": "Bagian Hubungan Masyarakat"},
+        "sites": {"primary": "Balai Kota", "recovery": "DRC"},
+        "dr_centres": {
+            "drc": {
+                "title": "DR centre",
+                "endpoint": "https://192.0.2.10:9000",
+                "bucket": "drp-bogor",
+                "access_key_id": {"env": "DRP_TEST_KEY"},
+                "secret_access_key": {"env": "DRP_TEST_SECRET"},
+            }
+        },
+        "tiers": {"penting": {"rto": "5m", "rpo": "15m", "mtpd": "4h"}},
+        "ssh": {"private_key": "key", "known_hosts": "known_hosts"},
+    }
+
+
+def service_record(name: str = "pengaduan", **changes: Any) -> dict[str, Any]:
+    """The content of a service's file."""
+    record: dict[str, Any] = {
+        "schema": 1,
+        "id": name,
+        "title": {"en": name, "id": name},
+        "agency": "humas",
+        "tier": "penting",
+        "depends_on": [],
+        "runs_on": [f"{name}-1"],
+        "recovers_on": {f"{name}-1": f"drc-{name}-1"},
+        "datasets": [
+            {"id": "database", "type": "postgresql", "host": f"{name}-1", "database": name},
+            {"id": "files", "type": "files", "host": f"{name}-1", "paths": [f"/srv/{name}"]},
+        ],
+        "backup": {"dr_centre": "drc", "password": {"env": "DRP_TEST_PASSWORD"}},
+        "checks": [{"id": "path", "type": "http", "interval": "500ms", "steps": [{"request": "GET /"}]}],
+    }
+    return record | changes
+
+
+def runbook_record() -> dict[str, Any]:
+    text = {"en": "Loss", "id": "Hilang"}
+    return {"schema": 1, "id": "site-loss", "title": text, "purpose": text, "kind": "full", "hold": "2s"} | {
+        "give_up_after": "5m"
+    }
+
+
+def hosts_of(*services: Service) -> dict[str, AnsibleHost]:
+    hosts: dict[str, AnsibleHost] = {}
+    for number, service in enumerate(services, 1):
+        for primary, recovery in service.recovers_on.items():
+            hosts[primary] = AnsibleHost(name=primary, site="primary", address=f"192.0.2.{number}")
+            hosts[recovery] = AnsibleHost(name=recovery, site="recovery", address=f"198.51.100.{number}")
+    return hosts
+
+
+def make_city(*records: dict[str, Any]) -> City:
+    """A city of these services; of the two of this module's docstring if none is given."""
+    if not records:
+        records = (
+            service_record("identitas"),
+            service_record("pengaduan", depends_on=["identitas"], address="192.0.2.80"),
+        )
+    services = [Service.model_validate(record) for record in records]
+    return City(
+        workspace=Workspace.model_validate(workspace_record()),
+        hosts=hosts_of(*services),
+        services={service.id: service for service in services},
+        runbooks={"site-loss": Runbook.model_validate(runbook_record())},
+    )
+
+
+def make_restore_point(service: str = "pengaduan", *, at: datetime = NOW - timedelta(minutes=5)) -> RestorePoint:
+    """What a whole backup of a service of `service_record` leaves."""
+    run = f"backup-{service}-{at:%H%M%S}"
+    host = f"{service}-1"
+    return RestorePoint(
+        id=run,
+        service=service,
+        site="primary",
+        sentinel=f"{run}-token",
+        sentinel_at=at,
+        arrived_at=at + timedelta(seconds=20),
+        dr_centre="drc",
+        repositories={host: f"s3:https://192.0.2.10:9000/drp-bogor/{service}/{host}"},
+        snapshots=(
+            Snapshot("database", "roles", "1" * 64, 1, 100, 10),
+            Snapshot("database", "database", "2" * 64, 1, 5000, 500),
+            Snapshot("files", "files", "3" * 64, 7, 7000, 700),
+        ),
+        tools={f"{host} restic": "restic 0.14.0"},
+        content={"database": {"rows": {"public.complaints": 12}}, "files": {}},
+    )

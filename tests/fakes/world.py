@@ -1,0 +1,276 @@
+"""A world in which recoveries and backups run in no time: real decisions and a real ledger, fake tools."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from drp.adapters.ledger import SqliteLedger
+from drp.domain.events import Body, Event
+from drp.domain.inventory import AnsibleHost, City, DrCentre, SecretReference
+from drp.domain.probing import Sample
+from drp.domain.restore_point import RestorePoint
+from drp.domain.values import to_stamp
+from drp.errors import BusyError
+from drp.ports import Evidence, World
+from tests.fakes.actions import Ending, FakeActions
+from tests.fakes.city import NOW, make_city, make_restore_point
+from tests.fakes.clock import FakeClock
+
+SECRET = "rahasia-besar"
+
+
+class Crash(BaseException):
+    """drp's process dies here."""
+
+
+class CrashingLedger(SqliteLedger):
+    """The real ledger. `crash_at` counts appended events; the process dies just before or after that one."""
+
+    def __init__(self, path: Path, clock: FakeClock) -> None:
+        super().__init__(path, clock.now)
+        self.database.execute("PRAGMA synchronous = OFF")
+        self.crash_at, self.crash_after, self.appended = 0, False, 0
+
+    def _append(self, run: str, type_: str, body: Body, genesis: str | None) -> Event:
+        self.appended += 1
+        if self.appended == self.crash_at and not self.crash_after:
+            raise Crash
+        event = super()._append(run, type_, body, genesis)
+        if self.appended == self.crash_at:
+            raise Crash
+        return event
+
+
+class FakeLocks:
+    """Implements `drp.ports.Lock` within one process."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, str] = {}
+
+    def acquire(self, name: str, holder: str) -> None:
+        if name in self.held:
+            raise BusyError(f"{self.held[name]} is at work here", where=name, hint="wait until it has ended")
+        self.held[name] = holder
+
+    def release(self, name: str) -> None:
+        self.held.pop(name, None)
+
+
+class FakeStore:
+    """Implements `drp.ports.ObjectStore`: everything arrived at `at`, but what is `missing`."""
+
+    def __init__(self, at: datetime) -> None:
+        self.at, self.missing = at, ""
+
+    def stored_at(self, centre: DrCentre, key: str) -> datetime | None:  # noqa: ARG002 - the port's signature
+        return None if self.missing and self.missing in key else self.at
+
+
+class FakeSecrets:
+    def read(self, reference: SecretReference, purpose: str) -> str:  # noqa: ARG002 - the port's signature
+        return SECRET
+
+
+@dataclass
+class FakeReachability:
+    """Implements `drp.ports.Reachability`: only these hosts answer."""
+
+    alive: set[str] = field(default_factory=set)
+
+    def answers(self, host: AnsibleHost) -> bool:
+        return host.name in self.alive
+
+
+class FakeWatch:
+    """Implements `drp.ports.WatchRecords`.
+
+    A run's own probe looks every half second from its start; it succeeds from the moment at which the action that
+    lets users in (`opens`) has ended well, but for the attempts in `relapses` (seconds after that moment).
+    """
+
+    def __init__(self, workspace: Path, clock: FakeClock) -> None:
+        self.workspace, self.clock = workspace, clock
+        self.seen: dict[str, list[Sample]] = {}
+        self.open_since: dict[str, datetime] = {}
+        self.started: dict[str, datetime] = {}
+        self.relapses: set[float] = set()
+
+    def samples(self, service: str) -> list[Sample]:
+        return self.seen.get(service, [])
+
+    def newest(self, service: str) -> Sample | None:
+        return self.seen[service][-1] if self.seen.get(service) else None
+
+    def baseline(self, service: str) -> Path:
+        return self.workspace / "var" / "watch" / service / "baseline.json"
+
+    def forget(self, service: str) -> None:
+        self.baseline(service).unlink(missing_ok=True)
+
+    def keep(self, service: str, folder: Path) -> Evidence:
+        return Evidence(f"var/runs/{folder.name}/{service}-watch.jsonl", "0" * 64)
+
+    def run_samples(self, folder: Path) -> list[Sample]:
+        service = folder.name.removesuffix("-probe")
+        at, found = self.started[service], []
+        while at + timedelta(milliseconds=20) <= self.clock.at:
+            good = service in self.open_since and at >= self.open_since[service]
+            if good:
+                passed = round((at - self.open_since[service]).total_seconds() * 2) / 2
+                good = passed not in self.relapses
+            detail = "1 requests as expected" if good else "GET /: connection refused"
+            found.append(Sample(at, at + timedelta(milliseconds=20), good, detail))
+            at += timedelta(milliseconds=500)
+        return found
+
+
+def task(host: str, name: str, at: datetime, outcome: str = "ok", **more: Any) -> Body:
+    """A message of the Ansible worker."""
+    return {
+        "event": "task",
+        "host": host,
+        "task": name,
+        "outcome": outcome,
+        "started_at": to_stamp(at),
+        "duration_ms": 40,
+        "changed": True,
+        **more,
+    }
+
+
+class Recovering:
+    """The script of a recovery in which all goes well, except where `failing`, `found` or `wrong` say otherwise."""
+
+    def __init__(self, clock: FakeClock, watch: FakeWatch, city: City, points: dict[str, RestorePoint]) -> None:
+        self.clock, self.watch, self.city, self.points = clock, watch, city, points
+        self.failing: set[str] = set()
+        self.endless: set[str] = set()
+        self.found: dict[str, list[str]] = {}
+        self.wrong: set[str] = set()
+
+    def __call__(self, name: str, spec: Body) -> Ending:
+        service, stage = name.rsplit("-", 1)
+        now = self.clock.now()
+        if stage == "probe":
+            self.watch.started[service] = now
+            return Ending(running=True)
+        host = f"drc-{service}-1"
+        if name in self.endless:
+            return Ending(exit_code=130, running=True)
+        if name in self.failing:
+            return Ending(2, [task(host, f"{stage} : break", now, "failed", error="it broke", kind="command")])
+        kind = spec["variables"]["drp_kind"]
+        has_cutover = kind == "failover" and self.city.services[service].address is not None
+        if stage == ("cutover" if has_cutover else "activate"):
+            self.watch.open_since[service] = now
+        messages = [task(host, f"{stage} : work", now)]
+        if stage == "restore":
+            messages += self._absences(service, host) + self._restored(service, host)
+            if self.found.get(service) and not spec["variables"]["drp_replace_existing"]:
+                text = "Stop where something is here already"
+                return Ending(2, [*messages[:3], task(host, f"datasets : {text}", now, "failed", error="here")])
+        return Ending(0, messages)
+
+    def _absences(self, service: str, host: str) -> list[Body]:
+        found = self.found.get(service, [])
+        results = [
+            {"looked_for": [f"PostgreSQL database {service}"], "found": found, "host": host},
+            {"looked_for": [f"path /srv/{service}"], "found": [], "host": host},
+        ]
+        return [task(host, "absence", self.clock.now(), "item ok", result=result) for result in results]
+
+    def _restored(self, service: str, host: str) -> list[Body]:
+        point = self.points[service]
+        token = "another" if "sentinel" in self.wrong else point.sentinel
+        rows = {"public.complaints": 11 if "rows" in self.wrong else 12}
+        sentinel = {"token": token, "written_at": to_stamp(point.sentinel_at)}
+        counted = {"files": 7, "bytes": 7000}
+        fewer = {"files": 6, "bytes": 6999} if "files" in self.wrong else counted
+        return [
+            task(
+                host,
+                "restore",
+                self.clock.now(),
+                "item ok",
+                result={
+                    "parts": [
+                        {"dataset": "database", "part": "roles", "expected": {}, "actual": {}},
+                        {"dataset": "database", "part": "database", "expected": {}, "actual": {}},
+                    ],
+                    "datasets": {"database": {"sentinel": sentinel, "rows": rows}},
+                },
+            ),
+            task(
+                host,
+                "restore",
+                self.clock.now(),
+                "item ok",
+                result={
+                    "parts": [{"dataset": "files", "part": "files", "expected": counted, "actual": fewer}],
+                    "datasets": {"files": {"sentinel": sentinel}},
+                },
+            ),
+        ]
+
+
+@dataclass
+class Stage:
+    """A fake world and its parts, typed as what they are."""
+
+    world: World
+    ledger: CrashingLedger
+    clock: FakeClock
+    actions: FakeActions
+    watch: FakeWatch
+    store: FakeStore
+    locks: FakeLocks
+    reachability: FakeReachability
+    script: Recovering
+    points: dict[str, RestorePoint]
+    said: list[str]
+
+    def see_outage(self, service: str, *, lasting: float = 5.0) -> None:
+        """Let `drp watch` have seen a service go, `lasting` seconds ago."""
+        start = self.clock.at - timedelta(seconds=lasting + 2)
+        for number in range(int((lasting + 2) * 2)):
+            at = start + timedelta(seconds=number / 2)
+            self.watch.seen.setdefault(service, []).append(
+                Sample(at, at + timedelta(milliseconds=20), number < 4, "as expected" if number < 4 else "refused")
+            )
+
+
+def make_stage(folder: Path, city: City | None = None, *, restore_points: bool = True) -> Stage:
+    """A world below `folder`, in which each service has been backed up five minutes ago."""
+    clock = FakeClock(NOW)
+    city = city or make_city()
+    ledger = CrashingLedger(folder / "var" / "ledger.sqlite3", clock)
+    watch = FakeWatch(folder, clock)
+    points = {name: make_restore_point(name) for name in city.services}
+    script = Recovering(clock, watch, city, points)
+    actions = FakeActions(folder, clock, script)
+    locks, store, reachability = FakeLocks(), FakeStore(NOW), FakeReachability()
+    said: list[str] = []
+    if restore_points:
+        for name, point in points.items():
+            ledger.open_run(point.id, "backup", "0" * 64, [name], {})
+            ledger.append(point.id, "restore_point.recorded", point.record())
+            ledger.append(point.id, "run.closed", {"outcome": "done", "exit_code": 0})
+    ledger.appended = 0
+    world = World(
+        workspace=folder,
+        city=city,
+        ledger=ledger,
+        actions=actions,
+        store=store,
+        secrets=FakeSecrets(),
+        locks=locks,
+        clock=clock,
+        watch=watch,
+        reachability=reachability,
+        say=said.append,
+        operator="siti",
+    )
+    return Stage(world, ledger, clock, actions, watch, store, locks, reachability, script, points, said)

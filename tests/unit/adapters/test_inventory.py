@@ -1,0 +1,250 @@
+"""A workspace's files: every fault at once, each with its file and line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from drp.adapters.inventory import find_workspace, load_city
+from drp.domain.inventory import AnsibleHost, City
+from drp.errors import InvalidInventoryError, UsageError
+from tests.fakes.city import runbook_record, service_record, workspace_record
+
+HOSTS = """\
+all:
+  vars:
+    ansible_user: root
+  children:
+    primary:
+      hosts:
+        identitas-1: {ansible_host: 192.0.2.1}
+        pengaduan-1: {ansible_host: 192.0.2.2}
+    recovery:
+      hosts:
+        drc-identitas-1: {ansible_host: 198.51.100.1}
+        drc-pengaduan-1: {ansible_host: 198.51.100.2}
+"""
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Path:
+    """A good workspace; keys stand in the order of the records, one a line."""
+    folder = tmp_path / "city"
+    write(folder / "drp.yaml", workspace_record())
+    (folder / "inventories").mkdir()
+    (folder / "inventories/hosts.yaml").write_text(HOSTS)
+    write(folder / "inventories/services/identitas.yaml", service_record("identitas"))
+    write(folder / "inventories/services/pengaduan.yaml", service_record("pengaduan", depends_on=["identitas"]))
+    write(folder / "runbooks/site-loss.yaml", runbook_record())
+    return folder
+
+
+def write(path: Path, record: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(record, sort_keys=False))
+
+
+def load(folder: Path) -> City:
+    return load_city(folder, folder / "runbooks")
+
+
+def faults(folder: Path) -> list[tuple[str, str]]:
+    with pytest.raises(InvalidInventoryError) as caught:
+        load(folder)
+    return [(fault.where, fault.message) for fault in caught.value.faults]
+
+
+def line_of(path: Path, text: str) -> int:
+    return next(number for number, line in enumerate(path.read_text().splitlines(), 1) if text in line)
+
+
+def change(path: Path, old: str, new: str) -> int:
+    """Change one place of a file; gives its line."""
+    text = path.read_text()
+    assert old in text
+    line = text[: text.index(old)].count("\n") + 1
+    path.write_text(text.replace(old, new, 1))
+    return line
+
+
+def test_a_good_workspace_is_read(workspace: Path) -> None:
+    city = load(workspace)
+    assert sorted(city.services) == ["identitas", "pengaduan"]
+    assert city.hosts["drc-pengaduan-1"] == AnsibleHost(name="drc-pengaduan-1", site="recovery", address="198.51.100.2")
+
+
+def test_all_faults_of_all_files_are_told_at_once_each_with_its_line(workspace: Path) -> None:
+    services = workspace / "inventories/services"
+    lines = [
+        change(workspace / "drp.yaml", "rto: 5m", "rto: 5 minutes"),
+        change(workspace / "inventories/hosts.yaml", "ansible_host: 192.0.2.1", "ansible_port: 99999"),
+        change(services / "identitas.yaml", "agency: humas", "agency: dukcapil"),
+        change(services / "pengaduan.yaml", "database: pengaduan", "database: a;b"),
+        change(services / "pengaduan.yaml", "checks:", "chekcs: 1\nchecks:"),
+    ]
+    found = faults(workspace)
+    told = {message for _, message in found}
+    assert "unknown agency 'dukcapil'" in told
+    assert "chekcs: unknown key" in told
+    assert "datasets.0.postgresql.database: 'a;b' is not an allowed name" in told
+    wheres = {where for where, _ in found}
+    assert {
+        f"drp.yaml:{lines[0]}",
+        f"inventories/hosts.yaml:{lines[1]}",
+        f"inventories/services/identitas.yaml:{lines[2]}",
+        f"inventories/services/pengaduan.yaml:{lines[3]}",
+        f"inventories/services/pengaduan.yaml:{lines[4]}",
+    } <= wheres
+
+
+def test_a_faulty_value_does_not_hide_faults_of_references_in_the_same_file(workspace: Path) -> None:
+    path = workspace / "inventories/services/pengaduan.yaml"
+    bad_key = change(path, "schema: 1", "schema: 1\nunknown: 1") + 1
+    bad_reference = change(path, "- identitas", "- pajak")
+    assert faults(workspace) == [
+        (f"inventories/services/pengaduan.yaml:{bad_key}", "unknown: unknown key"),
+        (f"inventories/services/pengaduan.yaml:{bad_reference}", "unknown service 'pajak'"),
+    ]
+
+
+def test_a_service_that_cannot_be_read_is_no_second_fault_where_it_is_named(workspace: Path) -> None:
+    (workspace / "inventories/services/identitas.yaml").write_text("a: [\n")
+    found = faults(workspace)
+    assert [where for where, _ in found] == ["inventories/services/identitas.yaml:2"]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "where", "message"),
+    [
+        (lambda folder: (folder / "drp.yaml").write_text("- a\n"), "drp.yaml:1", "not a mapping"),
+        (lambda folder: (folder / "inventories/hosts.yaml").unlink(), "inventories/hosts.yaml", "cannot be read"),
+        (
+            lambda folder: (folder / "inventories/services/pengaduan.yaml").rename(
+                folder / "inventories/services/other.yaml"
+            ),
+            "inventories/services/other.yaml:2",
+            "in a file called other.yaml",
+        ),
+        (
+            lambda folder: (folder / "inventories/services/pengaduan.yml").write_text(
+                (folder / "inventories/services/pengaduan.yaml").read_text()
+            ),
+            "inventories/services/pengaduan.yml:2",
+            "declared twice",
+        ),
+        (lambda folder: (folder / "runbooks/x.yaml").write_text("schema: 2\n"), "runbooks/x.yaml:1", "schema"),
+    ],
+)
+def test_a_broken_file_is_told(workspace: Path, break_it: Callable[[Path], object], where: str, message: str) -> None:
+    break_it(workspace)
+    assert any(place == where and message in text for place, text in faults(workspace)), faults(workspace)
+
+
+def test_a_city_without_services_is_a_fault(workspace: Path) -> None:
+    for path in (workspace / "inventories/services").iterdir():
+        path.unlink()
+    assert faults(workspace) == [("inventories/services", "no service is declared")]
+
+
+def hosts(workspace: Path, text: str) -> dict[str, AnsibleHost]:
+    """The hosts of an inventory, read beside services that its own hosts run."""
+    for path in (workspace / "inventories/services").iterdir():
+        path.unlink()
+    record = service_record("web", runs_on=["a"], recovers_on={"a": "b"})
+    record["datasets"] = [{"id": "files", "type": "files", "host": "a", "paths": ["/srv/web"]}]
+    write(workspace / "inventories/services/web.yaml", record)
+    (workspace / "inventories/hosts.yaml").write_text(text)
+    return load(workspace).hosts
+
+
+def test_inner_groups_win_over_outer_ones_and_a_hosts_own_variables_over_all(workspace: Path) -> None:
+    found = hosts(
+        workspace,
+        """\
+all:
+  vars: {ansible_user: outer, ansible_port: 1}
+  children:
+    primary:
+      vars: {ansible_user: inner, ansible_become: true}
+      hosts: {a: {ansible_port: 2}}
+    recovery:
+      children:
+        rack-1:
+          vars: {ansible_user: rack}
+          hosts: {b: }
+""",
+    )
+    assert found["a"] == AnsibleHost(name="a", site="primary", address="a", port=2, user="inner", become=True)
+    assert found["b"] == AnsibleHost(name="b", site="recovery", address="b", port=1, user="rack")
+
+
+def test_a_hosts_own_variable_wins_also_where_a_later_group_names_it_again(workspace: Path) -> None:
+    found = hosts(
+        workspace,
+        "primary: {hosts: {a: {ansible_port: 2}}}\nrecovery: {hosts: {b: }}\n"
+        "web: {vars: {ansible_port: 3}, hosts: {a: }}\n",
+    )
+    assert found["a"].port == 2
+
+
+def test_a_group_may_be_filled_in_another_place_than_where_it_is_a_child(workspace: Path) -> None:
+    found = hosts(
+        workspace,
+        "primary: {children: {balai: }}\nrecovery: {children: {drc: }}\n"
+        "balai: {vars: {ansible_user: x}, hosts: {a: }}\ndrc: {hosts: {b: }}\n",
+    )
+    assert (found["a"].site, found["a"].user, found["b"].site) == ("primary", "x", "recovery")
+
+
+def test_groups_that_hold_each_other_end(workspace: Path) -> None:
+    found = hosts(
+        workspace,
+        "primary: {hosts: {a: }, children: {x: }}\nx: {children: {primary: }}\nrecovery: {hosts: {b: }}\n",
+    )
+    assert found["a"].site == "primary"
+
+
+def test_a_host_at_both_sites_is_a_fault(workspace: Path) -> None:
+    change(workspace / "inventories/hosts.yaml", "drc-pengaduan-1", "pengaduan-1")
+    line = line_of(workspace / "inventories/hosts.yaml", "pengaduan-1")
+    told = [
+        where for where, message in faults(workspace) if message == "host 'pengaduan-1' is in primary and in recovery"
+    ]
+    assert told == [f"inventories/hosts.yaml:{line}"]
+
+
+def test_an_interpreter_that_ansible_looks_for_itself_is_the_usual_one(workspace: Path) -> None:
+    path = workspace / "inventories/hosts.yaml"
+    change(path, "ansible_user: root", "ansible_python_interpreter: auto_silent")
+    assert load(workspace).hosts["pengaduan-1"].python == "/usr/bin/python3"
+
+
+def test_an_encrypted_variable_does_not_disturb(workspace: Path) -> None:
+    vault = "{ansible_host: 192.0.2.1, ansible_become_password: !vault x}"
+    change(workspace / "inventories/hosts.yaml", "{ansible_host: 192.0.2.1}", vault)
+    assert load(workspace).hosts["identitas-1"].address == "192.0.2.1"
+    change(workspace / "drp.yaml", "name: Pemerintah", "name: !vault Pemerintah")
+    assert "tag" in faults(workspace)[0][1]
+
+
+@pytest.mark.parametrize("text", ["all: 5\n", "all: {hosts: [a]}\n", "all: {children: 5}\n", "{}\n", "all:\n"])
+def test_an_inventory_of_another_shape_has_no_hosts_and_breaks_nothing(workspace: Path, text: str) -> None:
+    (workspace / "inventories/hosts.yaml").write_text(text)
+    assert all("is not in the Ansible inventory" in message for _, message in faults(workspace))
+
+
+@pytest.mark.parametrize("field", ["interval", "timeout"])
+def test_a_check_that_would_never_wait_is_refused(workspace: Path, field: str) -> None:
+    path = workspace / "inventories/services/pengaduan.yaml"
+    line = change(path, "  interval: 500ms", f"  {field}: 0s")
+    assert [where for where, _ in faults(workspace)] == [f"inventories/services/pengaduan.yaml:{line}"]
+
+
+def test_the_workspace_is_the_nearest_folder_upwards(workspace: Path) -> None:
+    assert find_workspace(workspace / "inventories" / "services") == workspace
+    with pytest.raises(UsageError):
+        find_workspace(workspace.parent)

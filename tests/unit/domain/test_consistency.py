@@ -1,0 +1,128 @@
+"""Each fault between the files is found, alone, where it is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from drp.domain.consistency import check_city
+from drp.domain.inventory import AnsibleHost, Service, Workspace
+from tests.fakes.city import make_city, service_record, workspace_record
+
+Found = list[tuple[str | None, tuple[str | int, ...], str]]
+
+
+def found_in(
+    pengaduan: dict[str, Any] | None = None,
+    identitas: dict[str, Any] | None = None,
+    workspace: dict[str, Any] | None = None,
+    hosts: dict[str, AnsibleHost | None] | None = None,
+) -> Found:
+    """The inconsistencies of a good city with these changes."""
+    records = [
+        service_record("identitas", **(identitas or {})),
+        service_record("pengaduan", **({"depends_on": ["identitas"]} | (pengaduan or {}))),
+    ]
+    services = {record["id"]: Service.model_validate(record) for record in records}
+    known = {**make_city().hosts, **(hosts or {})}
+    kept = {name: host for name, host in known.items() if host is not None}
+    settings = Workspace.model_validate(workspace_record() | (workspace or {}))
+    return [(item.service, item.location, item.message) for item in check_city(settings, kept, services, services)]
+
+
+def test_a_good_city_has_no_fault() -> None:
+    assert found_in() == []
+
+
+def dataset(**changes: str) -> dict[str, str]:
+    return {"id": "database", "type": "postgresql", "host": "pengaduan-1", "database": "pengaduan"} | changes
+
+
+LAB = {"lab": {"network": "198.18.0.0/16", "dr_centre": "nowhere"}}
+NO_SITE = AnsibleHost(name="pengaduan-1", site=None, address="192.0.2.2")
+AT_PRIMARY = AnsibleHost(name="drc-pengaduan-1", site="primary", address="192.0.2.3")
+
+
+@pytest.mark.parametrize(
+    ("changes", "location", "message"),
+    [
+        ({"agency": "dukcapil"}, ("agency",), "unknown agency 'dukcapil'"),
+        ({"tier": "biasa"}, ("tier",), "unknown tier 'biasa'"),
+        ({"tier": None}, ("tier",), "the service has no RTO or no RPO"),
+        ({"tier": None, "rto": "1m"}, ("tier",), "the service has no RTO or no RPO"),
+        ({"rto": "5h"}, ("rto",), "the RTO of 5 h is over the MTPD of 4 h"),
+        ({"mtpd": "1m"}, ("tier",), "the RTO of 5 m is over the MTPD of 1 m"),
+        (
+            {"backup": {"dr_centre": "drb", "password": {"env": "X"}}},
+            ("backup", "dr_centre"),
+            "unknown DR centre 'drb'",
+        ),
+        ({"depends_on": ["identitas", "pajak"]}, ("depends_on", 1), "unknown service 'pajak'"),
+        ({"depends_on": ["pengaduan"]}, ("depends_on", 0), "dependency cycle: pengaduan → pengaduan"),
+        (
+            {"datasets": [dataset(), dataset()]},
+            ("datasets", 1, "id"),
+            "two datasets are called 'database'",
+        ),
+        (
+            {"datasets": [dataset(host="identitas-1")]},
+            ("datasets", 0, "host"),
+            "unknown host of runs_on 'identitas-1'",
+        ),
+        (
+            {"runs_on": ["pengaduan-1", "identitas-1"]},
+            ("recovers_on",),
+            "no recovery host stands in for 'identitas-1'",
+        ),
+        (
+            {"recovers_on": {"pengaduan-1": "drc-pengaduan-1", "identitas-1": "drc-identitas-1"}},
+            ("recovers_on", "identitas-1"),
+            "unknown host of runs_on 'identitas-1'",
+        ),
+        (
+            {"recovers_on": {"pengaduan-1": "identitas-1"}},
+            ("recovers_on", "pengaduan-1"),
+            "host 'identitas-1' is not in the group 'recovery' of the Ansible inventory",
+        ),
+        (
+            {"recovers_on": {"pengaduan-1": "drc-9"}},
+            ("recovers_on", "pengaduan-1"),
+            "host 'drc-9' is not in the Ansible inventory",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_one_change_gives_exactly_its_finding(
+    changes: dict[str, Any], location: tuple[str | int, ...], message: str
+) -> None:
+    assert found_in(changes) == [("pengaduan", location, message)]
+
+
+def test_a_host_that_is_gone_or_stands_nowhere_is_found() -> None:
+    missing = ("pengaduan", ("runs_on", 0), "host 'pengaduan-1' is not in the Ansible inventory")
+    assert found_in(hosts={"pengaduan-1": None}) == [missing]
+    nowhere = "host 'pengaduan-1' is not in the group 'primary' of the Ansible inventory"
+    assert found_in(hosts={"pengaduan-1": NO_SITE}) == [("pengaduan", ("runs_on", 0), nowhere)]
+    wrong = "host 'drc-pengaduan-1' is not in the group 'recovery' of the Ansible inventory"
+    location = ("recovers_on", "pengaduan-1")
+    assert found_in(hosts={"drc-pengaduan-1": AT_PRIMARY}) == [("pengaduan", location, wrong)]
+
+
+def test_the_labs_unknown_dr_centre_is_a_fault_of_the_workspace() -> None:
+    assert found_in(workspace=LAB) == [(None, ("lab", "dr_centre"), "unknown DR centre 'nowhere'")]
+
+
+def test_a_circle_over_two_services_is_found_once() -> None:
+    found = found_in(identitas={"depends_on": ["pengaduan"]})
+    assert found == [("identitas", ("depends_on", 0), "dependency cycle: identitas → pengaduan → identitas")]
+
+
+def test_a_service_whose_file_could_not_be_read_may_be_depended_on() -> None:
+    city = make_city(service_record("pengaduan", depends_on=["identitas"]))
+    found = check_city(city.workspace, city.hosts, city.services, {"pengaduan", "identitas"})
+    assert found == []
+
+
+def test_all_faults_are_told_at_once() -> None:
+    assert len(found_in({"agency": "x", "tier": "y"}, {"agency": "z"}, LAB)) == 4

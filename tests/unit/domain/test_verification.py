@@ -1,0 +1,102 @@
+"""What was restored is compared with what was backed up."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from drp.domain.values import to_stamp
+from drp.domain.verification import check_restored, newest_transaction
+from tests.fakes.city import make_restore_point
+
+POINT = make_restore_point()
+DATASETS = ["database", "files"]
+COUNTED = {"files": 7, "bytes": 7000}
+
+
+def result(**changes: Any) -> dict[str, Any]:
+    sentinel = {"token": POINT.sentinel, "written_at": to_stamp(POINT.sentinel_at)}
+    found: dict[str, Any] = {
+        "parts": [
+            {"dataset": "database", "part": "database", "expected": {}, "actual": {}},
+            {"dataset": "files", "part": "files", "expected": COUNTED, "actual": COUNTED},
+        ],
+        "datasets": {
+            "database": {"sentinel": sentinel, "rows": {"public.complaints": 12}},
+            "files": {"sentinel": sentinel},
+        },
+    }
+    return found | changes
+
+
+def failed(found: dict[str, Any]) -> list[tuple[str, str, str]]:
+    return [
+        (check.dataset, check.check, check.actual) for check in check_restored(POINT, DATASETS, found) if not check.ok
+    ]
+
+
+def test_the_same_data_agrees_in_content_and_sentinel_of_each_dataset() -> None:
+    checks = check_restored(POINT, DATASETS, result())
+    assert [(check.dataset, check.check, check.ok) for check in checks] == [
+        ("database", "content", True),
+        ("database", "sentinel", True),
+        ("files", "content", True),
+        ("files", "sentinel", True),
+    ]
+    assert checks[0].record("pengaduan")["expected"] == "public.complaints 12 (12 rows)"
+
+
+def with_dataset(name: str, **changes: Any) -> dict[str, Any]:
+    found = result()
+    found["datasets"][name] = found["datasets"][name] | changes
+    return found
+
+
+@pytest.mark.parametrize(
+    ("found", "wrong"),
+    [
+        (
+            with_dataset("database", rows={"public.complaints": 11}),
+            ("database", "content", "public.complaints 11 (11 rows)"),
+        ),
+        (with_dataset("database", rows={}), ("database", "content", " (0 rows)")),
+        (with_dataset("database", rows=None), ("database", "content", "not counted")),
+        (with_dataset("database", sentinel=None), ("database", "sentinel", "none")),
+        (with_dataset("files", sentinel={"token": "older"}), ("files", "sentinel", "older")),
+        (with_dataset("files", sentinel={}), ("files", "sentinel", "none")),
+    ],
+)
+def test_one_difference_is_one_failed_check(found: dict[str, Any], wrong: tuple[str, str, str]) -> None:
+    assert failed(found) == [wrong]
+
+
+def test_a_missing_file_or_byte_is_seen() -> None:
+    for actual in ({"files": 6, "bytes": 7000}, {"files": 7, "bytes": 6999}):
+        parts = [{"dataset": "files", "part": "files", "expected": COUNTED, "actual": actual}]
+        assert [check for _, check, _ in failed(result(parts=parts))] == ["content"]
+
+
+def test_what_was_not_counted_is_a_failed_check_and_not_a_missing_one() -> None:
+    assert failed(result(parts=[])) == [("files", "content", "not counted")]
+    assert len(failed(result(parts=[], datasets={}))) == 4
+
+
+def test_the_datas_time_is_that_of_the_oldest_sentinel() -> None:
+    older = POINT.sentinel_at - timedelta(seconds=3)
+    found = with_dataset("files", sentinel={"token": POINT.sentinel, "written_at": to_stamp(older)})
+    assert newest_transaction(POINT, found) == older
+    assert newest_transaction(POINT, result()) == POINT.sentinel_at
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        result(datasets={}),
+        with_dataset("files", sentinel=None),
+        with_dataset("files", sentinel={"token": "older", "written_at": to_stamp(POINT.sentinel_at)}),
+    ],
+)
+def test_without_every_sentinel_the_datas_time_is_unknown(found: dict[str, Any]) -> None:
+    assert newest_transaction(POINT, found) is None

@@ -1,0 +1,408 @@
+"""Recoveries with a real ledger and fake tools: what is carried out, what is judged, and what survives a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from drp.domain.objectives import Verdict
+from drp.domain.run import Recovery
+from drp.errors import BusyError, CancelledError, DrpError, UsageError
+from drp.workflows.naming import action_folder
+from drp.workflows.recover import RecoveryRequest, known_services, recover, resume
+from drp.workflows.runs import abort
+from tests.fakes.city import NOW, make_city, service_record
+from tests.fakes.world import SECRET, Crash, Stage, make_stage
+
+FAILOVER = RecoveryRequest(kind="failover", services=("pengaduan",), runbook="site-loss", by="siti", reason="flood")
+DRILL = replace(FAILOVER, kind="drill", reason="rehearsal")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    """The city after its primary site went, as `drp watch` saw."""
+    found = make_stage(tmp_path)
+    for name in found.world.city.services:
+        found.see_outage(name)
+    return found
+
+
+@pytest.fixture
+def alone(tmp_path: Path) -> Stage:
+    """A city of one service without dependencies: fewer events."""
+    found = make_stage(tmp_path, make_city(service_record("pengaduan", address="192.0.2.80")))
+    found.see_outage("pengaduan")
+    return found
+
+
+def outcomes(recovery: Recovery) -> dict[str, str]:
+    return {name.removeprefix("pengaduan/"): state.outcome for name, state in recovery.steps.items()}
+
+
+def texts(recovery: Recovery, service: str = "pengaduan") -> set[str]:
+    return {item.text for item in recovery.reservations.get(service, [])}
+
+
+def closing(recovery: Recovery) -> tuple[object, object]:
+    assert recovery.closed is not None
+    return recovery.closed.body["verdict"], recovery.closed.body["exit_code"]
+
+
+def test_a_failover_brings_all_back_in_order_and_measures_it(stage: Stage) -> None:
+    recovery = recover(stage.world, FAILOVER)
+    assert set(outcomes(recovery).values()) == {"ok"}
+    assert closing(recovery) == ("MET", 0)
+    assert set(recovery.marks["pengaduan"]) == {"Tb", "T0", "T1", "T2", "T3", "T4", "T5"}
+    measured = recovery.measurement("pengaduan")
+    assert None not in measured.parts.values()
+    assert all(part >= timedelta() for part in measured.parts.values() if part is not None)
+    assert measured.rpa == recovery.marks["pengaduan"]["T0"].at - stage.points["pengaduan"].sentinel_at
+    order = stage.actions.started
+    assert order[:4] == ["identitas-probe", "pengaduan-probe", "identitas-restore", "pengaduan-restore"]
+    assert order.index("identitas-verify") < order.index("pengaduan-activate")
+    assert order[-1] == "pengaduan-cutover"
+    assert stage.ledger.active_site("pengaduan") == "recovery"
+    stage.ledger.verify(recovery.run)
+    assert stage.locks.held == {}
+
+
+def test_probes_run_from_the_start_and_are_stopped_at_the_end(stage: Stage) -> None:
+    recover(stage.world, FAILOVER)
+    assert stage.actions.stopped == ["identitas-probe", "pengaduan-probe"]
+    assert stage.actions.specs["pengaduan-probe"]["address"] == "192.0.2.80"
+
+
+def test_only_the_restore_gets_secrets_and_the_ledger_none(stage: Stage) -> None:
+    recovery = recover(stage.world, FAILOVER)
+    for name, spec in stage.actions.specs.items():
+        assert (SECRET in str(spec)) == name.endswith("-restore"), name
+        assert SECRET not in str(spec.get("variables"))
+    assert SECRET not in str(stage.ledger.events(recovery.run))
+    assert SECRET not in "".join(stage.said)
+
+
+def test_a_drill_touches_no_traffic_cleans_up_and_stays_at_the_primary(stage: Stage) -> None:
+    recovery = recover(stage.world, DRILL)
+    assert outcomes(recovery)["cleanup"] == "ok"
+    assert not any(name.endswith("cutover") for name in stage.actions.started)
+    assert stage.ledger.active_site("pengaduan") == "primary"
+    assert recovery.marks["pengaduan"]["T0"].source == "simulated"
+    assert recovery.verdict() is Verdict.MET
+
+
+@pytest.mark.parametrize("failing", ["restore", "activate", "verify", "cutover"])
+def test_a_failed_stage_is_not_met_and_its_followers_are_skipped(alone: Stage, failing: str) -> None:
+    alone.script.failing = {f"pengaduan-{failing}"}
+    recovery = recover(alone.world, FAILOVER)
+    stages = list(outcomes(recovery))
+    position = stages.index(failing)
+    expected = ["ok"] * position + ["failed"] + ["skipped"] * (len(stages) - position - 1)
+    assert list(outcomes(recovery).values()) == expected
+    assert closing(recovery) == ("NOT_MET", 4)
+    assert recovery.measurement("pengaduan").rta_at_least is not None
+    assert "it broke" in recovery.steps[f"pengaduan/{failing}"].error
+    assert "Next: " in recovery.steps[f"pengaduan/{failing}"].error
+
+
+@pytest.mark.parametrize("failing", ["restore", "activate", "verify"])
+def test_a_failed_drill_still_cleans_up(alone: Stage, failing: str) -> None:
+    alone.script.failing = {f"pengaduan-{failing}"}
+    recovery = recover(alone.world, DRILL)
+    # A restore that failed before it looked has proved nothing, so nothing may be removed.
+    assert outcomes(recovery)["cleanup"] == ("skipped" if failing == "restore" else "ok")
+    assert recovery.verdict() is Verdict.NOT_MET
+
+
+@pytest.mark.parametrize("wrong", ["rows", "files", "sentinel"])
+def test_data_that_differs_stops_the_recovery_before_anything_is_activated(alone: Stage, wrong: str) -> None:
+    alone.script.wrong = {wrong}
+    recovery = recover(alone.world, FAILOVER)
+    assert outcomes(recovery)["restore"] == "failed"
+    assert outcomes(recovery)["activate"] == "skipped"
+    assert recovery.data_verdict("pengaduan") is Verdict.NOT_MET
+
+
+def test_a_host_that_is_not_empty_stops_it(alone: Stage) -> None:
+    alone.script.found = {"pengaduan": ["PostgreSQL database pengaduan"]}
+    recovery = recover(alone.world, DRILL)
+    assert "not empty" in recovery.steps["pengaduan/restore"].error
+    assert outcomes(recovery)["cleanup"] == "skipped"
+
+
+def test_replacing_what_is_there_is_a_reservation_in_somebodys_name(alone: Stage) -> None:
+    alone.script.found = {"pengaduan": ["PostgreSQL database pengaduan"]}
+    recovery = recover(alone.world, replace(FAILOVER, replace_existing=True))
+    assert any("it was replaced" in text for text in texts(recovery))
+    assert closing(recovery) == ("MET_WITH_EXCEPTION", 0)
+
+
+def test_a_relapse_voids_the_use_so_far(tmp_path: Path) -> None:
+    marks = []
+    for relapses in (set[float](), {1.0}):
+        stage = make_stage(tmp_path / str(len(relapses)), make_city(service_record("pengaduan")))
+        stage.see_outage("pengaduan")
+        stage.watch.relapses = relapses
+        recovery = recover(stage.world, FAILOVER)
+        marks.append(recovery.marks["pengaduan"]["T5"].at - recovery.marks["pengaduan"]["T4"].at)
+    assert marks[1] - marks[0] >= timedelta(seconds=1)
+
+
+def test_a_service_that_never_becomes_usable_is_given_up_and_took_at_least_so_long(alone: Stage) -> None:
+    alone.clock.tick = 5
+    alone.watch.relapses = {number / 2 for number in range(3000)}
+    recovery = recover(alone.world, FAILOVER)
+    assert outcomes(recovery)["usable"] == "failed"
+    at_least = recovery.measurement("pengaduan").rta_at_least
+    assert at_least is not None
+    assert at_least >= timedelta(minutes=5)
+    assert closing(recovery) == ("NOT_MET", 4)
+
+
+def test_an_action_that_never_ends_is_stopped_when_the_runbook_gives_up(alone: Stage) -> None:
+    alone.script.endless = {"pengaduan-activate"}
+    recovery = recover(alone.world, FAILOVER)
+    assert outcomes(recovery)["activate"] == "failed"
+    assert "pengaduan-activate" in alone.actions.stopped
+
+
+def test_an_action_that_was_lost_is_started_again(alone: Stage) -> None:
+    alone.script.endless = {"pengaduan-activate"}
+    alone.ledger.crash_at = 0
+    sleep = alone.clock.sleep
+
+    def lose(seconds: float) -> None:
+        sleep(seconds)
+        for folder, started in alone.actions.known.items():
+            if folder.name == "pengaduan-activate" and started.ending.running:
+                alone.script.endless = set()
+                alone.actions.lose(folder)
+
+    alone.clock.sleep = lose  # type: ignore[method-assign]
+    recovery = recover(alone.world, FAILOVER)
+    assert alone.actions.started.count("pengaduan-activate") == 2
+    assert closing(recovery) == ("MET", 0)
+
+
+# -- crashes -----------------------------------------------------------------------------------------------------------
+
+
+def whole(folder: Path, request: RecoveryRequest, arrange: Callable[[Stage], None]) -> tuple[Stage, Recovery]:
+    stage = make_stage(folder, make_city(service_record("pengaduan", address="192.0.2.80")))
+    arrange(stage)
+    return stage, recover(stage.world, request)
+
+
+def good(stage: Stage) -> None:
+    stage.see_outage("pengaduan")
+
+
+def failing(stage: Stage) -> None:
+    good(stage)
+    stage.script.failing = {"pengaduan-verify"}
+
+
+def unfenced(stage: Stage) -> None:
+    good(stage)
+    stage.reachability.alive = {"pengaduan-1"}
+
+
+def unwatched(stage: Stage) -> None:
+    pass
+
+
+BY_HAND = replace(FAILOVER, disrupted_at=NOW - timedelta(seconds=30))
+CRASHES: dict[str, tuple[RecoveryRequest, Callable[[Stage], None]]] = {
+    "failover": (FAILOVER, good),
+    "drill": (DRILL, good),
+    "drill that fails": (DRILL, failing),
+    "failover without a fence": (replace(FAILOVER, accept_unfenced=True), unfenced),
+    "failover that a person dated, judged mildly": (replace(BY_HAND, rto=timedelta(hours=1)), unwatched),
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "after"),
+    [*((name, False) for name in CRASHES), ("failover", True), ("drill that fails", True)],
+    ids=lambda value: {False: "before the event is written", True: "after it is written"}.get(value, value),
+)
+def test_a_crash_at_any_event_changes_neither_the_verdict_nor_repeats_a_step(
+    tmp_path: Path, name: str, after: bool
+) -> None:
+    request, arrange = CRASHES[name]
+    stage, expected = whole(tmp_path / "whole", request, arrange)
+    count = stage.ledger.appended
+    stage.ledger.close()
+    for at in range(2, count + 1) if not after else range(1, count):
+        stage = make_stage(tmp_path / str(at), make_city(service_record("pengaduan", address="192.0.2.80")))
+        arrange(stage)
+        stage.ledger.crash_at, stage.ledger.crash_after = at, after
+        with pytest.raises(Crash):
+            recover(stage.world, request)
+        stage.ledger.crash_at = 0
+        stage.locks.held.clear()
+        stage.watch.seen.clear()  # what is known of the disruption must be in the ledger by now
+        run = stage.ledger.runs(kinds=("failover", "drill"))[0].run
+        recovery = resume(stage.world, run)
+        assert closing(recovery) == closing(expected), at
+        assert outcomes(recovery) == outcomes(expected), at
+        assert texts(recovery) == texts(expected), at
+        assert set(recovery.marks["pengaduan"]) == set(expected.marks["pengaduan"]), at
+        assert sorted(stage.actions.started) == sorted(set(stage.actions.started)), at
+        stage.ledger.verify(run)
+        stage.ledger.close()
+
+
+def test_a_run_that_was_cut_off_must_be_resumed_or_aborted_before_a_new_one(alone: Stage) -> None:
+    alone.ledger.crash_at = 8
+    with pytest.raises(Crash):
+        recover(alone.world, FAILOVER)
+    with pytest.raises(UsageError, match="has not ended"):
+        recover(alone.world, FAILOVER)
+
+
+def test_a_run_that_was_tampered_with_is_not_resumed(alone: Stage) -> None:
+    alone.ledger.crash_at = 8
+    with pytest.raises(Crash):
+        recover(alone.world, FAILOVER)
+    run = alone.ledger.runs(kinds=("failover",))[0].run
+    alone.ledger.database.execute("DROP TRIGGER events_never_change")
+    alone.ledger.database.execute(
+        "UPDATE events SET at = '2026-01-01T00:00:00.000000Z' WHERE sequence = 2 AND run = ?", (run,)
+    )
+    with pytest.raises(DrpError, match="was changed at event 2"):
+        resume(alone.world, run)
+
+
+def test_what_has_ended_and_what_is_no_recovery_cannot_be_resumed(alone: Stage) -> None:
+    recovery = recover(alone.world, DRILL)
+    with pytest.raises(UsageError, match="has ended"):
+        resume(alone.world, recovery.run)
+    with pytest.raises(UsageError, match="is a backup"):
+        resume(alone.world, alone.points["pengaduan"].id)
+
+
+def test_an_abort_from_elsewhere_ends_the_run_that_another_drp_follows(alone: Stage) -> None:
+    alone.script.endless = {"pengaduan-activate"}
+    sleep = alone.clock.sleep
+
+    def abort_soon(seconds: float) -> None:
+        sleep(seconds)
+        if "pengaduan-activate" in alone.actions.started and not alone.actions.stopped:
+            run = alone.ledger.runs(kinds=("failover",))[0].run
+            abort(alone.world, run, "wrong service")
+
+    alone.clock.sleep = abort_soon  # type: ignore[method-assign]
+    with pytest.raises(CancelledError, match="aborted from elsewhere"):
+        recover(alone.world, FAILOVER)
+    row = alone.ledger.runs(kinds=("failover",))[0]
+    assert (row.verdict, row.exit_code, row.outcome) == ("ABORTED", 130, "aborted")
+    assert {"pengaduan-activate", "pengaduan-probe"} <= set(alone.actions.stopped)
+    assert "pengaduan-verify" not in alone.actions.started
+    with pytest.raises(UsageError, match="has ended"):
+        abort(alone.world, row.run, "again")
+
+
+# -- before anything starts --------------------------------------------------------------------------------------------
+
+
+def test_a_primary_that_still_answers_is_refused_and_nothing_was_started(alone: Stage) -> None:
+    alone.reachability.alive = {"pengaduan-1"}
+    with pytest.raises(UsageError, match="still answers"):
+        recover(alone.world, FAILOVER)
+    assert alone.actions.started == []
+    assert alone.ledger.runs(kinds=("failover",)) == []
+
+
+def test_a_primary_of_a_dependency_that_still_answers_is_refused_too(stage: Stage) -> None:
+    stage.reachability.alive = {"identitas-1"}
+    with pytest.raises(UsageError, match="still answers"):
+        recover(stage.world, FAILOVER)
+    assert stage.actions.started == []
+
+
+def test_who_goes_on_without_a_fence_does_so_in_their_name(alone: Stage) -> None:
+    alone.reachability.alive = {"pengaduan-1"}
+    recovery = recover(alone.world, replace(FAILOVER, accept_unfenced=True))
+    assert [item.accepted_by for item in recovery.reservations["pengaduan"]] == ["siti"]
+    assert closing(recovery) == ("MET_WITH_EXCEPTION", 0)
+
+
+def test_a_drill_needs_no_fence(alone: Stage) -> None:
+    alone.reachability.alive = {"pengaduan-1"}
+    assert closing(recover(alone.world, DRILL)) == ("MET", 0)
+
+
+def test_without_a_watch_and_a_persons_word_the_recovery_time_is_not_measured(alone: Stage) -> None:
+    alone.watch.seen.clear()
+    recovery = recover(alone.world, FAILOVER)
+    measured = recovery.measurement("pengaduan")
+    assert (measured.rta, measured.rpa) == (None, None)
+    assert measured.rto_verdict is Verdict.NOT_MEASURED
+    assert closing(recovery) == ("NOT_MEASURED", 4)
+
+
+def test_a_persons_word_is_at_best_an_exception(alone: Stage) -> None:
+    alone.watch.seen.clear()
+    recovery = recover(alone.world, BY_HAND)
+    assert recovery.marks["pengaduan"]["T0"].source == "human"
+    assert closing(recovery) == ("MET_WITH_EXCEPTION", 0)
+
+
+def test_a_watch_that_stopped_looking_is_not_used(alone: Stage) -> None:
+    alone.clock.at += timedelta(minutes=10)
+    assert "T0" not in recover(alone.world, FAILOVER).marks["pengaduan"]
+
+
+def test_relaxed_objectives_are_a_reservation_and_stricter_ones_are_not(tmp_path: Path) -> None:
+    for minutes, verdict in ((6, "MET_WITH_EXCEPTION"), (4, "MET")):
+        stage, recovery = whole(tmp_path / str(minutes), replace(DRILL, rto=timedelta(minutes=minutes)), good)
+        assert closing(recovery)[0] == verdict
+        stage.ledger.close()
+
+
+def test_a_service_without_a_restore_point_is_refused(tmp_path: Path) -> None:
+    stage = make_stage(tmp_path, restore_points=False)
+    with pytest.raises(UsageError, match="no such restore point"):
+        recover(stage.world, DRILL)
+    assert stage.ledger.runs() == []
+
+
+def test_a_service_that_runs_at_the_recovery_site_already_is_refused(alone: Stage) -> None:
+    recover(alone.world, FAILOVER)
+    with pytest.raises(UsageError, match="already runs at the recovery site"):
+        recover(alone.world, FAILOVER)
+
+
+def test_another_recovery_at_work_is_busy(alone: Stage) -> None:
+    alone.locks.acquire("recovery", "drp drill")
+    with pytest.raises(BusyError):
+        recover(alone.world, DRILL)
+    assert alone.ledger.runs(kinds=("drill",)) == []
+
+
+def test_unknown_names_are_told_with_the_known_ones(alone: Stage) -> None:
+    with pytest.raises(UsageError, match="no runbook"):
+        recover(alone.world, replace(DRILL, runbook="gempa"))
+    with pytest.raises(UsageError) as caught:
+        known_services(alone.world, ["pajak"])
+    assert "pengaduan" in caught.value.hint
+    assert known_services(alone.world, []) == ("pengaduan",)
+    assert known_services(alone.world, ["pengaduan", "pengaduan"]) == ("pengaduan",)
+
+
+def test_ctrl_c_says_how_to_go_on_and_leaves_the_run_open(alone: Stage) -> None:
+    def interrupt(seconds: float) -> None:
+        raise KeyboardInterrupt
+
+    alone.clock.sleep = interrupt  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        recover(alone.world, DRILL)
+    row = alone.ledger.runs(kinds=("drill",))[0]
+    assert row.closed_at is None
+    assert any(f"drp run resume {row.run}" in line for line in alone.said)
+    assert alone.actions.stopped == []
+    assert action_folder(alone.world, row.run, "pengaduan-probe").is_dir()
