@@ -41,6 +41,7 @@ author: [drp]
 """
 
 OPEN_LIMIT_SECONDS = 30
+UNLOCK_LIMIT_SECONDS = 10
 END_LIMIT_SECONDS = 15
 PR_SET_PDEATHSIG = 1
 OLDEST_RESTIC = (0, 14)
@@ -56,7 +57,7 @@ RESTIC_MEANINGS = (
             r"|request signature we calculated|403 Forbidden"
         ),
     ),
-    ("locked", r"unable to create lock in backend|repository is already locked"),
+    ("locked", r"repository is already locked"),
     ("certificate", r"x509: |certificate signed by unknown authority|tls: "),
     (
         "unreachable",
@@ -72,6 +73,7 @@ RESTIC_MEANINGS = (
             r"|The specified key does not exist|The specified bucket does not exist"
         ),
     ),
+    ("locked", r"unable to create lock in backend"),
     ("damaged", r"ciphertext verification failed|invalid data returned|is damaged"),
 )
 
@@ -150,6 +152,7 @@ class Host:
         self.job, self.emit, self.watch_stdin = job, emit, watch_stdin
         self.stall_seconds = job.get("stall_seconds", 300)
         self.descriptors = []
+        self.has_ended_restic = False
         self.environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": os.environ.get("HOME", "/root"),
@@ -204,6 +207,7 @@ class Host:
         """End processes the way restic wants it (an interrupt lets it take its lock away), then by force."""
         for process in processes:
             if process.poll() is None:
+                self.has_ended_restic = self.has_ended_restic or process.args[0] == "restic"
                 try:
                     os.killpg(process.pid, signal.SIGINT)
                 except ProcessLookupError:
@@ -288,6 +292,20 @@ def _program(argv):
 
 
 def backup(host):
+    """Back up, and leave no lock behind: a restic that is interrupted in the very moment in which it makes its lock
+    does not take it away."""
+    try:
+        return back_up_all(host)
+    except Trouble:
+        if host.has_ended_restic:
+            try:
+                host.run_restic("unlock", limit=UNLOCK_LIMIT_SECONDS)
+            except Trouble:
+                pass  # the DR centre is away; the next backup does it
+        raise
+
+
+def back_up_all(host):
     """Write the sentinel, then back every dataset up in the declared order; all or nothing is reported."""
     job = host.job
     tools = check_tools(host)
@@ -336,11 +354,25 @@ def check_tools(host):
     for name in host.job.get("requires", []):
         if name in ("restic", "pg_dump", "pg_restore"):
             argument = "version" if name == "restic" else "--version"
-            done = subprocess.run([name, argument], stdout=subprocess.PIPE, env=host.environment, check=False)
+            done = version_of(host, [name, argument])
             versions[name] = done.stdout.decode("utf-8", "replace").splitlines()[0][:80] if done.stdout else "unknown"
     if "restic" in versions:
         check_restic_version(versions["restic"])
     return versions
+
+
+def version_of(host, argv):
+    try:
+        return subprocess.run(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            env=host.environment,
+            timeout=OPEN_LIMIT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise Trouble("stalled", "%s gave no answer" % " ".join(argv))
 
 
 def check_restic_version(said):
@@ -696,7 +728,7 @@ def carry_out(job, secrets, ca_pem, emit, watch_stdin):
         host = Host(job, secrets, ca_pem, emit, watch_stdin)
         return VERBS[job["verb"]](host)
     except OSError as error:
-        kind = "no_space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "failed"
+        kind = "no_space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "command"
         raise Trouble(kind, "%s: %s" % (error.filename or "the host", error.strerror or error))
     except (ValueError, KeyError, TypeError) as error:
         # A program answered something that is not what it says when it works, as restic's JSON.
