@@ -141,7 +141,8 @@ class Output(threading.Thread):
                 del self.lines[:-2000]
 
     def text(self):
-        self.join()
+        """What was read. A grandchild that outlives the process may hold the stream open: nobody waits for that."""
+        self.join(END_LIMIT_SECONDS)
         return "".join(self.lines)
 
 
@@ -219,6 +220,8 @@ class Host:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+                if process.args[0] == "restic":
+                    self.has_ended_restic = False  # the DR centre did not answer it, so it will not answer now
 
     def control_is_gone(self):
         if not self.watch_stdin or not select.select([0], [], [], 0)[0]:
@@ -270,6 +273,7 @@ class Host:
         return output.decode("utf-8", "replace")
 
     def run_restic(self, *arguments, limit=None):
+        limit = None if limit is None else min(limit, self.stall_seconds)
         return self.run({"argv": self.restic + list(arguments)}, limit)
 
 
@@ -663,7 +667,7 @@ def restore_stream(host, part):
 
 
 def restore_tree(host, part):
-    listing = host.run_restic("ls", "--json", "--no-lock", part["snapshot"], limit=3600)
+    listing = host.run_restic("ls", "--json", "--no-lock", part["snapshot"])
     nodes = [json.loads(line) for line in listing.splitlines()]
     nodes = [node for node in nodes if node.get("struct_type") == "node" and below(node["path"], part["paths"])]
     argv = host.restic + ["restore", "--no-lock", "--verify", "--target", "/", part["snapshot"]]

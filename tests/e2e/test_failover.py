@@ -54,6 +54,7 @@ class Disaster:
 @pytest.fixture(scope="module")
 def disaster(bench: Workbench) -> Disaster:
     bench.rebuild()
+    eventually(lambda: len(bench.acknowledged()) > 20, "citizens write")
     bench.drp("backup", "run", SERVICE)
     refused = bench.drp(*FAILOVER, code=2)
     backed_up = len(bench.acknowledged())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 
 import pytest
@@ -340,7 +341,9 @@ def context_of(name: str) -> ReportContext:
     )
 
 
+@cache
 def document_of(name: str) -> Document:
+    """The document of a scenario; it is frozen, so all tests may share it."""
     return build(
         SCENARIOS[name](),
         context_of(name),

@@ -10,11 +10,21 @@ from html.parser import HTMLParser
 import pytest
 
 from drp.reports.document import Document
-from drp.reports.render_html import render
+from drp.reports.render_html import render as render_anew
 
 Documents = Callable[[str], Document]
 VOID = {"meta", "br", "link", "img", "input", "hr"}
 CLOSED_SVG = {"rect", "line", "path"}
+
+
+RENDERED: dict[int, tuple[Document, str]] = {}
+
+
+def render(document: Document) -> str:
+    """A document's page, made once: many tests look at the same one. The document is kept, so its number is its own."""
+    if id(document) not in RENDERED:
+        RENDERED[id(document)] = (document, render_anew(document))
+    return RENDERED[id(document)][1]
 
 
 class Page(HTMLParser):

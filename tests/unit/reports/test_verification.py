@@ -210,11 +210,10 @@ def test_any_value_of_a_wrong_type_gives_a_problem_and_no_traceback(document: Do
     report = report_of(document, "not_recovered")
     original = json.dumps(report)
     for number, path in enumerate(of_each_kind(report, [*branches(report), *places(report)])):
-        # Two values in each place, others in the next, so that every kind meets every kind of place.
-        for offset in range(2):
-            value = HOSTILE_VALUES[(2 * number + offset) % len(HOSTILE_VALUES)]
-            text = with_value(report, path, value, seal=False)
-            assert text == original or verify(text), (path, value)
+        # One value in each place, another in the next, so that every kind meets every kind of place.
+        value = HOSTILE_VALUES[number % len(HOSTILE_VALUES)]
+        text = with_value(report, path, value, seal=False)
+        assert text == original or verify(text), (path, value)
 
 
 def branches(value: Any, path: Path = ()) -> list[Path]:
