@@ -56,6 +56,11 @@ def epilog(*examples: str) -> str:
     return f"\b\nExample{'s' if len(examples) > 1 else ''}:\n{lines}\n\n{EXIT_CODES}"
 
 
+def count_of(number: int, word: str) -> str:
+    """`1 host`, `2 hosts`."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
 def say(line: str) -> None:
     """A line of progress, with the local time; on standard error, so that results can be piped."""
     stamp = datetime.now().astimezone().strftime("%H:%M:%S")

@@ -118,7 +118,7 @@ def _recover(
 def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
     """Write the report of an ended recovery, print its verdicts, and give the exit code."""
     from drp.cli.common import print_table
-    from drp.domain.values import milliseconds, show_duration
+    from drp.domain.values import milliseconds, show_duration, show_measured
     from drp.wiring import write_report
 
     paths = write_report(world, recovery.run)
@@ -126,9 +126,9 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
     for name, planned in recovery.plan.services.items():
         measured = recovery.measurement(name)
         at_least = measured.rta_at_least
-        rta = show_duration(measured.rta) if measured.rta is not None else "not measured"
+        rta = show_measured(measured.rta) if measured.rta is not None else "not measured"
         rta = f"≥ {show_duration(at_least)}, not recovered" if at_least is not None else rta
-        rpa = show_duration(measured.rpa) if measured.rpa is not None else "not measured"
+        rpa = show_measured(measured.rpa) if measured.rpa is not None else "not measured"
         objectives = planned.objectives
         rows += [
             [name, "recovery time (RTA)", rta, f"RTO {show_duration(objectives.rto)}", str(measured.rto_verdict)],
@@ -167,6 +167,7 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
             click.echo(f"exception: {record['service']}: {item['text']} ({accepted})")
     for path in paths:
         click.echo(f"report: {path}")
+    click.echo(f"last event hash: {recovery.events[-1].hash}")
     sys.stdout.flush()
     return int(code) if code is not None else int(ExitCode.FAILED)
 

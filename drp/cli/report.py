@@ -29,7 +29,9 @@ def build(ctx: click.Context, run: str | None) -> None:
 
 @report.command(epilog=epilog("drp report verify report.json", "drp report verify report.json --head 3fa2…"))
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--head", metavar="HASH", help="The last hash as printed or mailed earlier: finds a rewritten chain.")
+@click.option(
+    "--head", metavar="HASH", help="The last event hash, as printed when the run ended: finds a rewritten chain."
+)
 def verify(file: Path, head: str | None) -> None:
     """Recompute a JSON report from the events in it: chain, marks, figures and verdicts. Needs no workspace."""
     from drp.wiring import verify_report
@@ -46,5 +48,5 @@ def verify(file: Path, head: str | None) -> None:
     click.echo("the report agrees with its events, and their chain is whole")
     if head is None:
         click.echo(
-            "compare its head hash with the one printed when the run ended (--head): a whole new chain also agrees"
+            "to find a chain that was written anew as a whole, give the last event hash printed then: --head HASH"
         )

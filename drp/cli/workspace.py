@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from drp.cli.common import epilog, json_option, print_json
+from drp.cli.common import count_of, epilog, json_option, print_json
 from drp.errors import ExitCode, InvalidInventoryError
 
 
@@ -46,6 +46,9 @@ def validate(ctx: click.Context, as_json: bool) -> int:
     if as_json:
         print_json({"valid": True, "faults": [], "services": sorted(city.services), "hosts": sorted(city.hosts)})
     else:
-        counted = f"{len(city.services)} services, {len(city.hosts)} hosts, {len(city.runbooks)} runbooks"
+        counted = ", ".join(
+            count_of(len(found), word)
+            for found, word in ((city.services, "service"), (city.hosts, "host"), (city.runbooks, "runbook"))
+        )
         click.echo(f"valid: {counted} in {workspace}")
     return ExitCode.DONE

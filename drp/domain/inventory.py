@@ -54,7 +54,7 @@ class Organisation(Model):
 
         try:
             ZoneInfo(name)
-        except (ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError) as error:
             raise ValueError(f"{name!r} is no time zone; write one such as Asia/Jakarta") from error
         return name
 

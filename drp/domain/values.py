@@ -28,17 +28,35 @@ def parse_duration(text: object) -> timedelta:
 
 
 def show_duration(duration: timedelta) -> str:
-    """A duration for people, as in `1 h 30 m`, `2 m 05 s` or `12.4 s`; negative ones keep their sign."""
+    """A duration for people: `340 ms`, `12.4 s`, `5 m 00.4 s`, `4 h 12 m 05 s`, `2 d 03 h`. Cut, never rounded up."""
+    whole = milliseconds(abs(duration))
     if duration < timedelta():
-        return "-" + show_duration(-duration)
-    seconds = duration.total_seconds()
-    if seconds < 60:
-        return f"{seconds:.1f} s".replace(".0 s", " s")
-    minutes, rest = divmod(int(seconds), 60)
+        return "−" + show_duration(-duration)
+    if whole < 1000:
+        return f"{whole} ms" if whole else "0 s"
+    minutes, tenths = divmod(whole // 100, 600)
     if minutes < 60:
-        return f"{minutes} m {rest:02d} s" if rest else f"{minutes} m"
+        seconds = f"{tenths // 10}.{tenths % 10}" if tenths % 10 else str(tenths // 10)
+        if not minutes:
+            return f"{seconds} s"
+        return f"{minutes} m {seconds if tenths >= 100 else '0' + seconds} s" if tenths else f"{minutes} m"
     hours, minutes = divmod(minutes, 60)
-    return f"{hours} h {minutes:02d} m" if minutes else f"{hours} h"
+    days, hours = divmod(hours, 24)
+    units = [(days, "d"), (hours, "h"), (minutes, "m"), (tenths // 10, "s")]
+    while units and not units[-1][0]:
+        units.pop()
+    while not units[0][0]:
+        units.pop(0)
+    first, *others = units
+    return " ".join([f"{first[0]} {first[1]}", *(f"{amount:02d} {unit}" for amount, unit in others)])
+
+
+def show_measured(duration: timedelta) -> str:
+    """A measured duration for people, rounded up to a tenth of a second: what was lost is never understated."""
+    tenth = timedelta(milliseconds=100)
+    if abs(duration) < timedelta(seconds=1):
+        return show_duration(duration)
+    return show_duration(-(-duration // tenth) * tenth)
 
 
 def milliseconds(duration: timedelta) -> int:

@@ -54,7 +54,7 @@ class Lookup:
         )
 
     def _note_files(self, event: Event) -> None:
-        if event.type == "step.ended":
+        if event.type in ("step.ended", "probe.ended"):
             for item in event.body["evidence"]:
                 self._hashes[item["path"]].append(item["sha256"])
                 self._named[(item["path"], item["sha256"])].append(event.sequence)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drp.domain.objectives import Verdict
 from drp.reports.model import Document, Figure, Gap, Override, ServiceReport
-from drp.reports.wording import NOT_MEASURED, LocalTime, exact, spell, utc_text
+from drp.reports.wording import NOT_MEASURED, LocalTime, exact, spell, spell_measured, utc_text
 
 GAPS = {
     "T0_simulated": "The loss was simulated: T0 is the scenario's time. Production was not switched off.",
@@ -35,7 +35,7 @@ def gap_sentence(gap: Gap) -> str:
 def figure_text(figure: Figure) -> str:
     """A measured time for people: `4 m 12.4 s`, `≥ 30 m, not recovered` or `not measured`."""
     if figure.value_ms is not None:
-        return spell(figure.value_ms)
+        return spell_measured(figure.value_ms)
     if figure.at_least_ms is not None:
         return f"≥ {spell(figure.at_least_ms)}, not recovered"
     return NOT_MEASURED
@@ -142,7 +142,7 @@ def _what_happened(document: Document, service: ServiceReport, local: LocalTime)
         sentences = [f"{title} {verb} {'at ' if simulated else ''}{local.full(lost)} ({utc_text(lost)})."]
     if usable is not None:
         site = document.context.recovery_site
-        after = f"After {spell(service.rta.value_ms)}, at" if service.rta.value_ms is not None else "At"
+        after = f"After {spell_measured(service.rta.value_ms)}, at" if service.rta.value_ms is not None else "At"
         sentences.append(f"{after} {local.clock(usable)}, it was usable at the recovery site: {site}.")
     elif service.rta.at_least_ms is not None:
         sentences.append(
@@ -175,8 +175,8 @@ def _data_loss(service: ServiceReport, local: LocalTime) -> list[str]:
     relation = "within" if rpa.verdict is Verdict.MET else "more than"
     return [
         (
-            f"The newest record in the recovered data is of {local.full(newest)}: up to {spell(rpa.value_ms)} of data "
-            f"is lost, {relation} its RPO of {objective_text(rpa)}."
+            f"The newest record in the recovered data is of {local.full(newest)}: up to {spell_measured(rpa.value_ms)} of "
+            f"data is lost, {relation} its RPO of {objective_text(rpa)}."
         )
     ]
 

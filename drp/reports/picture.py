@@ -14,7 +14,7 @@ from html import escape
 from drp.domain.values import milliseconds
 from drp.reports.model import ServiceReport, StepLine
 from drp.reports.narrative import figure_text
-from drp.reports.wording import LocalTime, spell, visible
+from drp.reports.wording import LocalTime, spell, spell_measured, visible
 
 WIDTH = 1000
 LEFT, RIGHT = 236, 984
@@ -159,7 +159,7 @@ def _loss(service: ServiceReport) -> list[str]:
     window_y = _BAR_TOP + _BAR_HEIGHT + 26
     drawn += [
         _text(LOSS_LEFT, _BAR_TOP - 30, "Tb → T0", css="small"),
-        _text(LOSS_LEFT, _BAR_TOP - 10, f"RPA {spell(rpa)}", css="strong"),
+        _text(LOSS_LEFT, _BAR_TOP - 10, f"RPA {spell_measured(rpa)}", css="strong"),
         f'<rect x="{loss_left:g}" y="{_BAR_TOP}" width="{rpa * scale:g}" height="{_BAR_HEIGHT}" class="loss"/>',
         _line(loss_left, _BAR_TOP - 4, loss_left, _BAR_TOP + _BAR_HEIGHT + 4, "mark"),
         _line(LOSS_RIGHT, _BAR_TOP - 4, LOSS_RIGHT, _BAR_TOP + _BAR_HEIGHT + 4, "mark"),

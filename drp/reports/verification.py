@@ -39,6 +39,9 @@ class Problem:
     where: str
     message: str
 
+    def __str__(self) -> str:
+        return f"{self.where}: {self.message}" if self.where else self.message
+
 
 class _NotAReportError(Exception):
     """The report cannot be read at all; the problem says why."""

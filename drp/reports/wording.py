@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from drp.domain.objectives import Verdict
+from drp.domain.values import show_duration, show_measured
 from drp.errors import UsageError
 
 _MONTHS = [
@@ -69,10 +70,9 @@ SOURCE_MEANINGS = {
 }
 
 STAGE_MEANINGS = {
-    "absence": "Prove that the data is not there yet",
-    "restore": "Restore the data",
+    "restore": "Prove that the data is not there yet, restore it, compare it with the restore point",
     "activate": "Start the service",
-    "verify": "Compare the data with the restore point",
+    "verify": "Look whether the services run and the application answers on the host",
     "cutover": "Send users to the recovery site",
     "usable": "Use it from outside, without a break",
     "cleanup": "Remove what the exercise built",
@@ -147,27 +147,13 @@ def visible(text: str) -> str:
 
 
 def spell(milliseconds: int) -> str:
-    """A duration for people: `340 ms`, `12.4 s`, `5 m 00.4 s`, `4 h 12 m 05 s`, `2 d 3 h`. Cut, never rounded up."""
-    if milliseconds < 0:
-        return "−" + spell(-milliseconds)
-    if milliseconds < 1000:
-        return f"{milliseconds} ms" if milliseconds else "0 s"
-    tenths = milliseconds // 100
-    minutes, rest = divmod(tenths, 600)
-    if minutes < 60:
-        seconds = f"{rest // 10}.{rest % 10}" if rest % 10 else str(rest // 10)
-        if not minutes:
-            return f"{seconds} s"
-        return f"{minutes} m {seconds if rest >= 100 else '0' + seconds} s" if rest else f"{minutes} m"
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    units = [(days, "d"), (hours, "h"), (minutes, "m"), (rest // 10, "s")]
-    while units and not units[-1][0]:
-        units.pop()
-    while not units[0][0]:
-        units.pop(0)
-    first, *others = units
-    return " ".join([f"{first[0]} {first[1]}", *(f"{amount:02d} {unit}" for amount, unit in others)])
+    """A duration for people, as everywhere in drp."""
+    return show_duration(timedelta(milliseconds=milliseconds))
+
+
+def spell_measured(milliseconds: int) -> str:
+    """A measured duration for people, rounded up as everywhere in drp."""
+    return show_measured(timedelta(milliseconds=milliseconds))
 
 
 def exact(milliseconds: int) -> str:

@@ -273,7 +273,6 @@ class Host:
         return output.decode("utf-8", "replace")
 
     def run_restic(self, *arguments, limit=None):
-        limit = None if limit is None else min(limit, self.stall_seconds)
         return self.run({"argv": self.restic + list(arguments)}, limit)
 
 
@@ -390,8 +389,9 @@ def check_restic_version(said):
 
 def open_repository(host):
     """Prove that the repository opens with this password and these keys; make it where that is allowed."""
+    limit = min(OPEN_LIMIT_SECONDS, host.stall_seconds)
     try:
-        host.run_restic("cat", "config", "--no-lock", limit=OPEN_LIMIT_SECONDS)
+        host.run_restic("cat", "config", "--no-lock", limit=limit)
     except Trouble as trouble:
         if trouble.kind != "no_repository" or not host.job.get("may_create_repository"):
             raise
@@ -667,7 +667,7 @@ def restore_stream(host, part):
 
 
 def restore_tree(host, part):
-    listing = host.run_restic("ls", "--json", "--no-lock", part["snapshot"])
+    listing = host.run_restic("ls", "--json", "--no-lock", part["snapshot"], limit=3600)
     nodes = [json.loads(line) for line in listing.splitlines()]
     nodes = [node for node in nodes if node.get("struct_type") == "node" and below(node["path"], part["paths"])]
     argv = host.restic + ["restore", "--no-lock", "--verify", "--target", "/", part["snapshot"]]

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from drp.domain.inventory import Organisation
 from drp.domain.values import (
     PATTERN_HINTS,
     AbsolutePath,
@@ -24,6 +25,7 @@ from drp.domain.values import (
     milliseconds,
     parse_duration,
     show_duration,
+    show_measured,
     to_stamp,
 )
 
@@ -138,7 +140,7 @@ def test_a_duration_reads_back_what_it_is_written_as(amount: int) -> None:
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "0 s"), (12.4, "12.4 s"), (60, "1 m"), (125, "2 m 05 s"), (3600, "1 h"), (5400, "1 h 30 m"), (-2, "-2 s")],
+    [(0, "0 s"), (12.4, "12.4 s"), (60, "1 m"), (125, "2 m 05 s"), (3600, "1 h"), (5400, "1 h 30 m"), (-2, "−2 s")],
 )
 def test_durations_are_shown_for_people(seconds: float, shown: str) -> None:
     assert show_duration(timedelta(seconds=seconds)) == shown
@@ -237,3 +239,15 @@ def test_any_other_absolute_path_is_taken_as_it_is(path: str) -> None:
 def test_texts_are_no_numbers_and_not_empty(value: object) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Text).validate_python(value)
+
+
+def test_measured_durations_are_never_shown_shorter_than_they_were() -> None:
+    assert show_measured(timedelta(milliseconds=9661)) == "9.7 s"
+    assert show_measured(timedelta(milliseconds=35_991)) == "36 s"
+    assert show_measured(timedelta(milliseconds=340)) == "340 ms"
+
+
+@pytest.mark.parametrize("name", ["", "Mars/Olympus", "../../etc/passwd", "\x00", "/etc/localtime"])
+def test_a_time_zone_that_nobody_knows_is_refused(name: str) -> None:
+    with pytest.raises(ValidationError):
+        Organisation(name="x", time_zone=name)
