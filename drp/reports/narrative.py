@@ -175,8 +175,8 @@ def _data_loss(service: ServiceReport, local: LocalTime) -> list[str]:
     relation = "within" if rpa.verdict is Verdict.MET else "more than"
     return [
         (
-            f"The newest record in the recovered data is of {local.full(newest)}: up to {spell_measured(rpa.value_ms)} of "
-            f"data is lost, {relation} its RPO of {objective_text(rpa)}."
+            f"The newest record in the recovered data is of {local.full(newest)}: up to "
+            f"{spell_measured(rpa.value_ms)} of data is lost, {relation} its RPO of {objective_text(rpa)}."
         )
     ]
 

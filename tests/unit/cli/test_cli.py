@@ -119,7 +119,7 @@ def test_the_tree_and_the_commands_that_show_something_take_json() -> None:
 def test_a_valid_workspace_is_called_valid(workspace: Path) -> None:
     done = run("-w", workspace, "validate")
     assert (done.code, done.err) == (0, "")
-    assert "valid: 1 services, 2 hosts" in done.out
+    assert "valid: 1 service, 2 hosts" in done.out
 
 
 def test_faults_are_told_with_file_and_line_and_what_to_do(workspace: Path) -> None:
