@@ -91,7 +91,8 @@ def prober_of(world: World) -> Callable[[str, threading.Event], Iterator[Sample]
         def attempt() -> dict[str, object]:
             known = dict(journey.baseline)
             sample = journey.attempt(world.clock.now)
-            if journey.baseline != known:
+            # It may also have been forgotten by another drp (`drp lab up`) while this one had seen the new content.
+            if journey.baseline != known or (journey.baseline and not baseline_file.exists()):
                 save_baseline(baseline_file, journey.baseline)
             return sample
 

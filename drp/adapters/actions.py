@@ -20,7 +20,7 @@ from drp.domain.inventory import AnsibleHost, SshAccess
 from drp.errors import BusyError, DrpError
 from drp.ports import ActionState, Evidence
 
-CLOSE_LIMIT_SECONDS = 1
+CLOSE_LIMIT_SECONDS = 5
 EVIDENCE_FILES = ("stdout", "stderr", MESSAGES_FILE, "samples.jsonl")
 
 
@@ -61,7 +61,7 @@ class SupervisedActions:
         }
         self._start(folder, "drp.adapters.ansible_worker", spec, {"drp_secrets": secrets})
 
-    def start_probe(self, folder: Path, address: str, check: Body, baseline: str) -> None:
+    def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
         """Try a user path at its interval until stopped; samples go to `samples.jsonl` in the folder."""
         spec = {"address": address, "check": check, "baseline": baseline, "workspace": str(self.workspace)}
         self._start(folder, "drp.adapters.probe_worker", spec, {})
@@ -147,14 +147,16 @@ class SupervisedActions:
     def close_connections(self) -> None:
         """End the shared SSH connections that Ansible left for the next stage."""
         folder = self._control_path_folder()
-        for socket in folder.glob("*") if folder.is_dir() else ():
-            argv = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "drp"]
-            done = subprocess.run(argv, capture_output=True, env=kept_environment(), check=False)
-            if done.returncode:
-                socket.unlink(missing_ok=True)  # nobody listens there any more
         limit = time.monotonic() + CLOSE_LIMIT_SECONDS
+        # Looked at again: an ssh that was cut off as it connected makes its socket only now, and one that answers
+        # removes its own a moment later.
         while folder.is_dir() and time.monotonic() < limit:
+            for socket in folder.glob("*"):
+                argv = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "drp"]
+                done = subprocess.run(argv, capture_output=True, env=kept_environment(), check=False)
+                if done.returncode:
+                    socket.unlink(missing_ok=True)  # nobody listens there any more
             try:
                 folder.rmdir()
             except OSError:
-                time.sleep(0.02)  # ssh removes its socket after it has answered
+                time.sleep(0.05)

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 
 from drp.adapters.http_probe import HttpJourney
-from drp.adapters.probing import SAMPLES_FILE, keep_probing, load_baseline
+from drp.adapters.probing import SAMPLES_FILE, keep_probing
 from drp.adapters.worker import Worker
 from drp.domain.inventory import HttpCheck
 
@@ -24,7 +24,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, interrupt)
     check = HttpCheck.model_validate(worker.spec["check"])
     certificate = str(Path(worker.spec["workspace"]) / check.ca_certificate) if check.ca_certificate else None
-    baseline = load_baseline(Path(worker.spec["baseline"]))
+    baseline = worker.spec["baseline"]
     journey = HttpJourney(check, worker.spec["address"], certificate, baseline)
     worker.emit({"event": "probe.started", "baseline_known": bool(baseline)})
 

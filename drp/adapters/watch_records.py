@@ -8,7 +8,7 @@ import socket
 from datetime import datetime
 from pathlib import Path
 
-from drp.adapters.probing import BASELINE_FILE, SAMPLES_FILE, read_samples, samples_of
+from drp.adapters.probing import BASELINE_FILE, SAMPLES_FILE, load_baseline, read_samples, samples_of
 from drp.domain.inventory import AnsibleHost
 from drp.domain.probing import Sample
 from drp.ports import Evidence
@@ -28,7 +28,11 @@ class FileWatchRecords:
         """Where the samples of a day (UTC) go."""
         return self.folder / service / f"{day:%Y-%m-%d}.jsonl"
 
+    def look_before(self, service: str) -> dict[str, str]:
+        return load_baseline(self.baseline(service))
+
     def baseline(self, service: str) -> Path:
+        """Where `drp watch` keeps what old content looks like."""
         return self.folder / service / BASELINE_FILE
 
     def forget(self, service: str) -> None:

@@ -121,7 +121,6 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
     from drp.domain.values import milliseconds, show_duration, show_measured
     from drp.wiring import write_report
 
-    paths = write_report(world, recovery.run)
     rows, records = [], []
     for name, planned in recovery.plan.services.items():
         measured = recovery.measurement(name)
@@ -150,6 +149,7 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
         )
     code = recovery.closed.body["exit_code"]
     if as_json:
+        paths = write_report(world, recovery.run)
         print_json(
             {
                 "run": recovery.run,
@@ -165,7 +165,7 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
         for item in record["exceptions"]:
             accepted = f"accepted by {item['accepted_by']}" if item["accepted_by"] else "accepted by nobody"
             click.echo(f"exception: {record['service']}: {item['text']} ({accepted})")
-    for path in paths:
+    for path in write_report(world, recovery.run):
         click.echo(f"report: {path}")
     click.echo(f"last event hash: {recovery.events[-1].hash}")
     sys.stdout.flush()

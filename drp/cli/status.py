@@ -35,6 +35,6 @@ def status(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> int:
             table.append(
                 [row.service, row.active_site, seen, age, show_duration(row.rpo), str(row.rpo_verdict), proved]
             )
-        columns = ["service", "runs at", "from outside", "data at risk", "RPO", "verdict", "last recovery"]
+        columns = ["service", "runs at", "from outside", "data at risk", "RPO", "RPO now", "last recovery"]
         print_table("Services", columns, table)
     return ExitCode.DONE if all(row.rpo_verdict == "MET" for row in rows) else ExitCode.NOT_MET

@@ -13,6 +13,7 @@ from drp.cli.common import epilog, world_of
 def watch(ctx: click.Context, services: tuple[str, ...]) -> None:
     """Try the user path of SERVICES (default: all) from here at its interval, until stopped.
 
+    The whole user path is tried, with what it writes: a check that submits something submits it at each interval.
     Run it outside the primary site, in a unit of its own: what it sees dates the disruption (T0, T1) in reports.
     """
     import signal

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from drp.domain.graph import find_cycle
-from drp.domain.inventory import AnsibleHost, Service, Workspace
+from drp.domain.inventory import AnsibleHost, FilesDataset, PostgresqlDataset, Service, Workspace
 from drp.domain.objectives import objectives_of
 from drp.domain.values import show_duration
 
@@ -39,6 +39,7 @@ def check_city(
         found += _check_hosts(service, hosts)
         found += _check_objectives(service, workspace)
     found += _check_apart(services, hosts)
+    found += _check_overlaps(services)
     cycle = find_cycle({service.id: service.depends_on for service in services.values()})
     if cycle:
         first = cycle[0]
@@ -134,6 +135,37 @@ def _check_apart(services: Mapping[str, Service], hosts: Mapping[str, AnsibleHos
                     f"recovery host {stand_in!r} has the address of primary host {primary[host.address]!r}",
                     "correct ansible_host in inventories/hosts.yaml; a drill would touch production",
                 )
+
+
+def _check_overlaps(services: Mapping[str, Service]) -> Iterator[Inconsistency]:
+    """Two datasets with the same place on a host, at either site, would overwrite each other in a restore."""
+    taken: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for service in services.values():
+        for position, dataset in enumerate(service.datasets):
+            own = f"{service.id}/{dataset.id}"
+            hosts = {dataset.host, service.recovers_on.get(dataset.host, dataset.host)}
+            for host in sorted(hosts):
+                known = taken.setdefault((host, dataset.type), [])
+                for place in _places(dataset):
+                    other = next((name for name, there in known if name != own and _nested(place, there)), None)
+                    if other is not None:
+                        yield Inconsistency(
+                            service.id,
+                            ("datasets", position),
+                            f"{place} on {host} belongs to dataset {other} too",
+                            "a restore of one would destroy the other; give each its own place, or its own host",
+                        )
+                known += [(own, place) for place in _places(dataset)]
+
+
+def _places(dataset: PostgresqlDataset | FilesDataset) -> list[str]:
+    if isinstance(dataset, FilesDataset):
+        return list(dataset.paths)
+    return [f"port {dataset.port}, database {dataset.database}"]
+
+
+def _nested(one: str, other: str) -> bool:
+    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
 
 
 def _check_objectives(service: Service, workspace: Workspace) -> Iterator[Inconsistency]:

@@ -249,8 +249,8 @@ class Runbook(Model):
     title: LocalisedText
     purpose: LocalisedText
     kind: Literal["tabletop", "restore-test", "component", "functional", "full"]
-    hold: Duration = timedelta(seconds=60)
-    give_up_after: Duration = timedelta(hours=4)
+    hold: PositiveDuration = timedelta(seconds=60)
+    give_up_after: PositiveDuration = timedelta(hours=4)
 
 
 class City(Model):

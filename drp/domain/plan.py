@@ -12,7 +12,6 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from drp.domain.events import hash_of
-from drp.domain.graph import with_dependencies
 from drp.domain.inventory import City, Runbook, Service
 from drp.domain.objectives import Objectives
 from drp.domain.restore_point import RestorePoint
@@ -42,7 +41,8 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class PlannedService:
-    """What a run promises for one service before it starts."""
+    """What a run promises for one service before it starts. `declaration` is the hash of the service's file as it was
+    then: a run that was cut off does not go on by another one."""
 
     service: str
     objectives: Objectives
@@ -50,6 +50,7 @@ class PlannedService:
     restore_point: RestorePoint
     hosts: tuple[str, ...]
     address: str
+    declaration: str = ""
 
     @property
     def objectives_relaxed(self) -> bool:
@@ -82,6 +83,7 @@ class Plan:
                     "restore_point": planned.restore_point.record(),
                     "hosts": list(planned.hosts),
                     "address": planned.address,
+                    "declaration": planned.declaration,
                 }
                 for name, planned in self.services.items()
             },
@@ -106,6 +108,7 @@ class Plan:
                     restore_point=RestorePoint.from_record(planned["restore_point"]),
                     hosts=tuple(planned["hosts"]),
                     address=planned["address"],
+                    declaration=planned.get("declaration", ""),
                 )
                 for name, planned in record["services"].items()
             },
@@ -123,7 +126,7 @@ class Plan:
 def compile_recovery(
     city: City,
     kind: RecoveryKind,
-    wanted: Sequence[str],
+    order: Sequence[str],
     runbook: Runbook,
     *,
     restore_points: Mapping[str, RestorePoint],
@@ -131,14 +134,13 @@ def compile_recovery(
     objectives: Mapping[str, Objectives],
     hold: timedelta,
 ) -> Plan:
-    """Compile the recovery of services, and of all they depend on, at the recovery site.
+    """Compile the recovery of services at the recovery site; `order` has dependencies before what needs them. What a
+    service needs beyond them runs there already.
 
     A failover ends with the traffic switch; a drill leaves traffic alone, looks at the recovery host itself, and
     cleans up what it built.
     """
-    edges = {name: service.depends_on for name, service in city.services.items()}
-    order = with_dependencies(wanted, edges)
-    steps = [step for name in order for step in _steps_of(city.services[name], kind)]
+    steps = [step for name in order for step in _steps_of(city.services[name], kind, order)]
     return Plan(
         kind=kind,
         runbook=runbook.id,
@@ -152,6 +154,7 @@ def compile_recovery(
                 restore_point=restore_points[name],
                 hosts=tuple(city.services[name].recovers_on[host] for host in city.services[name].runs_on),
                 address=user_address(city, city.services[name], kind),
+                declaration=declaration_of(city.services[name]),
             )
             for name in order
         },
@@ -166,12 +169,17 @@ def user_address(city: City, service: Service, kind: RecoveryKind) -> str:
     return city.hosts[service.recovers_on[service.runs_on[0]]].address
 
 
-def _steps_of(service: Service, kind: RecoveryKind) -> list[Step]:
+def declaration_of(service: Service) -> str:
+    """The hash of what a service's file declares."""
+    return hash_of(service.model_dump(mode="json"))
+
+
+def _steps_of(service: Service, kind: RecoveryKind, planned: Sequence[str]) -> list[Step]:
     def step(stage: Stage, *needs: str) -> Step:
         return Step(id=f"{service.id}/{stage}", service=service.id, stage=stage, needs=needs)
 
     name = service.id
-    verified = tuple(f"{dependency}/verify" for dependency in service.depends_on)
+    verified = tuple(f"{dependency}/verify" for dependency in service.depends_on if dependency in planned)
     steps = [
         step("restore"),
         step("activate", f"{name}/restore", *verified),

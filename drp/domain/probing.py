@@ -51,14 +51,17 @@ class Outage:
         return None if self.last_good_at is None else self.disrupted_at - self.last_good_at
 
 
-def last_outage(samples: Sequence[Sample]) -> Outage | None:
-    """The newest detected outage, whether it has ended or not."""
+def last_outage(samples: Sequence[Sample], *, largest_gap: timedelta = timedelta.max) -> Outage | None:
+    """The newest detected outage, whether it has ended or not. A silence longer than `largest_gap` between two attempts
+    ends what was seen before it: nobody looked then."""
     found: Outage | None = None
     run_start: int | None = None
     for position, sample in enumerate(samples):
         if sample.succeeded:
             run_start = None
             continue
+        if position and sample.started_at - samples[position - 1].started_at > largest_gap:
+            run_start = None
         run_start = position if run_start is None else run_start
         if position - run_start + 1 == FAILURES_TO_DETECT:
             first = samples[run_start]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from drp.domain.values import from_stamp, to_stamp
@@ -28,7 +28,8 @@ class RestorePoint:
 
     `sentinel_at` is when the sentinel was written into the datasets, before the first dump; `arrived_at` is the DR
     centre's own time stamp on the last snapshot. `content` holds per dataset what was counted in the very moment of
-    the dump, such as the rows of each table.
+    the dump, such as the rows of each table. `datasets` are the declarations that it was made by: a restore goes by
+    these, whatever the inventory says later. `clocks` are the hosts' clocks against the control node's.
     """
 
     id: str
@@ -42,6 +43,18 @@ class RestorePoint:
     snapshots: tuple[Snapshot, ...]
     tools: dict[str, str]
     content: dict[str, dict[str, Any]]
+    datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
+    clocks: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def clock_offset(self, dataset: str) -> timedelta:
+        """How far ahead the clock was that dated a dataset's sentinel; zero where it was not measured."""
+        host = self.datasets.get(dataset, {}).get("host", "")
+        return timedelta(milliseconds=self.clocks.get(host, {}).get("offset_ms", 0))
+
+    @property
+    def clock_uncertainty(self) -> timedelta:
+        """How sure the clock offsets are, at worst."""
+        return timedelta(milliseconds=max((clock["uncertainty_ms"] for clock in self.clocks.values()), default=0))
 
     def record(self) -> dict[str, Any]:
         """The restore point as the ledger holds it."""
@@ -67,6 +80,8 @@ class RestorePoint:
             ],
             "tools": self.tools,
             "content": self.content,
+            "datasets": self.datasets,
+            "clocks": self.clocks,
         }
 
     @classmethod
@@ -93,6 +108,8 @@ class RestorePoint:
             ),
             tools=dict(record["tools"]),
             content=dict(record["content"]),
+            datasets=dict(record.get("datasets", {})),
+            clocks=dict(record.get("clocks", {})),
         )
 
 

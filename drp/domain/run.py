@@ -12,7 +12,6 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
     data.verified   {service, dataset, check, expected, actual, ok}
     probe.started   {service, address, check, file}
     probe.ended     {service, evidence: [{path, sha256}]}
-    measured        {service, …}                             the figures, for `drp status`; reports compute them again
 """
 
 from __future__ import annotations
@@ -117,21 +116,18 @@ class Recovery:
 
     def _must_not_clean_up(self, step: Step) -> bool:
         # Cleaning up removes only what was proved absent before; a drill that found something there leaves it alone.
-        return step.is_clean_up and self._others_ended(step) and not self.proved_empty(step.service)
+        return step.is_clean_up and self._others_ended() and not self.proved_empty(step.service)
 
     def _lacks_a_need(self, step: Step) -> bool:
         return not step.is_clean_up and any(self.steps[need].outcome in ("failed", "skipped") for need in step.needs)
 
-    def _others_ended(self, step: Step) -> bool:
-        return all(
-            self.steps[other.id].ended
-            for other in self.plan.steps
-            if other.service == step.service and not other.is_clean_up
-        )
+    def _others_ended(self) -> bool:
+        """Whether nothing of the run needs any service any more: one that is cleaned up takes others down with it."""
+        return all(self.steps[other.id].ended for other in self.plan.steps if not other.is_clean_up)
 
     def _may_start(self, step: Step) -> bool:
         if step.is_clean_up:
-            return self._others_ended(step) and self.proved_empty(step.service)
+            return self._others_ended() and self.proved_empty(step.service)
         return all(self.steps[need].outcome == "ok" for need in step.needs)
 
 

@@ -74,12 +74,18 @@ def to_stamp(instant: datetime) -> str:
 def from_stamp(stamp: str) -> datetime:
     """Read what `to_stamp` wrote, and other ISO 8601 instants that name their offset."""
     instant = datetime.fromisoformat(stamp)
+    if not 1970 <= instant.year <= 2200:
+        raise ValueError(f"{stamp!r} is not of this age")
     if instant.tzinfo is None:
         raise ValueError(f"{stamp!r} has no time zone: write 2026-11-20T14:00:00+07:00")
     return instant.astimezone(UTC)
 
 
-_FORBIDDEN_TREES = ("/proc", "/sys", "/dev", "/run")
+_SYSTEM_FOLDERS = re.compile(
+    r"/|/(bin|boot|etc|home|lib|lib64|media|mnt|opt|root|sbin|srv|usr|var)"
+    r"|/usr/(bin|lib|local|sbin|share)|/var/(cache|lib|log|spool|www)"
+)
+_FORBIDDEN_TREES = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 - it is refused, not used
 
 
 def _absolute_path(path: str) -> str:
@@ -89,7 +95,9 @@ def _absolute_path(path: str) -> str:
     if any(ord(character) < 32 or ord(character) == 127 for character in path):
         raise ValueError(f"{path!r} holds control characters")
     if any(path == tree or path.startswith(tree + "/") for tree in _FORBIDDEN_TREES):
-        raise ValueError(f"{path!r} is the kernel's, not data")
+        raise ValueError(f"{path!r} is the system's, not data")
+    if _SYSTEM_FOLDERS.fullmatch(path):
+        raise ValueError(f"{path!r} belongs to the whole system; name the service's own files and folders in it")
     return path
 
 

@@ -58,13 +58,13 @@ def check_restored(point: RestorePoint, datasets: list[str], result: dict[str, A
 
 def newest_transaction(point: RestorePoint, result: dict[str, Any]) -> datetime | None:
     """Tb of the datasets in a restore's result: the oldest of their sentinels, since only up to there all of them are
-    complete together. None if a sentinel is missing or is not this restore point's."""
+    complete together, by the control node's clock. None if a sentinel is missing or is not this restore point's."""
     stamps = []
-    for found in result["datasets"].values():
+    for dataset, found in result["datasets"].items():
         sentinel = found.get("sentinel")
         if not sentinel or sentinel.get("token") != point.sentinel:
             return None
-        stamps.append(from_stamp(sentinel["written_at"]))
+        stamps.append(from_stamp(sentinel["written_at"]) - point.clock_offset(dataset))
     return min(stamps, default=None)
 
 

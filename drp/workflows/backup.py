@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -193,7 +193,8 @@ def _arrival(world: World, service: Service, host: str, result: Body) -> datetim
             text = f"snapshot {part['snapshot'][:8]} is not at the DR centre"
             raise DrpError(text, where=service.id, hint="run the backup again; ask the DR centre if it repeats")
         newest = max(newest, stored)
-    return newest
+    # A DR centre whose clock runs ahead must not make a restore point of the future, which nobody would use.
+    return min(newest, world.clock.now())
 
 
 def _restore_point(
@@ -207,7 +208,7 @@ def _restore_point(
     centre = centre_of(world, service)
     parts = [part for found in results.values() for part in found["result"]["parts"]]
     stamps = [
-        from_stamp(sentinel["written_at"])
+        from_stamp(sentinel["written_at"]) - timedelta(milliseconds=found["clock"]["offset_ms"])
         for found in results.values()
         for sentinel in found["result"]["sentinels"].values()
     ]
@@ -240,6 +241,10 @@ def _restore_point(
             for name, version in found["result"]["tools"].items()
         },
         content=content,
+        datasets={dataset.id: dataset.model_dump(mode="json") for dataset in service.datasets},
+        clocks={
+            dataset.host: results[service.stand_in(dataset.host, plan["site"])]["clock"] for dataset in service.datasets
+        },
     )
 
 

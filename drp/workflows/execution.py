@@ -13,13 +13,14 @@ from drp.domain.plan import Step
 from drp.domain.run import Recovery, apply
 from drp.domain.timeline import Mark
 from drp.domain.trouble import error_of
-from drp.domain.values import milliseconds
+from drp.domain.values import from_stamp, milliseconds
 from drp.errors import CancelledError, DrpError
 from drp.ports import ActionState, World
 from drp.workflows import stages
 from drp.workflows.naming import action_folder
 
 POLL_SECONDS = 0.05
+_FOLLOWING = ("run.opened", "run.resumed")
 LOOK_SECONDS = 0.25
 
 
@@ -44,7 +45,9 @@ class _Execution:
         self.messages: dict[str, list[Body]] = {}
         self.told: dict[str, str] = {}
         self.next_look = 0.0
-        self.given_up_at = recovery.opened_at + recovery.plan.give_up_after
+        # Only waiting is given up: a restore that takes its time is ended by a person (drp run abort), not by a clock.
+        followed_since = max(from_stamp(event.at) for event in recovery.events if event.type in _FOLLOWING)
+        self.given_up_at = followed_since + recovery.plan.give_up_after
 
     def record(self, type_: str, body: Body) -> None:
         apply(self.recovery, self.world.ledger.append(self.recovery.run, type_, body))
@@ -91,8 +94,6 @@ class _Execution:
         state = self.world.actions.state(folder)
         self.take_messages(step, folder)
         if state is ActionState.RUNNING:
-            if self.world.clock.now() > self.given_up_at:
-                self.world.actions.stop(folder)
             return
         try:
             if state is not ActionState.ENDED:
@@ -112,13 +113,13 @@ class _Execution:
         self.end(step, "ok", "")
 
     def failure(self, step: Step) -> DrpError:
-        for message in reversed(self.messages.get(step.id, [])):
-            if message["event"] == "trouble":
-                return error_of(message["kind"], message["text"], step.id)
+        for message in self.messages.get(step.id, []):
             is_summary = message.get("error") == "One or more items failed"  # the items before it say why
             if message["event"] == "task" and message["outcome"].endswith(("failed", "unreachable")) and not is_summary:
                 where = f"{step.id}, host {message['host']}, task {message['task']!r}"
                 return error_of(_kind(message), message["error"], where)
+            if message["event"] == "trouble":
+                return error_of(message["kind"], message["text"], step.id)
         hint_path = self.folder(step).relative_to(self.world.workspace)
         return DrpError("the step failed without a reason", where=step.id, hint=f"see {hint_path}/stdout and stderr")
 
@@ -168,7 +169,7 @@ class _Execution:
             if self.world.actions.state(folder) is ActionState.RUNNING or f"{name}/usable" in self.ended_steps():
                 continue
             check = self.world.city.services[name].checks[0]
-            baseline = str(self.world.watch.baseline(name))
+            baseline = self.recovery.opened.body["baselines"].get(name, {})
             self.world.actions.start_probe(folder, planned.address, check.model_dump(mode="json"), baseline)
             file = str((folder / "samples.jsonl").relative_to(self.world.workspace))
             self.record("probe.started", {"service": name, "address": planned.address, "check": check.id, "file": file})
@@ -186,6 +187,9 @@ class _Execution:
                 self.mark(step.service, mark)
             for text in found.reservations:
                 self.record("reservation", {"service": step.service, "text": text, "accepted_by": None})
+            if self.recovery.plan.kind == "failover" and f"{step.service}/cutover" not in self.recovery.steps:
+                body = {"service": step.service, "site": "recovery", "reason": self.recovery.run}
+                self.record("site.activated", body)
             self.end(step, "ok", "")
             return
         samples = self.world.watch.run_samples(self.probe_folder(step.service))

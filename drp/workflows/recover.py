@@ -10,7 +10,7 @@ from drp.domain.events import Body
 from drp.domain.graph import with_dependencies
 from drp.domain.inventory import Runbook, Service
 from drp.domain.objectives import Objectives, objectives_of
-from drp.domain.plan import Plan, RecoveryKind, compile_recovery
+from drp.domain.plan import Plan, PlannedService, RecoveryKind, compile_recovery, declaration_of
 from drp.domain.probing import FAILURES_TO_DETECT, Outage, last_outage
 from drp.domain.restore_point import RestorePoint, newest_before
 from drp.domain.run import Recovery, replay
@@ -20,6 +20,7 @@ from drp.errors import CancelledError, DrpError, ExitCode, UsageError
 from drp.ports import World
 from drp.workflows.execution import execute
 from drp.workflows.naming import new_run, run_folder
+from drp.workflows.stages import changed_since, datasets_of
 
 WATCH_POLL_SECONDS = 0.2
 
@@ -46,19 +47,17 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
     """Compile the plan, declare, carry it out, and judge. Raises where it must not even start."""
     declared_at = world.clock.now()
     runbook = _runbook(world, request.runbook)
-    _refuse_running(world, request)
-    reservations = _guard(world, request)
-    plan = _plan(world, request, runbook, declared_at)
     world.locks.acquire("recovery", f"drp {request.kind}")
     try:
+        order = _order(world, request)
+        _refuse_running(world, order)
+        unfenced = _guard(world, request, order)
+        plan = _plan(world, request, runbook, order, declared_at)
         run = new_run(request.kind, declared_at)
         declared: list[Body] = []
-        for text, accepted_by in reservations:
-            for service in plan.services:
-                _reserve(declared, service, text, accepted_by)
         for name, planned in plan.services.items():
-            if planned.objectives_relaxed:
-                _reserve(declared, name, "the objectives were relaxed for this run", request.by)
+            for text, accepted_by in _reservations(world, request, planned, runbook, unfenced):
+                _reserve(declared, name, text, accepted_by)
             _mark_disruption(world, run, name, request, declared_at, declared)
         body = {
             "plan": plan.record(),
@@ -67,7 +66,8 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
             "reason": request.reason,
             "operator": world.operator,
             "replace_existing": request.replace_existing,
-            "unfenced": bool(reservations),
+            "unfenced": bool(unfenced),
+            "baselines": {name: world.watch.look_before(name) for name in plan.services},
         }
         world.ledger.open_run(run, request.kind, plan.hash, list(plan.services), body)
         world.say(f"{request.kind} {run}: {', '.join(plan.services)}; plan {plan.hash[:12]}")
@@ -85,6 +85,7 @@ def resume(world: World, run: str) -> Recovery:
     if row.closed_at is not None:
         raise UsageError(f"run {run} has ended", hint=f"see it: drp run show {run}")
     world.ledger.verify(run)
+    _refuse_changed(world, run)
     world.locks.acquire("recovery", f"drp {row.kind}")
     try:
         world.ledger.append(run, "run.resumed", {"operator": world.operator})
@@ -127,30 +128,86 @@ def _runbook(world: World, name: str) -> Runbook:
     return runbook
 
 
-def _refuse_running(world: World, request: RecoveryRequest) -> None:
-    for row in world.ledger.runs(kinds=("failover", "drill"), limit=50):
-        if row.closed_at is None and set(row.services) & set(request.services):
+def _order(world: World, request: RecoveryRequest) -> list[str]:
+    """The services to recover, dependencies first: those asked for, and what they need that is not there already."""
+    edges = {name: service.depends_on for name, service in world.city.services.items()}
+    return [
+        name
+        for name in with_dependencies(request.services, edges)
+        if name in request.services or world.ledger.active_site(name) == "primary"
+    ]
+
+
+def _refuse_changed(world: World, run: str) -> None:
+    plan = Plan.from_record(world.ledger.events(run)[0].body["plan"])
+    for name, planned in plan.services.items():
+        service = world.city.services.get(name)
+        if service is None or (planned.declaration and planned.declaration != declaration_of(service)):
+            raise UsageError(
+                "the service's file was changed since the run started",
+                where=name,
+                hint=f"bring it back as it was; or give the run up (drp run abort {run}) and start a new one",
+            )
+
+
+def _reservations(
+    world: World, request: RecoveryRequest, planned: PlannedService, runbook: Runbook, unfenced: list[str]
+) -> list[tuple[str, str | None]]:
+    """What keeps a service's result from being plainly MET, as far as it is known before the start."""
+    service = world.city.services[planned.service]
+    found: list[tuple[str, str | None]] = [(text, request.by) for text in unfenced]
+    found += [(text, None) for text in changed_since(service, planned.restore_point)]
+    if planned.objectives_relaxed:
+        found.append(("the objectives were relaxed for this run", request.by))
+    if request.hold is not None and request.hold < runbook.hold:
+        text = f"the user path had to hold for {show_duration(request.hold)} instead of {show_duration(runbook.hold)}"
+        found.append((text, request.by))
+    if request.kind == "failover" and service.address is None:
+        found.append(("drp switched no traffic: use was measured at the recovery host itself", request.by))
+    return found
+
+
+def _refuse_running(world: World, services: Sequence[str]) -> None:
+    for row in world.ledger.runs(kinds=("failover", "drill"), limit=10_000):
+        if row.closed_at is None and set(row.services) & set(services):
             raise UsageError(
                 f"{row.run} has not ended: it was cut off, or runs elsewhere",
                 hint=f"go on with it: drp run resume {row.run}; or give it up: drp run abort {row.run}",
             )
 
 
-def _guard(world: World, request: RecoveryRequest) -> list[tuple[str, str]]:
-    """Refuse what would harm: a second active site, or a recovery of what already runs at the recovery site."""
-    reservations: list[tuple[str, str]] = []
-    edges = {name: service.depends_on for name, service in world.city.services.items()}
-    for name in with_dependencies(request.services, edges):
+def _guard(world: World, request: RecoveryRequest, order: Sequence[str]) -> list[str]:
+    """Refuse what would harm: a second active site, a recovery of what already runs at the recovery site, a drill
+    beside a service that is in use there. Gives what a person accepted instead."""
+    accepted: list[str] = []
+    if request.disrupted_at is not None and request.disrupted_at > world.clock.now():
+        raise UsageError("--disrupted-at lies in the future", hint="say when the service went")
+    for name in order:
         service = world.city.services[name]
         if world.ledger.active_site(name) != "primary":
             hint = "a failback is needed before it can fail over again; drp status shows where services run"
             raise UsageError("the service already runs at the recovery site", where=name, hint=hint)
         if request.kind == "failover":
-            reservations += _check_fence(world, request, service)
-    return reservations
+            accepted += _check_fence(world, request, service)
+        else:
+            _refuse_beside_production(world, service)
+    return accepted
 
 
-def _check_fence(world: World, request: RecoveryRequest, service: Service) -> list[tuple[str, str]]:
+def _refuse_beside_production(world: World, service: Service) -> None:
+    """A drill restarts and stops services on its hosts; what is in use there would go down with them."""
+    hosts = set(service.recovers_on.values())
+    for other in world.city.services.values():
+        shared = hosts & set(other.recovers_on.values())
+        if shared and world.ledger.active_site(other.id) == "recovery":
+            raise UsageError(
+                f"{other.id} is in use on {', '.join(sorted(shared))}: a drill there could take it down",
+                where=service.id,
+                hint="rehearse after its failback, or on other recovery hosts",
+            )
+
+
+def _check_fence(world: World, request: RecoveryRequest, service: Service) -> list[str]:
     alive = [host for host in service.runs_on if world.reachability.answers(world.city.hosts[host])]
     if not alive:
         return []
@@ -161,37 +218,43 @@ def _check_fence(world: World, request: RecoveryRequest, service: Service) -> li
             where=service.id,
             hint="shut it off first, or accept the risk in your name: --accept-unfenced; to rehearse: drp drill run",
         )
-    return [(text, request.by)]
+    return [text]
 
 
-def _plan(world: World, request: RecoveryRequest, runbook: Runbook, declared_at: datetime) -> Plan:
-    edges = {name: service.depends_on for name, service in world.city.services.items()}
+def _plan(
+    world: World, request: RecoveryRequest, runbook: Runbook, order: Sequence[str], declared_at: datetime
+) -> Plan:
     points: dict[str, RestorePoint] = {}
     declared: dict[str, Objectives] = {}
-    for name in with_dependencies(request.services, edges):
+    for name in order:
         points[name] = _restore_point(world, name, request, declared_at)
         found = objectives_of(world.city.services[name], world.city.workspace.tiers)
         if found is None:
             raise DrpError("the service has no objectives", where=name, hint="run: drp validate")
         declared[name] = found
     objectives = {
-        name: replace(own, rto=request.rto or own.rto, rpo=request.rpo or own.rpo) for name, own in declared.items()
+        name: replace(
+            own,
+            rto=own.rto if request.rto is None else request.rto,
+            rpo=own.rpo if request.rpo is None else request.rpo,
+        )
+        for name, own in declared.items()
     }
     return compile_recovery(
         world.city,
         request.kind,
-        request.services,
+        order,
         runbook,
         restore_points=points,
         declared=declared,
         objectives=objectives,
-        hold=request.hold or runbook.hold,
+        hold=runbook.hold if request.hold is None else request.hold,
     )
 
 
 def _restore_point(world: World, service: str, request: RecoveryRequest, declared_at: datetime) -> RestorePoint:
-    points = world.ledger.restore_points(service)
-    if request.restore_point is not None:
+    points = [point for point in world.ledger.restore_points(service) if point.site == "primary"]
+    if request.restore_point is not None and service in request.services:
         chosen = next((point for point in points if point.id == request.restore_point), None)
         hint = f"list them: drp backup list {service}"
     else:
@@ -199,6 +262,12 @@ def _restore_point(world: World, service: str, request: RecoveryRequest, declare
         hint = f"back it up first: drp backup run {service}"
     if chosen is None:
         raise UsageError("there is no such restore point at the DR centre", where=service, hint=hint)
+    for dataset in datasets_of(world.city.services[service], chosen):
+        if dataset.host not in world.city.services[service].recovers_on:
+            text = f"the restore point is of host {dataset.host}, for which no recovery host stands in"
+            raise UsageError(
+                text, where=service, hint=f"add it to recovers_on, or back up anew: drp backup run {service}"
+            )
     return chosen
 
 
@@ -217,6 +286,9 @@ def _mark_disruption(
             mark(Mark(name, declared_at, "simulated", scenario))
         return
     outage = _seen_outage(world, service)
+    if outage is not None and outage.last_good_at is None:
+        world.say(f"{service}: drp watch never saw it work, so it cannot say when it went")
+        outage = None
     if outage is not None:
         evidence = world.watch.keep(service, run_folder(world, run))
         source = f"drp watch: {outage.detail}; {evidence.path} sha256 {evidence.sha256}"
@@ -245,7 +317,8 @@ def _seen_outage(world: World, service: str) -> Outage | None:
         if age > 3 * (check.interval + check.timeout) + timedelta(seconds=2):
             world.say(f"{service}: drp watch has not looked for {show_duration(age)}; its record is not used")
             return None
-        outage = None if samples[-1].succeeded else last_outage(samples)
+        largest_gap = 3 * (check.interval + check.timeout) + timedelta(seconds=2)
+        outage = None if samples[-1].succeeded else last_outage(samples, largest_gap=largest_gap)
         is_this_one = outage is not None and all(
             not sample.succeeded for sample in samples if sample.started_at >= outage.disrupted_at
         )

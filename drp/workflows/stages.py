@@ -8,9 +8,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from drp.domain.dataset_types import Procedure, procedure_of
 from drp.domain.events import Body
-from drp.domain.inventory import Service
+from drp.domain.inventory import Dataset, FilesDataset, PostgresqlDataset, Service
 from drp.domain.plan import Step
 from drp.domain.probing import usable_again
 from drp.domain.restore_point import RestorePoint
@@ -67,7 +69,8 @@ def note_absence(world: World, recovery: Recovery, step: Step, messages: list[Bo
         for message in messages
         if message["event"] == "task" and "looked_for" in message.get("result", {})
     ]
-    if len(results) < len(world.city.services[step.service].datasets):
+    point = recovery.plan.services[step.service].restore_point
+    if len(results) < len(datasets_of(world.city.services[step.service], point)):
         return
     looked_for = [f"{what} on {result['host']}" for result in results for what in result["looked_for"]]
     found = [f"{what} on {result['host']}" for result in results for what in result["found"]]
@@ -79,19 +82,22 @@ def note_absence(world: World, recovery: Recovery, step: Step, messages: list[Bo
 
 def _finish_restore(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
     point = recovery.plan.services[step.service].restore_point
-    service = world.city.services[step.service]
+    datasets = datasets_of(world.city.services[step.service], point)
     result: dict[str, Any] = {"parts": [], "datasets": {}}
     for message in messages:
         if message["event"] == "task" and "result" in message and "parts" in message["result"]:
             result["parts"] += message["result"]["parts"]
             result["datasets"] |= message["result"]["datasets"]
-    checks = check_restored(point, [dataset.id for dataset in service.datasets], result)
+    checks = check_restored(point, [dataset.id for dataset in datasets], result)
     for check in checks:
         record("data.verified", check.record(step.service))
     newest = newest_transaction(point, result)
-    if newest is not None and len(result["datasets"]) == len(service.datasets):
+    if newest is not None and len(result["datasets"]) == len(datasets):
         evidence = f"oldest sentinel of {len(result['datasets'])} restored datasets, token {point.sentinel}"
-        record("mark", {"service": step.service, **Mark("Tb", newest, "automatic", evidence).record()})
+        record(
+            "mark",
+            {"service": step.service, **Mark("Tb", newest, "automatic", evidence, point.clock_uncertainty).record()},
+        )
     wrong = [check for check in checks if not check.ok]
     if wrong:
         first = wrong[0]
@@ -111,11 +117,14 @@ class FoundUse:
 def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> FoundUse | None:
     """Look for T5 in the probe's samples; None while the user path has not held for the runbook's hold time.
 
-    Only attempts after the verification count: whatever answered before was not the recovered service. Where the
-    primary had not been fenced, it may answer until traffic was switched, so there only attempts after that count.
+    Only attempts after the verification count, and after traffic began to be switched: whatever answered before was
+    not the recovered service. Where the primary had not been fenced, it may answer until the switch has ended.
     """
-    last = "cutover" if recovery.opened.body["unfenced"] and f"{service}/cutover" in recovery.steps else "verify"
-    ready_at = recovery.steps[f"{service}/{last}"].ended_at or recovery.opened_at
+    verify, cutover = recovery.steps[f"{service}/verify"], recovery.steps.get(f"{service}/cutover")
+    switched_at = (
+        None if cutover is None else (cutover.ended_at if recovery.opened.body["unfenced"] else cutover.started_at)
+    )
+    ready_at = switched_at or verify.ended_at or recovery.opened_at
     check = world.city.services[service].checks[0]
     hold = recovery.plan.hold
     samples = world.watch.run_samples(probe)
@@ -133,18 +142,43 @@ def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> Fou
         f" {to_stamp(found.usable_at)} to {to_stamp(found.held_until)}, hold {show_duration(hold)}"
     )
     reservations = []
-    if all(sample.succeeded for sample in samples):
-        reservations.append("the probe never failed in this run, so it has not shown that it can tell an outage")
-    if any(step.same_as_before for step in check.steps) and not world.watch.baseline(service).is_file():
+    activated_at = recovery.steps[f"{service}/activate"].started_at or ready_at
+    before = [sample for sample in samples if sample.ended_at <= activated_at] or samples[:1]
+    if before[-1].succeeded:
+        reservations.append("the probe did not fail before the service was activated: it may not tell an outage")
+    if any(step.same_as_before for step in check.steps) and not recovery.opened.body["baselines"].get(service):
         reservations.append("old content was not compared: drp watch had not looked before the disruption")
     mark = Mark("T5", found.usable_at, "automatic", evidence, found.uncertainty)
     return FoundUse((mark,), tuple(reservations))
 
 
+def datasets_of(service: Service, point: RestorePoint) -> list[PostgresqlDataset | FilesDataset]:
+    """The datasets as they were declared when they were backed up: what was backed up is what is restored."""
+    if not point.datasets:
+        return list(service.datasets)
+    reader: TypeAdapter[PostgresqlDataset | FilesDataset] = TypeAdapter(Dataset)
+    return [reader.validate_python(declared) for declared in point.datasets.values()]
+
+
+def changed_since(service: Service, point: RestorePoint) -> list[str]:
+    """What the service's file declares otherwise than the restore point has it, a sentence each."""
+    now = {dataset.id: dataset for dataset in service.datasets}
+    then = {dataset.id: dataset for dataset in datasets_of(service, point)}
+    return [
+        *(f"dataset {name} is not in the restore point: it was not restored" for name in now if name not in then),
+        *(f"dataset {name} was restored though it is no longer declared" for name in then if name not in now),
+        *(
+            f"dataset {name} was declared otherwise when it was backed up; it was restored as it was then"
+            for name in now
+            if name in then and now[name] != then[name]
+        ),
+    ]
+
+
 def _procedures(service: Service, point: RestorePoint) -> list[Procedure]:
     """The datasets' procedures, with the snapshots of the restore point in their parts."""
     procedures = []
-    for dataset in service.datasets:
+    for dataset in datasets_of(service, point):
         procedure = procedure_of(dataset, service.id)
         for part in procedure["parts"]:
             part["snapshot"] = next(
@@ -171,10 +205,17 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
             "requires": ["restic", *procedures[dataset.id]["requires"]],
             "datasets": [procedures[dataset.id]],
         }
-        for dataset in service.datasets
+        for dataset in datasets_of(service, planned.restore_point)
     ]
     units = sorted({unit for procedure in procedures.values() for unit in procedure["units"]})
+    hosts = {name: world.city.hosts[name] for name in planned.hosts}
     return {
+        # Ansible goes to the machines that drp has checked, whatever other variables say.
+        "drp_addresses": {name: host.address for name, host in hosts.items()},
+        "drp_ports": {name: host.port for name, host in hosts.items()},
+        "ansible_host": "{{ drp_addresses[inventory_hostname] }}",
+        "ansible_port": "{{ drp_ports[inventory_hostname] }}",
+        "ansible_connection": "ssh",
         "drp_run": recovery.run,
         "drp_kind": recovery.plan.kind,
         "drp_service": service.id,

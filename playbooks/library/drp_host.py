@@ -43,6 +43,7 @@ author: [drp]
 OPEN_LIMIT_SECONDS = 30
 UNLOCK_LIMIT_SECONDS = 10
 END_LIMIT_SECONDS = 15
+COUNT_STALLS = 12  # counting every row of a large table takes longer than any other silence
 PR_SET_PDEATHSIG = 1
 OLDEST_RESTIC = (0, 14)
 
@@ -117,6 +118,12 @@ def tail(text, lines=6):
 def _end_with_parent():
     # If this program is killed, its children must not finish a half stream as if it were whole.
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGINT)
+
+
+def go_on_ending():
+    """From now on nothing interrupts: sshd's hang-up comes beside the end of the input, and must not cut this short."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _memory_file(name, content):
@@ -226,7 +233,10 @@ class Host:
     def control_is_gone(self):
         if not self.watch_stdin or not select.select([0], [], [], 0)[0]:
             return False
-        return os.read(0, 4096) == b""
+        if os.read(0, 4096) != b"":
+            return False
+        go_on_ending()
+        return True
 
     def wait(self, *processes, until=None):
         """Wait until one of them has ended with an error, all have ended, or `until` has.
@@ -513,27 +523,47 @@ class Session:
         self.host = host
         self.process = host.start(spec["argv"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.errors = Output(self.process.stderr)
-        self.values = {"snapshot": self.ask(spec["open"])}
-        self.counted = json.loads(self.ask(spec["count"]))
+        self.values = {"snapshot": self.ask(spec["open"], host.stall_seconds)}
+        self.counted = json.loads(self.ask(spec["count"], COUNT_STALLS * host.stall_seconds))
 
-    def ask(self, statement):
+    def ask(self, statement, limit):
         try:
             self.process.stdin.write(statement.encode() + b"\n")
             self.process.stdin.flush()
-            answer = self.process.stdout.readline().decode().strip()
+            answer = self.read_line(time.monotonic() + limit)
         except BrokenPipeError:
             answer = ""
         if not answer:
-            self.process.wait()
+            self.host.end(self.process)
             raise Trouble("dump", "the database session failed: " + tail(self.errors.text()))
         return answer
+
+    def read_line(self, until):
+        """The answer's line; empty where the session has ended. A lock that somebody holds must not hang a backup."""
+        answer = b""
+        while not answer.endswith(b"\n"):
+            if select.select([self.process.stdout], [], [], 0.1)[0]:
+                piece = os.read(self.process.stdout.fileno(), 65536)
+                if not piece:
+                    break
+                answer += piece
+            elif self.host.control_is_gone():
+                self.host.end(self.process)
+                raise ControlGone
+            elif time.monotonic() > until:
+                self.host.end(self.process)
+                raise Trouble("stalled", "the database gave no answer; does somebody hold a lock on its tables?")
+        return answer.decode().strip()
 
     def close(self):
         try:
             self.process.stdin.close()
         except BrokenPipeError:
             pass
-        self.process.wait()
+        try:
+            self.process.wait(END_LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.host.end(self.process)
         self.process.stdout.close()
 
 
@@ -752,6 +782,7 @@ def main_ssh():
                 pass  # drp has gone; `control_is_gone` ends the work
 
     def interrupted(_number, _frame):
+        go_on_ending()
         raise ControlGone
 
     signal.signal(signal.SIGHUP, interrupted)

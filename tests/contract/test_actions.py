@@ -26,7 +26,7 @@ class Bench:
 
     def start(self) -> None:
         """Start a probe of a port at which nobody listens: it runs until it is stopped."""
-        self.actions.start_probe(self.folder, "127.0.0.1", CHECK.model_dump(mode="json"), str(self.folder / "none"))
+        self.actions.start_probe(self.folder, "127.0.0.1", CHECK.model_dump(mode="json"), {})
 
     def stop(self) -> None:
         """Ask until it was heard: an action that has only just started does not hear it yet."""

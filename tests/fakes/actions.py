@@ -54,7 +54,7 @@ class FakeActions:
         spec = {"playbook": playbook, "hosts": list(hosts), "variables": variables, "secrets": secrets}
         self._start(folder, spec | {"ca": ca_certificate})
 
-    def start_probe(self, folder: Path, address: str, check: Body, baseline: str) -> None:
+    def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
         spec = {"address": address, "check": check, "baseline": baseline, "started_at": self.clock.now()}
         self._start(folder, spec)
 

@@ -104,6 +104,9 @@ class FakeWatch:
     def newest(self, service: str) -> Sample | None:
         return self.seen[service][-1] if self.seen.get(service) else None
 
+    def look_before(self, service: str) -> dict[str, str]:
+        return {"0": "0" * 64} if self.baseline(service).is_file() else {}
+
     def baseline(self, service: str) -> Path:
         return self.workspace / "var" / "watch" / service / "baseline.json"
 
@@ -155,7 +158,7 @@ class Recovering:
         service, stage = name.rsplit("-", 1)
         now = self.clock.now()
         if stage == "probe":
-            self.watch.started[service] = now
+            self.watch.started.setdefault(service, now)
             return Ending(running=True)
         host = f"drc-{service}-1"
         if name in self.endless:

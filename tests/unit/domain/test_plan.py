@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from drp.domain.graph import with_dependencies
 from drp.domain.objectives import Objectives
 from drp.domain.plan import Plan, RecoveryKind, compile_recovery
 from tests.fakes.city import make_city, make_restore_point
@@ -19,7 +20,7 @@ def plan_of(kind: RecoveryKind = "failover", wanted: tuple[str, ...] = ("pengadu
     return compile_recovery(
         city,
         kind,
-        wanted,
+        with_dependencies(wanted, {name: service.depends_on for name, service in city.services.items()}),
         city.runbooks["site-loss"],
         restore_points={name: make_restore_point(name) for name in city.services},
         declared=dict.fromkeys(city.services, OBJECTIVES),
