@@ -89,7 +89,7 @@ def connect(plan: LabPlan, secret: str) -> Any:
 @pytest.mark.parametrize(("address", "name"), [(PRIMARY, "app-1"), (RECOVERY, "standby-1")])
 def test_hosts_answer_with_pinned_keys_and_are_themselves(shell: Shell, address: str, name: str) -> None:
     assert shell(address, "hostname").strip() == name
-    assert shell(address, "cat /proc/1/comm").strip() == "init"
+    assert shell(address, "cat /proc/1/comm").strip() == "lab-init"
     # The unspecified route is the way out: there is none, also not to this machine's other addresses.
     assert "default" not in shell(address, "ip route; ip -6 route")
     assert "unreachable" in shell(address, "ip route get 192.0.2.2 2>&1 || true").lower()
