@@ -5,12 +5,13 @@ only thing scripts need. `drp.cli` turns these into a message and an exit code; 
 
     DrpError                     1   failed
     ├── UsageError               2   the command does not fit what is there
-    ├── IncompleteError          3   some of it failed, the rest is done
     ├── InvalidInventoryError   10   every fault in the files, at once
     ├── BusyError               11   somebody else holds the lock
     ├── UnreachableError        12   a tool, a host or the DR centre cannot be used
     ├── IntegrityError          13   tampered with, or damaged
     └── CancelledError         130   cancelled or aborted
+
+Codes 3 (some of it failed) and 4 (a verdict) are no errors: the commands that can end so return them.
 """
 
 from __future__ import annotations
@@ -54,12 +55,6 @@ class UsageError(DrpError):
     """The command asks for something that does not exist or does not fit the present state."""
 
     exit_code = ExitCode.USAGE
-
-
-class IncompleteError(DrpError):
-    """A part of the work failed; the rest is done and recorded."""
-
-    exit_code = ExitCode.INCOMPLETE
 
 
 class BusyError(DrpError):

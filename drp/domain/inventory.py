@@ -202,6 +202,12 @@ class HttpCheck(Model):
     timeout: PositiveDuration = timedelta(seconds=2)
     steps: Annotated[tuple[HttpStep, ...], Field(min_length=1)]
 
+    @property
+    def largest_gap(self) -> timedelta:
+        """The longest silence between two attempts in which still somebody looked: three of the slowest, and a little
+        for a busy machine. What lies beyond a longer one is unknown."""
+        return 3 * (self.interval + self.timeout) + timedelta(seconds=2)
+
 
 class Service(Model):
     """inventories/services/*.yaml"""

@@ -125,11 +125,13 @@ class _Execution:
 
     def take_messages(self, step: Step, folder: Path) -> None:
         messages = self.messages.setdefault(step.id, [])
-        for message in self.world.actions.messages(folder, len(messages)):
+        new = self.world.actions.messages(folder, len(messages))
+        for message in new:
             messages.append(message)
             if message["event"] == "task" and not message["outcome"].startswith("item"):
                 self.task_ended(step, message)
-        stages.note_absence(self.world, self.recovery, step, messages, self.record)
+        if new:
+            stages.note_absence(self.world, self.recovery, step, messages, self.record)
 
     def task_ended(self, step: Step, message: Body) -> None:
         if message["outcome"] == "skipped":

@@ -314,11 +314,10 @@ def _seen_outage(world: World, service: str) -> Outage | None:
     limit = world.clock.now() + FAILURES_TO_DETECT * (check.interval + check.timeout) + timedelta(seconds=1)
     while samples := world.watch.samples(service):
         age = world.clock.now() - samples[-1].ended_at
-        if age > 3 * (check.interval + check.timeout) + timedelta(seconds=2):
+        if age > check.largest_gap:
             world.say(f"{service}: drp watch has not looked for {show_duration(age)}; its record is not used")
             return None
-        largest_gap = 3 * (check.interval + check.timeout) + timedelta(seconds=2)
-        outage = None if samples[-1].succeeded else last_outage(samples, largest_gap=largest_gap)
+        outage = None if samples[-1].succeeded else last_outage(samples, largest_gap=check.largest_gap)
         is_this_one = outage is not None and all(
             not sample.succeeded for sample in samples if sample.started_at >= outage.disrupted_at
         )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from drp.ports import World
 from drp.workflows.repository import ca_certificate, centre_of, secrets_of
 
 Record = Callable[[str, Body], None]
+_DECLARATION: TypeAdapter[PostgresqlDataset | FilesDataset] = TypeAdapter(Dataset)
 
 NAMES = {
     "restore": "restoring",
@@ -132,7 +132,7 @@ def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> Fou
         samples,
         after=ready_at,
         hold=hold,
-        largest_gap=3 * (check.interval + check.timeout) + timedelta(seconds=1),
+        largest_gap=check.largest_gap,
     )
     if found is None:
         return None
@@ -156,8 +156,7 @@ def datasets_of(service: Service, point: RestorePoint) -> list[PostgresqlDataset
     """The datasets as they were declared when they were backed up: what was backed up is what is restored."""
     if not point.datasets:
         return list(service.datasets)
-    reader: TypeAdapter[PostgresqlDataset | FilesDataset] = TypeAdapter(Dataset)
-    return [reader.validate_python(declared) for declared in point.datasets.values()]
+    return [_DECLARATION.validate_python(declared) for declared in point.datasets.values()]
 
 
 def changed_since(service: Service, point: RestorePoint) -> list[str]:

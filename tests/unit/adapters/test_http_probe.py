@@ -85,7 +85,7 @@ def attempt(journey: HttpJourney) -> Sample:
 
 def test_a_whole_user_path_carries_what_it_captured_from_step_to_step(server: Server) -> None:
     def create(handler: BaseHTTPRequestHandler, body: bytes) -> None:
-        text('{"id": 7, "text": "%s"}' % body.decode(), 201)(handler, body)  # noqa: UP031
+        text('{"id": 7, "text": "%s"}' % body.decode(), 201)(handler, body)  # noqa: UP031 - braces of JSON
 
     server.answers = {"/complaints": create, "/complaints/7": text("saved")}
     journey = server.journey(

@@ -24,7 +24,6 @@ from drp.errors import (
     CancelledError,
     DrpError,
     ExitCode,
-    IncompleteError,
     IntegrityError,
     UnreachableError,
     UsageError,
@@ -229,7 +228,6 @@ def test_a_failover_starts_only_when_somebody_confirms_it(
     [
         (DrpError("x"), 1),
         (UsageError("x"), 2),
-        (IncompleteError("x"), 3),
         (BusyError("x"), 11),
         (UnreachableError("x"), 12),
         (IntegrityError("x"), 13),

@@ -36,7 +36,7 @@ def test_the_hash_is_what_the_documentation_says() -> None:
     import hashlib
 
     event = chain(1)[0]
-    text = '{"at":"%s","body":{"number":1,"text":"ya — 何"},"run":"run","type":"step.ended"}' % event.at  # noqa: UP031
+    text = '{"at":"%s","body":{"number":1,"text":"ya — 何"},"run":"run","type":"step.ended"}' % event.at  # noqa: UP031 - braces of JSON
     content = b"drp-event-v1\0" + bytes.fromhex(GENESIS) + b"\0\0\0\0\0\0\0\1" + text.encode()
     assert event.hash == hashlib.sha256(content).hexdigest()
 
