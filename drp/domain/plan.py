@@ -50,7 +50,7 @@ class PlannedService:
     restore_point: RestorePoint
     hosts: tuple[str, ...]
     address: str
-    declaration: str = ""
+    declaration: str
 
     @property
     def objectives_relaxed(self) -> bool:
@@ -108,7 +108,7 @@ class Plan:
                     restore_point=RestorePoint.from_record(planned["restore_point"]),
                     hosts=tuple(planned["hosts"]),
                     address=planned["address"],
-                    declaration=planned.get("declaration", ""),
+                    declaration=planned["declaration"],
                 )
                 for name, planned in record["services"].items()
             },

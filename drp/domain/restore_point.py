@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -43,18 +43,17 @@ class RestorePoint:
     snapshots: tuple[Snapshot, ...]
     tools: dict[str, str]
     content: dict[str, dict[str, Any]]
-    datasets: dict[str, dict[str, Any]] = field(default_factory=dict)
-    clocks: dict[str, dict[str, int]] = field(default_factory=dict)
+    datasets: dict[str, dict[str, Any]]
+    clocks: dict[str, dict[str, int]]
 
     def clock_offset(self, dataset: str) -> timedelta:
-        """How far ahead the clock was that dated a dataset's sentinel; zero where it was not measured."""
-        host = self.datasets.get(dataset, {}).get("host", "")
-        return timedelta(milliseconds=self.clocks.get(host, {}).get("offset_ms", 0))
+        """How far ahead the clock was that dated a dataset's sentinel."""
+        return timedelta(milliseconds=self.clocks[self.datasets[dataset]["host"]]["offset_ms"])
 
     @property
     def clock_uncertainty(self) -> timedelta:
         """How sure the clock offsets are, at worst."""
-        return timedelta(milliseconds=max((clock["uncertainty_ms"] for clock in self.clocks.values()), default=0))
+        return timedelta(milliseconds=max(clock["uncertainty_ms"] for clock in self.clocks.values()))
 
     def record(self) -> dict[str, Any]:
         """The restore point as the ledger holds it."""
@@ -108,8 +107,8 @@ class RestorePoint:
             ),
             tools=dict(record["tools"]),
             content=dict(record["content"]),
-            datasets=dict(record.get("datasets", {})),
-            clocks=dict(record.get("clocks", {})),
+            datasets=dict(record["datasets"]),
+            clocks=dict(record["clocks"]),
         )
 
 

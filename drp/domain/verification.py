@@ -60,8 +60,8 @@ def newest_transaction(point: RestorePoint, result: dict[str, Any]) -> datetime 
     """Tb of the datasets in a restore's result: the oldest of their sentinels, since only up to there all of them are
     complete together, by the control node's clock. None if a sentinel is missing or is not this restore point's."""
     stamps = []
-    for dataset, found in result["datasets"].items():
-        sentinel = found.get("sentinel")
+    for dataset in point.datasets:
+        sentinel = result["datasets"].get(dataset, {}).get("sentinel")
         if not sentinel or sentinel.get("token") != point.sentinel:
             return None
         stamps.append(from_stamp(sentinel["written_at"]) - point.clock_offset(dataset))

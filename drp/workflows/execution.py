@@ -103,7 +103,7 @@ class _Execution:
                 return
             if self.world.actions.exit_code(folder) != 0:
                 raise self.failure(step)
-            stages.finish(self.world, self.recovery, step, self.messages.get(step.id, []), self.record)
+            stages.finish(self.recovery, step, self.messages.get(step.id, []), self.record)
         except DrpError as error:
             self.end(step, "failed", _told(error))
             return
@@ -131,7 +131,7 @@ class _Execution:
             if message["event"] == "task" and not message["outcome"].startswith("item"):
                 self.task_ended(step, message)
         if new:
-            stages.note_absence(self.world, self.recovery, step, messages, self.record)
+            stages.note_absence(self.recovery, step, messages, self.record)
 
     def task_ended(self, step: Step, message: Body) -> None:
         if message["outcome"] == "skipped":

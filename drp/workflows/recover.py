@@ -142,7 +142,7 @@ def _refuse_changed(world: World, run: str) -> None:
     plan = Plan.from_record(world.ledger.events(run)[0].body["plan"])
     for name, planned in plan.services.items():
         service = world.city.services.get(name)
-        if service is None or (planned.declaration and planned.declaration != declaration_of(service)):
+        if service is None or planned.declaration != declaration_of(service):
             raise UsageError(
                 "the service's file was changed since the run started",
                 where=name,
@@ -262,7 +262,7 @@ def _restore_point(world: World, service: str, request: RecoveryRequest, declare
         hint = f"back it up first: drp backup run {service}"
     if chosen is None:
         raise UsageError("there is no such restore point at the DR centre", where=service, hint=hint)
-    for dataset in datasets_of(world.city.services[service], chosen):
+    for dataset in datasets_of(chosen):
         if dataset.host not in world.city.services[service].recovers_on:
             text = f"the restore point is of host {dataset.host}, for which no recovery host stands in"
             raise UsageError(

@@ -52,15 +52,15 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     )
 
 
-def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
+def finish(recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
     """Take down what an ended stage found. DrpError where it must count as failed although its process ended well."""
     if step.stage == "restore":
-        _finish_restore(world, recovery, step, messages, record)
+        _finish_restore(recovery, step, messages, record)
     elif step.stage == "cutover":
         record("site.activated", {"service": step.service, "site": "recovery", "reason": recovery.run})
 
 
-def note_absence(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
+def note_absence(recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
     """Take down what the hosts held before anything was restored, as soon as all of them have told."""
     if step.stage != "restore" or step.service in recovery.absences:
         return
@@ -70,7 +70,7 @@ def note_absence(world: World, recovery: Recovery, step: Step, messages: list[Bo
         if message["event"] == "task" and "looked_for" in message.get("result", {})
     ]
     point = recovery.plan.services[step.service].restore_point
-    if len(results) < len(datasets_of(world.city.services[step.service], point)):
+    if len(results) < len(datasets_of(point)):
         return
     looked_for = [f"{what} on {result['host']}" for result in results for what in result["looked_for"]]
     found = [f"{what} on {result['host']}" for result in results for what in result["found"]]
@@ -80,9 +80,9 @@ def note_absence(world: World, recovery: Recovery, step: Step, messages: list[Bo
         record("reservation", {"service": step.service, "text": text, "accepted_by": recovery.opened.body["by"]})
 
 
-def _finish_restore(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
+def _finish_restore(recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
     point = recovery.plan.services[step.service].restore_point
-    datasets = datasets_of(world.city.services[step.service], point)
+    datasets = datasets_of(point)
     result: dict[str, Any] = {"parts": [], "datasets": {}}
     for message in messages:
         if message["event"] == "task" and "result" in message and "parts" in message["result"]:
@@ -92,7 +92,7 @@ def _finish_restore(world: World, recovery: Recovery, step: Step, messages: list
     for check in checks:
         record("data.verified", check.record(step.service))
     newest = newest_transaction(point, result)
-    if newest is not None and len(result["datasets"]) == len(datasets):
+    if newest is not None:
         evidence = f"oldest sentinel of {len(result['datasets'])} restored datasets, token {point.sentinel}"
         record(
             "mark",
@@ -152,17 +152,15 @@ def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> Fou
     return FoundUse((mark,), tuple(reservations))
 
 
-def datasets_of(service: Service, point: RestorePoint) -> list[PostgresqlDataset | FilesDataset]:
+def datasets_of(point: RestorePoint) -> list[PostgresqlDataset | FilesDataset]:
     """The datasets as they were declared when they were backed up: what was backed up is what is restored."""
-    if not point.datasets:
-        return list(service.datasets)
     return [_DECLARATION.validate_python(declared) for declared in point.datasets.values()]
 
 
 def changed_since(service: Service, point: RestorePoint) -> list[str]:
     """What the service's file declares otherwise than the restore point has it, a sentence each."""
     now = {dataset.id: dataset for dataset in service.datasets}
-    then = {dataset.id: dataset for dataset in datasets_of(service, point)}
+    then = {dataset.id: dataset for dataset in datasets_of(point)}
     return [
         *(f"dataset {name} is not in the restore point: it was not restored" for name in now if name not in then),
         *(f"dataset {name} was restored though it is no longer declared" for name in then if name not in now),
@@ -177,7 +175,7 @@ def changed_since(service: Service, point: RestorePoint) -> list[str]:
 def _procedures(service: Service, point: RestorePoint) -> list[Procedure]:
     """The datasets' procedures, with the snapshots of the restore point in their parts."""
     procedures = []
-    for dataset in datasets_of(service, point):
+    for dataset in datasets_of(point):
         procedure = procedure_of(dataset, service.id)
         for part in procedure["parts"]:
             part["snapshot"] = next(
@@ -204,7 +202,7 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
             "requires": ["restic", *procedures[dataset.id]["requires"]],
             "datasets": [procedures[dataset.id]],
         }
-        for dataset in datasets_of(service, planned.restore_point)
+        for dataset in datasets_of(planned.restore_point)
     ]
     units = sorted({unit for procedure in procedures.values() for unit in procedure["units"]})
     hosts = {name: world.city.hosts[name] for name in planned.hosts}

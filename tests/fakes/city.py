@@ -105,4 +105,9 @@ def make_restore_point(service: str = "pengaduan", *, at: datetime = NOW - timed
         ),
         tools={f"{host} restic": "restic 0.14.0"},
         content={"database": {"rows": {"public.complaints": 12}}, "files": {}},
+        datasets={
+            dataset.id: dataset.model_dump(mode="json")
+            for dataset in Service.model_validate(service_record(service)).datasets
+        },
+        clocks={host: {"offset_ms": 0, "uncertainty_ms": 20}},
     )

@@ -57,6 +57,7 @@ class RunBuilder:
                     restore_point=_restore_point(name, T0 + seconds(newest)),
                     hosts=("drc-app-1",),
                     address="198.18.0.80",
+                    declaration=sha256(name),
                 )
                 for name in services
             },
@@ -181,6 +182,8 @@ def _restore_point(service: str, newest: datetime) -> RestorePoint:
         ),
         tools={"restic": "0.18.0", "pg_dump": "15.6"},
         content={"database": {"rows": {"public.complaints": 1_482}}, "files": {}},
+        datasets={name: {"host": "balaikota-app-1"} for name in ("database", "files")},
+        clocks={"balaikota-app-1": {"offset_ms": 0, "uncertainty_ms": 20}},
     )
 
 
