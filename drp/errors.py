@@ -83,12 +83,13 @@ class CancelledError(DrpError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault in an inventory file: where it is, what is wrong there, and what to do about it."""
+    """One fault in an inventory file: where it is, what is wrong there, what to do about it; `code` is for programs."""
 
     file: str
     line: int | None
     message: str
     hint: str = ""
+    code: str = ""
 
     @property
     def where(self) -> str:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Protocol
 
 from drp.domain.events import Body, Event
-from drp.domain.inventory import AnsibleHost, City, DrCentre, SecretReference
+from drp.domain.inventory import AnsibleHost, City, DrCentre
 from drp.domain.probing import Sample
 from drp.domain.restore_point import RestorePoint
+from drp.domain.service import SecretReference
 
 Say = Callable[[str], None]
 """Takes one line of progress for people."""

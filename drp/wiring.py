@@ -141,6 +141,7 @@ def verify_report(file: Path, head: str | None) -> list[str]:
 
 def lab_plan(workspace: Path, city: City) -> LabPlan:
     """What the lab builds for a workspace. UsageError where the workspace has no `lab:` section."""
+    from drp.domain.protection import backup_of
     from drp.lab.plan import LabFiles, LabHost, LabPlan, LabService
 
     settings = city.workspace.lab
@@ -154,15 +155,23 @@ def lab_plan(workspace: Path, city: City) -> LabPlan:
             raise UsageError(f"the lab needs {what} as a file", where="drp.yaml", hint="write {file: var/lab/…}")
         return workspace / path
 
+    services = [
+        service
+        for service in city.services.values()
+        if (not settings.services or service.id in settings.services) and service.runs_on and service.backup is not None
+    ]
+    wanted = {host for service in services for host in (*service.runs_on, *service.recovers_on.values())}
     return LabPlan(
         workspace=workspace,
         network=settings.network,
         hosts=tuple(
-            LabHost(host.name, host.site, host.address) for host in city.hosts.values() if host.site is not None
+            LabHost(host.name, host.site, host.address)
+            for host in city.hosts.values()
+            if host.site is not None and (not settings.services or host.name in wanted)
         ),
         services=tuple(
             LabService(service.id, service.runs_on[0], str(service.address) if service.address else None)
-            for service in city.services.values()
+            for service in services
         ),
         s3_endpoint=centre.endpoint,
         s3_bucket=centre.bucket,
@@ -173,8 +182,8 @@ def lab_plan(workspace: Path, city: City) -> LabPlan:
             ssh_private_key=workspace / city.workspace.ssh.private_key,
             ssh_known_hosts=workspace / city.workspace.ssh.known_hosts,
             repository_passwords={
-                service.id: file(service.backup.password.file, f"the backup password of {service.id}")
-                for service in city.services.values()
+                service.id: file(backup_of(service).password.file, f"the backup password of {service.id}")
+                for service in services
             },
         ),
     )

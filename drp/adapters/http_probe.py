@@ -15,7 +15,7 @@ from urllib.parse import urlencode
 
 import urllib3
 
-from drp.domain.inventory import HttpCheck, HttpStep
+from drp.domain.service import HttpCheck, HttpStep
 from drp.domain.values import to_stamp
 
 LARGEST_ANSWER_BYTES = 4_194_304

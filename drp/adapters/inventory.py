@@ -3,16 +3,32 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from drp.adapters.ansible_hosts import SITES, ansible_hosts, host_record
 from drp.adapters.yaml_file import YamlFile, read_yaml
-from drp.domain.consistency import check_city
-from drp.domain.inventory import AnsibleHost, City, Runbook, Service, Workspace
+from drp.domain.consistency import Parts, faults_of
+from drp.domain.findings import (
+    ASSETS,
+    DOCUMENTS,
+    HOSTS,
+    NETWORK,
+    PEOPLE,
+    RUNBOOK,
+    WORKSPACE,
+    Finding,
+    Location,
+    Record,
+    service_record,
+)
+from drp.domain.inventory import AnsibleHost, City, Runbook, Workspace
+from drp.domain.registers import Assets, Documents, Network, People
+from drp.domain.service import Service
 from drp.domain.values import PATTERN_HINTS
 from drp.errors import Fault, InvalidInventoryError, UsageError
 
@@ -20,8 +36,16 @@ WORKSPACE_FILE = "drp.yaml"
 HOSTS_FILE = "inventories/hosts.yaml"
 SERVICES_FOLDER = "inventories/services"
 RUNBOOKS_FOLDER = "runbooks"
+REGISTERS: dict[str, tuple[str, type[BaseModel]]] = {
+    NETWORK: ("inventories/network.yaml", Network),
+    PEOPLE: ("inventories/people.yaml", People),
+    DOCUMENTS: ("inventories/documents.yaml", Documents),
+    ASSETS: ("inventories/assets.yaml", Assets),
+}
+"""Registers that a workspace may have; one that it does not have is empty."""
 
-SITES = ("primary", "recovery")
+MOST_FAULTS_PER_FILE = 50
+
 _VAULT = frozenset({"!vault", "!vault-encrypted", "!unsafe"})
 
 AnyModel = TypeVar("AnyModel", bound=BaseModel)
@@ -41,118 +65,168 @@ def find_workspace(start: Path) -> Path:
 
 def load_city(workspace: Path, shipped_runbooks: Path) -> City:
     """Read and check everything. Raises InvalidInventoryError with all faults."""
+    return read_city(workspace, shipped_runbooks)[0]
+
+
+def read_city(workspace: Path, shipped_runbooks: Path) -> tuple[City, Files]:
+    """Read and check everything, and remember which record stands in which file."""
     return _Reader(workspace).read(shipped_runbooks)
+
+
+@dataclass
+class Files:
+    """Where each record of a city stands. Nothing of the files is kept: who asks for a line has them read again."""
+
+    workspace: Path
+    paths: dict[Record, Path] = field(default_factory=dict)
+    host_places: dict[str, Location] = field(default_factory=dict)
+    _last: tuple[Path, YamlFile | Fault] | None = None
+
+    def name_of(self, path: Path) -> str:
+        return str(path.relative_to(self.workspace)) if path.is_relative_to(self.workspace) else str(path)
+
+    def locate(self, findings: Sequence[Finding]) -> list[Fault]:
+        """Findings with the file and the line that each stands in, in the order of the files."""
+        known = [finding for finding in findings if finding.record in self.paths]
+        known.sort(key=lambda finding: str(self.paths[finding.record]))
+        located = [
+            Fault(
+                self.name_of(self.paths[finding.record]),
+                self.line_of(finding.record, finding.location),
+                finding.message,
+                finding.hint,
+                finding.code,
+            )
+            for finding in known
+        ]
+        return sorted(located, key=lambda fault: (fault.file, fault.line or 0))
+
+    def line_of(self, record: Record, location: Location) -> int | None:
+        path = self.paths[record]
+        if self._last is None or self._last[0] != path:
+            tags = _VAULT if record.kind == HOSTS else frozenset()
+            self._last = (path, read_yaml(path, self.name_of(path), opaque_tags=tags))
+        file = self._last[1]
+        if isinstance(file, Fault):
+            return None
+        if record.kind == HOSTS and len(location) == 2:
+            location = self.host_places.get(str(location[1]), ())
+        return file.line_of(location)
 
 
 class _Reader:
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
+        self.files = Files(workspace)
         self.faults: list[Fault] = []
 
-    def read(self, shipped_runbooks: Path) -> City:
-        settings = self._model(self.workspace / WORKSPACE_FILE, Workspace)
+    def read(self, shipped_runbooks: Path) -> tuple[City, Files]:
+        settings = self._model(Record(WORKSPACE), self.workspace / WORKSPACE_FILE, Workspace)
         hosts = self._hosts()
-        services: dict[str, tuple[YamlFile, Service]] = {}
-        paths = sorted((self.workspace / SERVICES_FOLDER).glob("*.y*ml"))
-        for path in paths:
-            read = self._model(path, Service)
-            if read is not None:
-                self._add(services, read, path)
-        if not paths:
-            self.faults.append(Fault(SERVICES_FOLDER, None, "no service is declared", "add a file for each service"))
+        services = self._services()
+        registers = {kind: self._register(kind) for kind in REGISTERS}
         runbooks = self._runbooks(shipped_runbooks)
-        if settings is not None and hosts is not None:
-            self._check(settings, hosts, services, {path.stem for path in paths})
+        parts = Parts(
+            workspace=settings,
+            hosts=hosts,
+            services=services,
+            declared={record.name for record in self.files.paths if record.kind == "service"},
+            **registers,
+        )
+        self.faults += self.files.locate(faults_of(parts))
         if self.faults or settings is None or hosts is None:
             raise InvalidInventoryError(sorted(self.faults, key=lambda fault: (fault.file, fault.line or 0)))
-        return City(
-            workspace=settings[1],
-            hosts=hosts,
-            services={name: service for name, (_, service) in services.items()},
-            runbooks=runbooks,
-        )
+        city = City(workspace=settings, hosts=hosts, services=services, runbooks=runbooks, **registers)
+        return city, self.files
 
-    def _check(
-        self,
-        settings: tuple[YamlFile, Workspace],
-        hosts: Mapping[str, AnsibleHost],
-        services: Mapping[str, tuple[YamlFile, Service]],
-        declared: set[str],
-    ) -> None:
-        models = {name: service for name, (_, service) in services.items()}
-        for found in check_city(settings[1], hosts, models, declared):
-            file = settings[0] if found.service is None else services[found.service][0]
-            self.faults.append(Fault(file.name, file.line_of(found.location), found.message, found.hint))
+    def _services(self) -> dict[str, Service]:
+        services: dict[str, Service] = {}
+        paths = sorted((self.workspace / SERVICES_FOLDER).glob("*.y*ml"))
+        for path in paths:
+            record = service_record(path.stem)
+            if record in self.files.paths:
+                other = self.files.paths[record].name
+                self._fault(path, f"service {path.stem!r} is declared twice: in {other} too", "keep one of the files")
+                continue
+            service = self._model(record, path, Service)
+            if service is None:
+                continue
+            if path.stem != service.id:
+                hint = f"rename the file to {service.id}.yaml, or correct the id"
+                line = self.files.line_of(record, ("id",))
+                self._fault(path, f"service {service.id!r} in a file called {path.name}", hint, line)
+            else:
+                services[service.id] = service
+        if not paths:
+            self.faults.append(Fault(SERVICES_FOLDER, None, "no service is declared", "add a file for each service"))
+        return services
 
-    def _add(self, services: dict[str, tuple[YamlFile, Service]], read: tuple[YamlFile, Service], path: Path) -> None:
-        file, service = read
-        if path.stem != service.id:
-            hint = f"rename the file to {service.id}.yaml, or correct the id"
-            self.faults.append(
-                Fault(file.name, file.line_of(("id",)), f"service {service.id!r} in a file called {path.name}", hint)
-            )
-        elif service.id in services:
-            self.faults.append(
-                Fault(file.name, file.line_of(("id",)), f"service {service.id!r} is declared twice", "keep one file")
-            )
-        else:
-            services[service.id] = read
+    def _register(self, kind: str) -> Any:
+        name, model = REGISTERS[kind]
+        path = self.workspace / name
+        if not path.exists():
+            return model.model_validate({"schema": 1})
+        return self._model(Record(kind), path, model)
 
     def _runbooks(self, shipped: Path) -> dict[str, Runbook]:
         runbooks: dict[str, Runbook] = {}
         own = self.workspace / RUNBOOKS_FOLDER
         for folder in (shipped, own):
             for path in sorted(folder.glob("*.y*ml")):
-                read = self._model(path, Runbook)
-                if read is not None:
-                    runbooks[read[1].id] = read[1]
+                runbook = self._model(Record(RUNBOOK, path.stem), path, Runbook)
+                if runbook is not None:
+                    runbooks[runbook.id] = runbook
             if own.resolve() == shipped.resolve():
                 break
         return runbooks
 
-    def _yaml(self, path: Path, opaque_tags: frozenset[str] = frozenset()) -> YamlFile | None:
-        try:
-            name = str(path.relative_to(self.workspace))
-        except ValueError:
-            name = str(path)
-        file = read_yaml(path, name, opaque_tags=opaque_tags)
+    def _fault(self, path: Path, message: str, hint: str, line: int | None = None) -> None:
+        self.faults.append(Fault(self.files.name_of(path), line, message, hint))
+
+    def _yaml(self, record: Record, path: Path, opaque_tags: frozenset[str] = frozenset()) -> YamlFile | None:
+        self.files.paths[record] = path
+        file = read_yaml(path, self.files.name_of(path), opaque_tags=opaque_tags)
         if isinstance(file, Fault):
             self.faults.append(file)
             return None
         if not isinstance(file.value, dict):
-            self.faults.append(Fault(name, 1, "the file is not a mapping of keys", "write `key: value` lines"))
+            self._fault(path, "the file is not a mapping of keys", "write `key: value` lines", 1)
             return None
         return file
 
-    def _model(self, path: Path, model: type[AnyModel]) -> tuple[YamlFile, AnyModel] | None:
-        file = self._yaml(path)
+    def _model(self, record: Record, path: Path, model: type[AnyModel]) -> AnyModel | None:
+        file = self._yaml(record, path)
         if file is None:
             return None
         try:
-            return file, model.model_validate(file.value)
+            return model.model_validate(file.value)
         except ValidationError as error:
             details = error.errors(include_url=False)
-            self.faults += [_fault(file, detail) for detail in details if not _follows(detail, details)]
-            rest = _without_faults(file.value, model, error)
-            return None if rest is None else (file, rest)
+            told = [_fault(file, detail) for detail in details if not _follows(detail, details)]
+            self.faults += told[:MOST_FAULTS_PER_FILE]
+            if len(told) > MOST_FAULTS_PER_FILE:
+                more = f"{len(told) - MOST_FAULTS_PER_FILE} more faults in this file"
+                self._fault(path, more, "mend those above first")
+            return _without_faults(file.value, model, error)
 
     def _hosts(self) -> dict[str, AnsibleHost] | None:
-        file = self._yaml(self.workspace / HOSTS_FILE, _VAULT)
+        path = self.workspace / HOSTS_FILE
+        file = self._yaml(Record(HOSTS), path, _VAULT)
         if file is None:
             return None
         hosts: dict[str, AnsibleHost] = {}
-        for name, (variables, groups, location) in _ansible_hosts(file.value).items():
+        for name, (variables, groups, place) in ansible_hosts(file.value).items():
+            self.files.host_places[name] = place
             sites = [site for site in SITES if site in groups]
-            line = file.line_of(location)
             if len(sites) == 2:
                 hint = "a host stands at one site; remove it from one of the groups"
-                self.faults.append(Fault(file.name, line, f"host {name!r} is in primary and in recovery", hint))
+                self._fault(path, f"host {name!r} is in primary and in recovery", hint, file.line_of(place))
                 continue
             try:
-                hosts[name] = AnsibleHost.model_validate(_host_record(name, variables, sites[0] if sites else None))
+                hosts[name] = AnsibleHost.model_validate(host_record(name, variables, sites[0] if sites else None))
             except ValidationError as error:
                 for detail in error.errors(include_url=False):
-                    self.faults.append(Fault(file.name, line, f"host {name!r}: {_message(detail)}", _hint(detail)))
+                    self._fault(path, f"host {name!r}: {_message(detail)}", _hint(detail), file.line_of(place))
         return hosts
 
 
@@ -185,98 +259,6 @@ def _remove(whole: Any, location: tuple[str | int, ...]) -> None:
         holder[:] = [item for item in holder if item is not None]
     elif isinstance(holder, dict):
         holder.pop(key, None)
-
-
-def _host_record(name: str, variables: Mapping[str, Any], site: str | None) -> dict[str, Any]:
-    record: dict[str, Any] = {"name": name, "site": site, "address": variables.get("ansible_host", name)}
-    for word, keys in (
-        ("port", ("ansible_port", "ansible_ssh_port")),
-        ("user", ("ansible_user", "ansible_ssh_user")),
-        ("become", ("ansible_become",)),
-        ("python", ("ansible_python_interpreter",)),
-    ):
-        for key in keys:
-            if key in variables:
-                record[word] = variables[key]
-    if str(record.get("python", "")).startswith("auto"):
-        del record["python"]
-    return record
-
-
-@dataclass
-class _Group:
-    """A group of an Ansible inventory, put together from all the places that name it."""
-
-    variables: dict[str, Any] = field(default_factory=dict)
-    parents: set[str] = field(default_factory=set)
-
-
-@dataclass
-class _Host:
-    place: tuple[str | int, ...]
-    variables: dict[str, Any] = field(default_factory=dict)
-    groups: set[str] = field(default_factory=set)
-
-
-def _ansible_hosts(inventory: Mapping[str, Any]) -> dict[str, tuple[dict[str, Any], set[str], tuple[str | int, ...]]]:
-    """Hosts of a YAML inventory with their variables, groups (parents included) and place in the file. Variables of
-    inner groups win over those of outer ones, a host's own over all, as in Ansible."""
-    groups: dict[str, _Group] = {}
-    hosts: dict[str, _Host] = {}
-
-    def collect(name: str, content: Any, place: tuple[str | int, ...]) -> None:
-        group = groups.setdefault(name, _Group())
-        if not isinstance(content, dict):
-            return
-        group.variables |= _mapping(content.get("vars"))
-        for host_name, values in _mapping(content.get("hosts")).items():
-            host = hosts.setdefault(host_name, _Host((*place, "hosts", host_name)))
-            host.variables |= _mapping(values)
-            host.groups.add(name)
-        for child, inner in _mapping(content.get("children")).items():
-            collect(child, inner, (*place, "children", child))
-            groups[child].parents.add(name)
-
-    for name, content in inventory.items():
-        collect(name, content, (name,))
-        groups[name].parents |= {"all"} & groups.keys() - {name}
-    depths = _depths(groups)
-    found: dict[str, tuple[dict[str, Any], set[str], tuple[str | int, ...]]] = {}
-    for name, host in hosts.items():
-        members = _with_parents(host.groups, groups)
-        variables: dict[str, Any] = {}
-        for group_name in sorted(members, key=lambda member: (depths[member], member)):
-            variables |= groups[group_name].variables
-        found[name] = (variables | host.variables, members, host.place)
-    return found
-
-
-def _with_parents(names: set[str], groups: Mapping[str, _Group]) -> set[str]:
-    found: set[str] = set()
-    pending = list(names)
-    while pending:
-        name = pending.pop()
-        if name not in found:
-            found.add(name)
-            pending += groups[name].parents
-    return found
-
-
-def _depths(groups: Mapping[str, _Group]) -> dict[str, int]:
-    """How far each group is from the outermost one, by the longest way; groups that hold each other end somewhere."""
-    depths = dict.fromkeys(groups, 0)
-    for _ in groups:
-        deeper = {
-            name: 1 + max((depths[parent] for parent in group.parents), default=-1) for name, group in groups.items()
-        }
-        if deeper == depths:
-            break
-        depths = deeper
-    return depths
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
 
 
 def _follows(detail: Any, details: Sequence[Any]) -> bool:

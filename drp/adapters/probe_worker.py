@@ -11,7 +11,7 @@ from types import FrameType
 from drp.adapters.http_probe import HttpJourney
 from drp.adapters.probing import SAMPLES_FILE, keep_probing
 from drp.adapters.worker import Worker
-from drp.domain.inventory import HttpCheck
+from drp.domain.service import HttpCheck
 
 
 def main() -> None:

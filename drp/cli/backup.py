@@ -25,10 +25,10 @@ def run(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> int:
     A service with one failed dataset gets no restore point. What was sent already is used again by the next run.
     """
     from drp.workflows.backup import back_up
-    from drp.workflows.recover import known_services
+    from drp.workflows.selection import services_for
 
     world = world_of(ctx)
-    results = back_up(world, known_services(world, services))
+    results = back_up(world, services_for(world, services, "backup"))
     failed = [result for result in results if result.error is not None]
     if as_json:
         print_json(
@@ -66,10 +66,10 @@ def run(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> int:
 @click.pass_context
 def list_(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
     """List the restore points of SERVICES (default: all), newest first."""
-    from drp.workflows.recover import known_services
+    from drp.workflows.selection import services_for
 
     world = world_of(ctx)
-    points = [point for name in known_services(world, services) for point in world.ledger.restore_points(name)]
+    points = [point for name in services_for(world, services, "show") for point in world.ledger.restore_points(name)]
     if as_json:
         print_json([point.record() for point in points])
         return

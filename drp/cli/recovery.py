@@ -92,10 +92,11 @@ def _recover(
     accept_unfenced: bool,
     as_json: bool,
 ) -> int:
-    from drp.workflows.recover import RecoveryRequest, known_services, recover
+    from drp.workflows.recover import RecoveryRequest, recover
+    from drp.workflows.selection import services_for
 
     world = world_of(ctx)
-    names = known_services(world, services)
+    names = services_for(world, services, "recovery")
     if kind == "failover":
         confirm_production(names, "failover", yes=yes, reason=reason)
     request = RecoveryRequest(

@@ -18,11 +18,11 @@ def status(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> int:
 
     Ends with 4 if a service's newest data at the DR centre is older than its RPO.
     """
-    from drp.workflows.recover import known_services
+    from drp.workflows.selection import services_for
     from drp.workflows.status import status as read_status
 
     world = world_of(ctx)
-    rows = read_status(world, known_services(world, services))
+    rows = read_status(world, services_for(world, services, "show"))
     if as_json:
         print_json([row.record() for row in rows])
     else:
@@ -33,7 +33,15 @@ def status(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> int:
             seen = {True: "usable", False: "NOT usable", None: "nobody watches"}[row.usable]
             age = "nothing backed up" if row.data_age is None else show_duration(row.data_age)
             table.append(
-                [row.service, row.active_site, seen, age, show_duration(row.rpo), str(row.rpo_verdict), proved]
+                [
+                    row.service,
+                    row.active_site,
+                    seen,
+                    age,
+                    "" if row.rpo is None else show_duration(row.rpo),
+                    str(row.rpo_verdict),
+                    proved,
+                ]
             )
         columns = ["service", "runs at", "from outside", "data at risk", "RPO", "RPO now", "last recovery"]
         print_table("Services", columns, table)

@@ -20,11 +20,11 @@ def watch(ctx: click.Context, services: tuple[str, ...]) -> None:
     import threading
 
     from drp.wiring import prober_of
-    from drp.workflows.recover import known_services
+    from drp.workflows.selection import services_for
     from drp.workflows.watch import watch as keep_watching
 
     world = world_of(ctx)
-    names = known_services(world, services)
+    names = services_for(world, services, "watch")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

@@ -1,193 +1,343 @@
-"""What must hold between the files of a workspace: names that exist, hosts that stand in, no circle of dependencies."""
+"""What must hold between the files of a workspace: names that exist, hosts apart, no circle of dependencies.
+
+Only what no command could work with is a fault; what is merely unwise is `drp.domain.review`'s.
+"""
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from drp.domain.findings import (
+    ASSETS,
+    DOCUMENTS,
+    NETWORK,
+    PEOPLE,
+    WORKSPACE,
+    Finding,
+    Location,
+    Record,
+    service_record,
+)
 from drp.domain.graph import find_cycle
-from drp.domain.inventory import AnsibleHost, FilesDataset, PostgresqlDataset, Service, Workspace
+from drp.domain.inventory import AnsibleHost, Workspace
 from drp.domain.objectives import objectives_of
-from drp.domain.values import show_duration
+from drp.domain.registers import Assets, Documents, Network, People
+from drp.domain.service import Dataset, FilesDataset, Service
 
-Location = tuple[str | int, ...]
+MOST_NAMES_COMPARED = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Inconsistency:
-    """A fault between files. `service` None means drp.yaml; `location` is the path of keys in that file."""
-
-    service: str | None
-    location: Location
-    message: str
-    hint: str
-
-
-def check_city(
-    workspace: Workspace,
-    hosts: Mapping[str, AnsibleHost],
-    services: Mapping[str, Service],
-    declared: Collection[str],
-) -> list[Inconsistency]:
-    """All inconsistencies at once, in the order of the files.
+class Parts:
+    """The files of a workspace that could be read; None stands for one that could not, about which nothing is said.
 
     `declared` names every service that has a file, also one that could not be read: depending on it is no fault.
     """
-    found = list(_check_workspace(workspace))
-    for service in services.values():
-        found += _check_names(service, workspace, declared)
-        found += _check_hosts(service, hosts)
-        found += _check_objectives(service, workspace)
-    found += _check_apart(services, hosts)
-    found += _check_overlaps(services)
-    cycle = find_cycle({service.id: service.depends_on for service in services.values()})
-    if cycle:
-        first = cycle[0]
-        position = services[first].depends_on.index(cycle[1])
-        path = " → ".join(cycle)
-        found.append(
-            Inconsistency(
-                first,
-                ("depends_on", position),
-                f"dependency cycle: {path}",
-                "no service of a circle could be started first; remove one of these dependencies",
-            )
-        )
+
+    workspace: Workspace | None
+    hosts: Mapping[str, AnsibleHost] | None
+    services: Mapping[str, Service]
+    declared: Collection[str]
+    network: Network | None
+    people: People | None
+    documents: Documents | None
+    assets: Assets | None
+
+
+def faults_of(parts: Parts) -> list[Finding]:
+    """All faults between the files at once."""
+    found = list(_unknown_names(parts))
+    found += _twice_named(parts.services)
+    found += _no_objectives(parts)
+    if parts.hosts is not None:
+        found += _wrong_sites(parts.services, parts.hosts)
+        found += _not_apart(parts.services, parts.hosts)
+    found += _overlapping_places(parts.services)
+    found += _circle(parts)
     return found
 
 
-def _check_workspace(workspace: Workspace) -> Iterator[Inconsistency]:
-    if workspace.lab and workspace.lab.dr_centre not in workspace.dr_centres:
-        yield _unknown(None, ("lab", "dr_centre"), "DR centre", workspace.lab.dr_centre, workspace.dr_centres)
+@dataclass(frozen=True, slots=True)
+class _Reference:
+    """A name in a file that must be declared elsewhere."""
+
+    record: Record
+    location: Location
+    kind: str
+    name: str | None
 
 
-def _check_names(service: Service, workspace: Workspace, declared: Collection[str]) -> Iterator[Inconsistency]:
-    if service.agency not in workspace.agencies:
-        yield _unknown(service.id, ("agency",), "agency", service.agency, workspace.agencies)
-    if service.tier is not None and service.tier not in workspace.tiers:
-        yield _unknown(service.id, ("tier",), "tier", service.tier, workspace.tiers)
-    if service.backup.dr_centre not in workspace.dr_centres:
-        yield _unknown(service.id, ("backup", "dr_centre"), "DR centre", service.backup.dr_centre, workspace.dr_centres)
-    for position, dependency in enumerate(service.depends_on):
-        if dependency not in declared:
-            yield _unknown(service.id, ("depends_on", position), "service", dependency, declared)
-    seen: set[str] = set()
-    for position, dataset in enumerate(service.datasets):
-        if dataset.id in seen:
-            yield Inconsistency(
+def _unknown_names(parts: Parts) -> Iterator[Finding]:
+    workspace, network = parts.workspace, parts.network
+    known: dict[str, Collection[str] | None] = {
+        "agency": None if workspace is None else workspace.agencies,
+        "cluster": None if workspace is None else workspace.clusters,
+        "tier": None if workspace is None else workspace.tiers,
+        "DR centre": None if workspace is None else workspace.dr_centres,
+        "service": parts.declared,
+        "host": parts.hosts,
+        "location": None if network is None else network.locations,
+        "link": None if network is None else network.links,
+        "person": None if parts.people is None else parts.people.people,
+        "document": None if parts.documents is None else parts.documents.documents,
+    }
+    for references in (_of_services(parts.services), _of_workspace(workspace), _of_registers(parts)):
+        for reference in references:
+            names = known[reference.kind]
+            if reference.name is not None and names is not None and reference.name not in names:
+                yield _unknown(reference, names)
+
+
+def _unknown(reference: _Reference, known: Collection[str]) -> Finding:
+    names = sorted(known)
+    close = difflib.get_close_matches(str(reference.name), names, n=1) if len(names) <= MOST_NAMES_COMPARED else []
+    listed = ", ".join(names[:8]) + (f" … ({len(names)} in all)" if len(names) > 8 else "")
+    hint = f"known: {listed}" if names else "none is declared"
+    if close:
+        hint = f"did you mean {close[0]!r}? {hint}"
+    if reference.kind == "host":
+        hint = f"add it to inventories/hosts.yaml, or correct the name here; {hint}"
+    message = f"unknown {reference.kind} {reference.name!r}"
+    return Finding("fault", "unknown-name", reference.record, reference.location, message, hint)
+
+
+def _of_services(services: Mapping[str, Service]) -> Iterator[_Reference]:
+    for service in services.values():
+        record = service_record(service.id)
+        yield _Reference(record, ("agency",), "agency", service.agency)
+        yield _Reference(record, ("cluster",), "cluster", service.cluster)
+        yield _Reference(record, ("tier",), "tier", service.tier)
+        for word, contact in (("owner", service.owner), ("deputy", service.deputy)):
+            if contact is not None:
+                yield _Reference(record, (word,), "person", contact.person)
+        if service.backup is not None:
+            yield _Reference(record, ("backup", "dr_centre"), "DR centre", service.backup.dr_centre)
+        for position, dependency in enumerate(service.depends_on):
+            yield _Reference(record, ("depends_on", position), "service", dependency)
+        for position, name in enumerate(service.runs_on):
+            yield _Reference(record, ("runs_on", position), "host", name)
+        for position, dataset in enumerate(service.datasets):
+            copied = dataset.copy_of.split("/")[0] if dataset.copy_of else None
+            yield _Reference(record, ("datasets", position, "copy_of"), "service", copied)
+
+
+def _of_workspace(workspace: Workspace | None) -> Iterator[_Reference]:
+    if workspace is None:
+        return
+    record = Record(WORKSPACE)
+    for name, agency in workspace.agencies.items():
+        yield _Reference(record, ("agencies", name, "head"), "person", agency.head)
+        yield _Reference(record, ("agencies", name, "location"), "location", agency.location)
+    for site in ("primary", "recovery"):
+        yield _Reference(record, ("sites", site, "location"), "location", getattr(workspace.sites, site).location)
+    for name, centre in workspace.dr_centres.items():
+        yield _Reference(record, ("dr_centres", name, "location"), "location", centre.location)
+        contact = centre.contract.contact if centre.contract else None
+        yield _Reference(record, ("dr_centres", name, "contract", "contact"), "person", contact)
+    for tier in workspace.exercise_programme:
+        yield _Reference(record, ("exercise_programme", tier), "tier", tier)
+    if workspace.lab:
+        yield _Reference(record, ("lab", "dr_centre"), "DR centre", workspace.lab.dr_centre)
+        for position, service in enumerate(workspace.lab.services):
+            yield _Reference(record, ("lab", "services", position), "service", service)
+
+
+def _of_registers(parts: Parts) -> Iterator[_Reference]:
+    if parts.network is not None:
+        yield from _of_network(parts.network)
+    if parts.people is not None:
+        yield from _of_people(parts.people)
+    for host in (parts.hosts or {}).values():
+        yield _Reference(Record("hosts"), ("host", host.name), "location", host.location)
+    for name, document in (parts.documents.documents if parts.documents else {}).items():
+        record = Record(DOCUMENTS)
+        yield _Reference(record, ("documents", name, "parent"), "document", document.parent)
+        for position, service in enumerate(document.services):
+            yield _Reference(record, ("documents", name, "services", position), "service", service)
+    for name, asset in (parts.assets.assets if parts.assets else {}).items():
+        record, place = Record(ASSETS), ("assets", name)
+        yield _Reference(record, (*place, "location"), "location", asset.location)
+        if asset.spare is not None:
+            yield _Reference(record, (*place, "spare", "location"), "location", asset.spare.location)
+        for position, host_name in enumerate(asset.hosts):
+            yield _Reference(record, (*place, "hosts", position), "host", host_name)
+        for position, link in enumerate(asset.links):
+            yield _Reference(record, (*place, "links", position), "link", link)
+
+
+def _of_network(network: Network) -> Iterator[_Reference]:
+    record = Record(NETWORK)
+    for name, location in network.locations.items():
+        for position, agency in enumerate(location.agencies):
+            yield _Reference(record, ("locations", name, "agencies", position), "agency", agency)
+    for name, link in network.links.items():
+        yield _Reference(record, ("links", name, "a"), "location", link.a)
+        yield _Reference(record, ("links", name, "b"), "location", link.b)
+        yield _Reference(record, ("links", name, "backup_link"), "link", link.backup_link)
+
+
+def _of_people(people: People) -> Iterator[_Reference]:
+    record = Record(PEOPLE)
+    for name, person in people.people.items():
+        yield _Reference(record, ("people", name, "agency"), "agency", person.agency)
+        yield _Reference(record, ("people", name, "deputy"), "person", person.deputy)
+    for role, names in people.roles.items():
+        for position, name in enumerate(names):
+            yield _Reference(record, ("roles", role, position), "person", name)
+
+
+def _twice_named(services: Mapping[str, Service]) -> Iterator[Finding]:
+    for service in services.values():
+        seen: set[str] = set()
+        for position, dataset in enumerate(service.datasets):
+            if dataset.id in seen:
+                yield _fault(
+                    service.id,
+                    ("datasets", position, "id"),
+                    "name-twice",
+                    f"two datasets are called {dataset.id!r}",
+                    "give each dataset of a service a name of its own",
+                )
+            seen.add(dataset.id)
+            if dataset.host not in service.runs_on:
+                names = ", ".join(service.runs_on) or "runs_on is empty"
+                yield _fault(
+                    service.id,
+                    ("datasets", position, "host"),
+                    "unknown-name",
+                    f"unknown host of runs_on {dataset.host!r}",
+                    f"known: {names}",
+                )
+        for name in service.recovers_on:
+            if name not in service.runs_on:
+                yield _fault(
+                    service.id,
+                    ("recovers_on", name),
+                    "unknown-name",
+                    f"unknown host of runs_on {name!r}",
+                    f"known: {', '.join(service.runs_on) or 'runs_on is empty'}",
+                )
+
+
+def _no_objectives(parts: Parts) -> Iterator[Finding]:
+    tiers = parts.workspace.tiers if parts.workspace else None
+    for service in parts.services.values():
+        if tiers is None or service.backup is None or (service.tier is not None and service.tier not in tiers):
+            continue
+        if objectives_of(service, tiers) is None:
+            yield _fault(
                 service.id,
-                ("datasets", position, "id"),
-                f"two datasets are called {dataset.id!r}",
-                "give each dataset of a service a name of its own",
+                ("tier",),
+                "no-objectives",
+                "the service has no RTO or no RPO",
+                "name a tier of drp.yaml, or write rto: and rpo: here; without them nothing could be judged",
             )
-        seen.add(dataset.id)
 
 
-def _check_hosts(service: Service, hosts: Mapping[str, AnsibleHost]) -> Iterator[Inconsistency]:
-    for position, name in enumerate(service.runs_on):
-        yield from _check_host(service, ("runs_on", position), name, "primary", hosts)
-        if name not in service.recovers_on:
-            yield Inconsistency(
-                service.id,
-                ("recovers_on",),
-                f"no recovery host stands in for {name!r}",
-                f"add a line under recovers_on: {name}: NAME-OF-A-RECOVERY-HOST",
-            )
-    for name, stand_in in service.recovers_on.items():
-        if name not in service.runs_on:
-            yield _unknown(service.id, ("recovers_on", name), "host of runs_on", name, service.runs_on)
-        yield from _check_host(service, ("recovers_on", name), stand_in, "recovery", hosts)
-    for position, dataset in enumerate(service.datasets):
-        if dataset.host not in service.runs_on:
-            yield _unknown(service.id, ("datasets", position, "host"), "host of runs_on", dataset.host, service.runs_on)
+def _wrong_sites(services: Mapping[str, Service], hosts: Mapping[str, AnsibleHost]) -> Iterator[Finding]:
+    for service in services.values():
+        used = [(("runs_on", position), name, "primary") for position, name in enumerate(service.runs_on)]
+        wanted: list[tuple[Location, str, str]] = [*used]
+        wanted += [(("recovers_on", name), stand_in, "recovery") for name, stand_in in service.recovers_on.items()]
+        for location, name, site in wanted:
+            host = hosts.get(name)
+            if host is not None and host.site != site:
+                yield _fault(
+                    service.id,
+                    location,
+                    "wrong-site",
+                    f"host {name!r} is not in the group {site!r} of the Ansible inventory",
+                    f"a service runs on hosts of primary and recovers on hosts of recovery; this one is in {host.site}",
+                )
 
 
-def _check_host(
-    service: Service, location: Location, name: str, site: str, hosts: Mapping[str, AnsibleHost]
-) -> Iterator[Inconsistency]:
-    host = hosts.get(name)
-    if host is None:
-        yield Inconsistency(
-            service.id,
-            location,
-            f"host {name!r} is not in the Ansible inventory",
-            f"add it to inventories/hosts.yaml, in the group {site}, or correct the name here",
-        )
-    elif host.site != site:
-        yield Inconsistency(
-            service.id,
-            location,
-            f"host {name!r} is not in the group {site!r} of the Ansible inventory",
-            f"a service runs on hosts of primary and recovers on hosts of recovery; this one is in {host.site}",
-        )
-
-
-def _check_apart(services: Mapping[str, Service], hosts: Mapping[str, AnsibleHost]) -> Iterator[Inconsistency]:
+def _not_apart(services: Mapping[str, Service], hosts: Mapping[str, AnsibleHost]) -> Iterator[Finding]:
     """A recovery host with a primary host's address would let a drill write into production."""
     primary = {host.address: host.name for host in hosts.values() if host.site == "primary"}
     for service in services.values():
         for name, stand_in in service.recovers_on.items():
             host = hosts.get(stand_in)
             if host is not None and host.site == "recovery" and host.address in primary:
-                yield Inconsistency(
+                yield _fault(
                     service.id,
                     ("recovers_on", name),
+                    "same-address",
                     f"recovery host {stand_in!r} has the address of primary host {primary[host.address]!r}",
                     "correct ansible_host in inventories/hosts.yaml; a drill would touch production",
                 )
 
 
-def _check_overlaps(services: Mapping[str, Service]) -> Iterator[Inconsistency]:
+@dataclass(slots=True)
+class _Taken:
+    """The places of one kind of dataset on one host, and every folder above them, with the dataset that has each."""
+
+    places: dict[str, str] = field(default_factory=dict)
+    above: dict[str, str] = field(default_factory=dict)
+
+    def other_than(self, own: str, place: str) -> str | None:
+        """Another dataset that has this place, something in it, or a folder above it."""
+        holders = [
+            self.places.get(place),
+            self.above.get(place),
+            *(self.places.get(folder) for folder in _above(place)),
+        ]
+        return next((holder for holder in holders if holder is not None and holder != own), None)
+
+    def take(self, own: str, place: str) -> None:
+        self.places.setdefault(place, own)
+        for folder in _above(place):
+            self.above.setdefault(folder, own)
+
+
+def _above(place: str) -> list[str]:
+    parts = place.split("/")
+    return ["/".join(parts[:count]) for count in range(2, len(parts))] if place.startswith("/") else []
+
+
+def _overlapping_places(services: Mapping[str, Service]) -> Iterator[Finding]:
     """Two datasets with the same place on a host, at either site, would overwrite each other in a restore."""
-    taken: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    taken: dict[tuple[str, str], _Taken] = {}
     for service in services.values():
         for position, dataset in enumerate(service.datasets):
             own = f"{service.id}/{dataset.id}"
-            hosts = {dataset.host, service.recovers_on.get(dataset.host, dataset.host)}
-            for host in sorted(hosts):
-                known = taken.setdefault((host, dataset.type), [])
+            for host in sorted({dataset.host, service.recovers_on.get(dataset.host, dataset.host)}):
+                known = taken.setdefault((host, dataset.type), _Taken())
                 for place in _places(dataset):
-                    other = next((name for name, there in known if name != own and _nested(place, there)), None)
+                    other = known.other_than(own, place)
                     if other is not None:
-                        yield Inconsistency(
+                        yield _fault(
                             service.id,
                             ("datasets", position),
+                            "same-place",
                             f"{place} on {host} belongs to dataset {other} too",
                             "a restore of one would destroy the other; give each its own place, or its own host",
                         )
-                known += [(own, place) for place in _places(dataset)]
+                for place in _places(dataset):
+                    known.take(own, place)
 
 
-def _places(dataset: PostgresqlDataset | FilesDataset) -> list[str]:
+def _places(dataset: Dataset) -> list[str]:
     if isinstance(dataset, FilesDataset):
         return list(dataset.paths)
     return [f"port {dataset.port}, database {dataset.database}"]
 
 
-def _nested(one: str, other: str) -> bool:
-    return one == other or one.startswith(other + "/") or other.startswith(one + "/")
-
-
-def _check_objectives(service: Service, workspace: Workspace) -> Iterator[Inconsistency]:
-    if service.tier is not None and service.tier not in workspace.tiers:
-        return
-    objectives = objectives_of(service, workspace.tiers)
-    if objectives is None:
-        yield Inconsistency(
-            service.id,
-            ("tier",),
-            "the service has no RTO or no RPO",
-            "name a tier of drp.yaml, or write rto: and rpo: here; without them nothing could be judged",
-        )
-    elif objectives.mtpd is not None and objectives.rto > objectives.mtpd:
-        yield Inconsistency(
-            service.id,
-            ("rto",) if service.rto else ("tier",),
-            f"the RTO of {show_duration(objectives.rto)} is over the MTPD of {show_duration(objectives.mtpd)}",
-            "recovery must be promised before the disruption becomes intolerable: lower the RTO, or revise the BIA",
+def _circle(parts: Parts) -> Iterator[Finding]:
+    cycle = find_cycle({service.id: service.depends_on for service in parts.services.values()})
+    if cycle:
+        first = cycle[0]
+        position = parts.services[first].depends_on.index(cycle[1])
+        shown = cycle if len(cycle) <= 12 else [*cycle[:6], f"… {len(cycle) - 11} more …", *cycle[-5:]]
+        yield _fault(
+            first,
+            ("depends_on", position),
+            "dependency-cycle",
+            f"dependency cycle: {' → '.join(shown)}",
+            "no service of a circle could be started first; remove one of these dependencies",
         )
 
 
-def _unknown(service: str | None, location: Location, kind: str, name: str, known: Collection[str]) -> Inconsistency:
-    names = ", ".join(sorted(known)[:8]) or "none declared"
-    return Inconsistency(service, location, f"unknown {kind} {name!r}", f"known: {names}")
+def _fault(service: str, location: Location, code: str, message: str, hint: str) -> Finding:
+    return Finding("fault", code, service_record(service), location, message, hint, (service,))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drp.domain.inventory import FilesDataset, PostgresqlDataset
+from drp.domain.service import FilesDataset, PostgresqlDataset
 
 Procedure = dict[str, Any]
 """What `drp_host.py` needs of a dataset: parts, sentinel, absence, count, prepare_restore, requires, units

@@ -36,15 +36,16 @@ def with_dependencies(wanted: Collection[str], edges: Mapping[str, Collection[st
     """The wanted services and all they depend on, dependencies first; the order is stable."""
     ordered: list[str] = []
     seen: set[str] = set()
-
-    def visit(name: str) -> None:
-        if name in seen:
-            return
-        seen.add(name)
-        for dependency in sorted(edges[name]):
-            visit(dependency)
-        ordered.append(name)
-
-    for name in sorted(wanted):
-        visit(name)
+    for start in sorted(wanted):
+        pending = [(start, iter(sorted(edges[start])))] if start not in seen else []
+        seen.add(start)
+        while pending:
+            name, dependencies = pending[-1]
+            following = next((item for item in dependencies if item not in seen), None)
+            if following is None:
+                ordered.append(name)
+                pending.pop()
+            else:
+                seen.add(following)
+                pending.append((following, iter(sorted(edges[following]))))
     return ordered

@@ -1,46 +1,23 @@
-"""What a city declares: the workspace, its sites, DR centres and services. Frozen, and nothing unknown is let in."""
+"""What a city declares as a whole: the workspace, its sites, DR centres, objectives, hosts, services and registers."""
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
-from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Literal, Self
+from datetime import date, timedelta
+from decimal import Decimal
+from ipaddress import IPv4Network
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
 
-from drp.domain.values import (
-    AbsolutePath,
-    AccountName,
-    DatabaseName,
-    Duration,
-    HostName,
-    Identifier,
-    PositiveDuration,
-    Text,
-    UnitName,
-)
+from drp.domain.model import Declared, LocalisedText, Model
+from drp.domain.registers import Assets, Documents, Network, People, SchemaVersion
+from drp.domain.service import SecretReference, Service
+from drp.domain.values import Duration, HostName, Identifier, Percentage, PositiveDuration, Rate, Size, Text
 
 
-class Model(BaseModel):
-    """The base of everything that is read from a file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False)
-
-
-class SecretReference(Model):
-    """Where a secret is found; the secret itself never stands in a workspace file. Exactly one of the four."""
-
-    file: Text | None = None
-    env: Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = None
-    credential: Identifier | None = None
-    command: tuple[Text, ...] | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if sum(value is not None for value in (self.file, self.env, self.credential, self.command)) != 1:
-            raise ValueError("name exactly one of file, env, credential (systemd's) or command (a list)")
-        return self
+def _titled(value: Any) -> Any:
+    """A record that says no more than its title may be written as that title alone."""
+    return {"title": value} if isinstance(value, str) else value
 
 
 class Organisation(Model):
@@ -59,15 +36,62 @@ class Organisation(Model):
         return name
 
 
+class Agency(Declared):
+    """A part of the organisation that owns services. `location` is its office on the network."""
+
+    title: Text
+    head: Identifier | None = None
+    location: Identifier | None = None
+
+
+class Certificate(Declared):
+    number: Text | None = None
+    issuer: Text | None = None
+    expires: date | None = None
+
+
+class Site(Declared):
+    """One of the two sites. Its hosts are the group of the same name in the Ansible inventory.
+
+    `level` is the data centre's, 1 to 4, by its `standard`. `availability` is what that level is said to carry.
+    """
+
+    title: Text
+    location: Identifier | None = None
+    status: Literal["planned", "built", "accepted"] | None = None
+    standard: Text | None = None
+    level: Annotated[int, Field(ge=1, le=4)] | None = None
+    availability: Percentage | None = None
+    certificate: Certificate | None = None
+
+
 class Sites(Model):
-    """The two sites; their hosts are the groups of the same names in the Ansible inventory."""
+    """The two sites."""
 
-    primary: Text
-    recovery: Text
+    primary: Annotated[Site, BeforeValidator(_titled)]
+    recovery: Annotated[Site, BeforeValidator(_titled)]
 
 
-class DrCentre(Model):
-    """An S3 storage at a third party, outside both sites."""
+class Contract(Declared):
+    """What the provider of a DR centre has promised, and on which clock."""
+
+    provider: Text
+    number: Text | None = None
+    signed: date | None = None
+    expires: date | None = None
+    availability: Percentage | None = None
+    rto: Duration | None = None
+    rpo: Duration | None = None
+    clock_starts: Literal["disruption", "declaration", "ticket"] | None = None
+    capacity: Size | None = None
+    drills_per_year: Annotated[int, Field(ge=0, le=1000)] | None = None
+    object_lock: Duration | None = None
+    country: Text | None = None
+    contact: Identifier | None = None
+
+
+class DrCentre(Declared):
+    """An S3 storage at a third party, outside both sites. `throughput` is what it gives to all readers together."""
 
     title: Text
     endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
@@ -76,14 +100,51 @@ class DrCentre(Model):
     ca_certificate: Text | None = None
     access_key_id: SecretReference
     secret_access_key: SecretReference
+    location: Identifier | None = None
+    throughput: Rate | None = None
+    contract: Contract | None = None
 
 
-class Tier(Model):
+class Tier(Declared):
     """Default objectives of the services of a tier."""
 
     rto: Duration
     rpo: Duration
     mtpd: Duration | None = None
+    wrt: Duration | None = None
+
+
+ExerciseLevel = Literal["tabletop", "restore-test", "component", "functional", "full"]
+
+
+class Period(Model):
+    """From the first to the last day, both included."""
+
+    first: date
+    last: date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.last < self.first:
+            raise ValueError(f"the period ends on {self.last}, before it starts on {self.first}")
+        return self
+
+    def overlaps(self, other: Period) -> bool:
+        return self.first <= other.last and other.first <= self.last
+
+
+class SlaTarget(Declared):
+    """An availability that a document promises for a time. Of those that disagree, one must be the approved one."""
+
+    availability: Percentage
+    period: Period
+    approved: bool = False
+
+    @property
+    def yearly_downtime(self) -> timedelta:
+        """How long a year may be down in all."""
+        share = (Decimal(100) - self.availability) / 100
+        return timedelta(milliseconds=int(share * 365 * 86_400_000))
 
 
 class SshAccess(Model):
@@ -94,149 +155,41 @@ class SshAccess(Model):
 
 
 class LabSettings(Model):
+    """What `drp lab up` builds: the hosts of these services, or of all where none is named."""
+
     network: IPv4Network
     dr_centre: Identifier
+    services: tuple[Identifier, ...] = ()
+
+
+class StageDefaults(Declared):
+    """How long stages are thought to take where neither a run nor the service's own file says it."""
+
+    activate: PositiveDuration | None = None
+    verify: PositiveDuration | None = None
+    cutover: PositiveDuration | None = None
+    usable: PositiveDuration | None = None
 
 
 class Workspace(Model):
     """drp.yaml"""
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: SchemaVersion
     organisation: Organisation
-    agencies: dict[Identifier, Text]
+    agencies: dict[Identifier, Annotated[Agency, BeforeValidator(_titled)]]
+    clusters: dict[Identifier, LocalisedText] = {}
     sites: Sites
     dr_centres: dict[Identifier, DrCentre]
     tiers: dict[Identifier, Tier] = {}
+    estimates: StageDefaults = StageDefaults()
+    sla_targets: dict[Identifier, SlaTarget] = {}
+    exercise_programme: dict[Identifier, dict[ExerciseLevel, PositiveDuration]] = {}
     ssh: SshAccess
     lab: LabSettings | None = None
 
 
-class LocalisedText(Model):
-    en: Text
-    id: Text
-
-
-class Owner(Model):
-    name: Text
-    contact: Text | None = None
-
-
-class PostgresqlDataset(Model):
-    """One PostgreSQL database with its roles, dumped as a stream by `pg_dump` on the host."""
-
-    type: Literal["postgresql"]
-    id: Identifier
-    host: HostName
-    database: DatabaseName
-    run_as: AccountName = "postgres"
-    port: Annotated[int, Field(ge=1, le=65535)] = 5432
-
-
-class FilesDataset(Model):
-    """Files and directories of a host, by absolute path. The first one must be a directory: the sentinel goes there."""
-
-    type: Literal["files"]
-    id: Identifier
-    host: HostName
-    paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)]
-    excludes: tuple[AbsolutePath, ...] = ()
-
-
-Dataset = Annotated[PostgresqlDataset | FilesDataset, Field(discriminator="type")]
-
-
-class BackupSettings(Model):
-    dr_centre: Identifier
-    password: SecretReference
-    stall_timeout: PositiveDuration = timedelta(minutes=5)
-
-
-class Account(Model):
-    """An operating-system account that must exist, with this number, before files are restored."""
-
-    name: AccountName
-    uid: Annotated[int, Field(ge=100, le=2_000_000)]
-    home: AbsolutePath = "/nonexistent"
-
-
-class RecoverySettings(Model):
-    """What `restore` and `activate` do besides bringing the datasets back."""
-
-    accounts: tuple[Account, ...] = ()
-    start: tuple[UnitName, ...] = ()
-
-
-class HttpStep(Model):
-    """One request of a user path. `${name}` stands for a captured value, `${random}` for fresh random text."""
-
-    request: Annotated[str, StringConstraints(pattern=r"^(GET|POST|PUT|HEAD) /[^\s]*$")]
-    form: dict[Text, str] = {}
-    expect_status: Annotated[int, Field(ge=100, le=599)] = 200
-    expect_text: Text | None = None
-    capture: dict[Identifier, Text] = {}
-    same_as_before: bool = False
-
-    @field_validator("capture")
-    @classmethod
-    def _patterns(cls, capture: dict[str, str]) -> dict[str, str]:
-        for pattern in capture.values():
-            try:
-                groups = re.compile(pattern).groups
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
-            if groups != 1:
-                raise ValueError(f"{pattern!r} needs exactly one group in parentheses: the value to capture")
-        return capture
-
-
-class HttpCheck(Model):
-    """A user path over HTTP, tried from outside both sites at a set interval. All steps must succeed in turn."""
-
-    type: Literal["http"]
-    id: Identifier
-    scheme: Literal["http", "https"] = "http"
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    host_header: Text | None = None
-    ca_certificate: Text | None = None
-    interval: PositiveDuration = timedelta(seconds=1)
-    timeout: PositiveDuration = timedelta(seconds=2)
-    steps: Annotated[tuple[HttpStep, ...], Field(min_length=1)]
-
-    @property
-    def largest_gap(self) -> timedelta:
-        """The longest silence between two attempts in which still somebody looked: three of the slowest, and a little
-        for a busy machine. What lies beyond a longer one is unknown."""
-        return 3 * (self.interval + self.timeout) + timedelta(seconds=2)
-
-
-class Service(Model):
-    """inventories/services/*.yaml"""
-
-    schema_version: Literal[1] = Field(alias="schema")
-    id: Identifier
-    title: LocalisedText
-    agency: Identifier
-    owner: Owner | None = None
-    tier: Identifier | None = None
-    rto: Duration | None = None
-    rpo: Duration | None = None
-    mtpd: Duration | None = None
-    depends_on: tuple[Identifier, ...] = ()
-    runs_on: Annotated[tuple[HostName, ...], Field(min_length=1)]
-    recovers_on: dict[HostName, HostName]
-    address: IPv4Address | None = None
-    datasets: Annotated[tuple[Dataset, ...], Field(min_length=1)]
-    backup: BackupSettings
-    recovery: RecoverySettings = RecoverySettings()
-    checks: Annotated[tuple[HttpCheck, ...], Field(min_length=1)]
-
-    def stand_in(self, host: str, site: str) -> str:
-        """The host that plays the part of `host` at a site."""
-        return host if site == "primary" else self.recovers_on[host]
-
-
 class AnsibleHost(Model):
-    """What drp needs of a host of the Ansible inventory."""
+    """What drp needs of a host of the Ansible inventory. `location` is where it stands, if not at its site's."""
 
     name: HostName
     site: Literal["primary", "recovery"] | None
@@ -245,18 +198,32 @@ class AnsibleHost(Model):
     user: Text = "root"
     become: bool = False
     python: Text = "/usr/bin/python3"
+    assumed: bool = False
+    location: Identifier | None = None
+
+
+class PeopleTimes(Declared):
+    """How long people are thought to need in this scenario, before the first machine does anything."""
+
+    detect: Duration | None = None
+    decide: Duration
+    mobilise: Duration
 
 
 class Runbook(Model):
     """runbooks/*.yaml: a scenario."""
 
-    schema_version: Literal[1] = Field(alias="schema")
+    schema_version: SchemaVersion
     id: Identifier
     title: LocalisedText
     purpose: LocalisedText
-    kind: Literal["tabletop", "restore-test", "component", "functional", "full"]
+    kind: ExerciseLevel
     hold: PositiveDuration = timedelta(seconds=60)
     give_up_after: PositiveDuration = timedelta(hours=4)
+    people: PeopleTimes | None = None
+
+
+_NOTHING = {"schema": 1}
 
 
 class City(Model):
@@ -266,3 +233,7 @@ class City(Model):
     hosts: dict[str, AnsibleHost]
     services: dict[str, Service]
     runbooks: dict[str, Runbook]
+    network: Network = Network.model_validate(_NOTHING)
+    people: People = People.model_validate(_NOTHING)
+    documents: Documents = Documents.model_validate(_NOTHING)
+    assets: Assets = Assets.model_validate(_NOTHING)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
-from drp.domain.inventory import Service, Tier
+from drp.domain.inventory import Tier
+from drp.domain.service import Service
 
 
 class Verdict(StrEnum):
@@ -37,7 +39,7 @@ class Objectives:
     mtpd: timedelta | None
 
 
-def objectives_of(service: Service, tiers: dict[str, Tier]) -> Objectives | None:
+def objectives_of(service: Service, tiers: Mapping[str, Tier]) -> Objectives | None:
     """The service's own objectives where it names them, else its tier's; None where one is missing."""
     tier = tiers.get(service.tier) if service.tier else None
     rto = service.rto if service.rto is not None else (tier.rto if tier else None)

@@ -12,9 +12,10 @@ from datetime import timedelta
 from typing import Any, Literal
 
 from drp.domain.events import hash_of
-from drp.domain.inventory import City, Runbook, Service
+from drp.domain.inventory import City, Runbook
 from drp.domain.objectives import Objectives
 from drp.domain.restore_point import RestorePoint
+from drp.domain.service import Service
 from drp.domain.values import milliseconds
 
 RecoveryKind = Literal["failover", "drill"]

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints, WithJsonSchema
+
+_Amount = TypeVar("_Amount", timedelta, int)
 
 _DURATION_UNITS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
 _DURATION_PART = re.compile(r"([0-9]+)(ms|[dhms])")
@@ -25,6 +28,61 @@ def parse_duration(text: object) -> timedelta:
     if milliseconds > 3650 * _DURATION_UNITS["d"]:
         raise ValueError(f"{text!r} is longer than ten years")
     return timedelta(milliseconds=milliseconds)
+
+
+_AMOUNT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([A-Za-z]+(?:/s)?)")
+_SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+_SIZE_UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
+_RATE_UNITS = {"kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
+
+
+def parse_size(text: object) -> int:
+    """Read `12GB` and the like into bytes. GB counts in thousands, GiB in 1024s."""
+    return _parse_amount(text, _SIZE_UNITS, "a size", "write a number and a unit, as in 500MB, 1.5GB or 2TiB")
+
+
+def parse_rate(text: object) -> int:
+    """Read `100Mbit/s` and the like into bits per second."""
+    return _parse_amount(text, _RATE_UNITS, "a capacity", "write a number and a unit, as in 512kbit/s or 100Mbit/s")
+
+
+def _parse_amount(text: object, units: dict[str, int], what: str, hint: str) -> int:
+    if isinstance(text, int) and not isinstance(text, bool):
+        raise ValueError(f"{text!r} has no unit: {hint}")
+    found = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
+    if found is None or found[2] not in units:
+        raise ValueError(f"{text!r} is not {what}: {hint}")
+    return int(Decimal(found[1]) * units[found[2]])
+
+
+def show_size(size: int) -> str:
+    """Bytes for people: `12.3 GB`, in thousands."""
+    return _show_amount(size, ((10**12, "TB"), (10**9, "GB"), (10**6, "MB"), (10**3, "kB")), "B")
+
+
+def show_rate(rate: int) -> str:
+    """Bits per second for people: `100 Mbit/s`."""
+    return _show_amount(rate, ((10**9, "Gbit/s"), (10**6, "Mbit/s"), (10**3, "kbit/s")), "bit/s")
+
+
+def _show_amount(amount: int, units: tuple[tuple[int, str], ...], smallest: str) -> str:
+    for size, unit in units:
+        if amount >= size:
+            tenths = amount * 10 // size
+            return f"{tenths // 10}.{tenths % 10} {unit}" if tenths % 10 else f"{tenths // 10} {unit}"
+    return f"{amount} {smallest}"
+
+
+def parse_percentage(value: object) -> Decimal:
+    """Read 99.5, "99.5" or "99.5%"; above 0, at most 100."""
+    text = str(value).removesuffix("%").strip() if isinstance(value, str | int | float | Decimal) else ""
+    try:
+        percentage = Decimal(text)
+    except InvalidOperation:
+        percentage = Decimal(-1)
+    if isinstance(value, bool) or not percentage.is_finite() or not 0 < percentage <= 100 or len(text) > 12:
+        raise ValueError(f"{value!r} is not a percentage above 0 and up to 100, such as 99.5%")
+    return percentage
 
 
 def show_duration(duration: timedelta) -> str:
@@ -101,10 +159,10 @@ def _absolute_path(path: str) -> str:
     return path
 
 
-def _more_than_nothing(duration: timedelta) -> timedelta:
-    if not duration:
-        raise ValueError("it must be longer than nothing")
-    return duration
+def _more_than_nothing(value: _Amount) -> _Amount:
+    if not value:
+        raise ValueError("it must be more than nothing")
+    return value
 
 
 def _no_number(value: Any) -> Any:
@@ -114,12 +172,39 @@ def _no_number(value: Any) -> Any:
 
 
 Duration = Annotated[
-    timedelta, BeforeValidator(parse_duration), PlainSerializer(lambda value: f"{milliseconds(value)}ms")
+    timedelta,
+    BeforeValidator(parse_duration),
+    PlainSerializer(lambda value: f"{milliseconds(value)}ms"),
+    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "description": DURATION_HINT}),
 ]
 """How long; at most ten years, whole milliseconds."""
 
 PositiveDuration = Annotated[Duration, AfterValidator(_more_than_nothing)]
 """How long to wait for something; nothing at all would be never, or always."""
+
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    PlainSerializer(lambda value: f"{value}B"),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]+([.][0-9]+)? ?([kMGT]?B|[KMGT]iB)$"}),
+]
+"""How many bytes."""
+
+Rate = Annotated[
+    int,
+    BeforeValidator(parse_rate),
+    AfterValidator(_more_than_nothing),
+    PlainSerializer(lambda value: f"{value // 1000}kbit/s"),
+    WithJsonSchema({"type": "string", "pattern": "^[0-9]+([.][0-9]+)? ?[kMG]bit/s$"}),
+]
+"""How many bits per second a line carries."""
+
+Percentage = Annotated[
+    Decimal,
+    BeforeValidator(parse_percentage),
+    PlainSerializer(lambda value: f"{value}%"),
+    WithJsonSchema({"type": ["number", "string"], "pattern": "^[0-9.]+%?$"}),
+]
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 """Names of services, datasets, tiers …: safe in a path, an S3 key, a shell, an Ansible pattern and a database."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from drp.domain.inventory import City
+from drp.domain.people import owner_name
 from drp.domain.run import Recovery
 from drp.reports.model import ReportContext, ServiceContext
 
@@ -17,14 +18,14 @@ def context_of(city: City, recovery: Recovery) -> ReportContext:
         services={
             service.id: ServiceContext(
                 title=service.title.en,
-                agency=workspace.agencies[service.agency],
-                owner=service.owner.name if service.owner else None,
+                agency=workspace.agencies[service.agency].title,
+                owner=owner_name(city, service),
             )
             for service in city.services.values()
         },
         runbook_title=runbook.title.en if runbook else recovery.plan.runbook,
         runbook_purpose=runbook.purpose.en if runbook else "",
-        primary_site=workspace.sites.primary,
-        recovery_site=workspace.sites.recovery,
+        primary_site=workspace.sites.primary.title,
+        recovery_site=workspace.sites.recovery.title,
         dr_centres={name: centre.title for name, centre in workspace.dr_centres.items()},
     )

@@ -11,8 +11,9 @@ from typing import Any
 
 from drp.domain.dataset_types import procedure_of
 from drp.domain.events import Body, hash_of
-from drp.domain.inventory import Service
+from drp.domain.protection import backup_of
 from drp.domain.restore_point import RestorePoint, Snapshot
+from drp.domain.service import Service
 from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp
 from drp.errors import CancelledError, DrpError, ExitCode
@@ -132,7 +133,7 @@ def _start(world: World, service: Service, run: str, plan: Body, host: str, fold
         "repository": {"url": url, "region": centre.region},
         "may_create_repository": not known,
         "may_unlock": True,
-        "stall_seconds": int(service.backup.stall_timeout.total_seconds()),
+        "stall_seconds": int(backup_of(service).stall_timeout.total_seconds()),
         "requires": ["restic", *(name for procedure in procedures for name in procedure["requires"])],
         "datasets": procedures,
     }
@@ -222,7 +223,7 @@ def _restore_point(
         sentinel=plan["sentinel"],
         sentinel_at=min(stamps),
         arrived_at=arrived_at,
-        dr_centre=service.backup.dr_centre,
+        dr_centre=backup_of(service).dr_centre,
         repositories={host: repository_url(centre, service, host) for host in plan["hosts"]},
         snapshots=tuple(
             Snapshot(
@@ -241,7 +242,7 @@ def _restore_point(
             for name, version in found["result"]["tools"].items()
         },
         content=content,
-        datasets={dataset.id: dataset.model_dump(mode="json") for dataset in service.datasets},
+        datasets={dataset.id: dataset.mechanics() for dataset in service.datasets},
         clocks={
             dataset.host: results[service.stand_in(dataset.host, plan["site"])]["clock"] for dataset in service.datasets
         },

@@ -8,18 +8,20 @@ from datetime import datetime, timedelta
 
 from drp.domain.events import Body
 from drp.domain.graph import with_dependencies
-from drp.domain.inventory import Runbook, Service
+from drp.domain.inventory import Runbook
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.plan import Plan, PlannedService, RecoveryKind, compile_recovery, declaration_of
 from drp.domain.probing import FAILURES_TO_DETECT, Outage, last_outage
 from drp.domain.restore_point import RestorePoint, newest_before
 from drp.domain.run import Recovery, replay
+from drp.domain.service import Service
 from drp.domain.timeline import Mark, MarkName
 from drp.domain.values import show_duration
 from drp.errors import CancelledError, DrpError, ExitCode, UsageError
 from drp.ports import World
 from drp.workflows.execution import execute
 from drp.workflows.naming import new_run, run_folder
+from drp.workflows.selection import reasons_against
 from drp.workflows.stages import changed_since, datasets_of
 
 WATCH_POLL_SECONDS = 0.2
@@ -134,7 +136,8 @@ def _order(world: World, request: RecoveryRequest) -> list[str]:
     return [
         name
         for name in with_dependencies(request.services, edges)
-        if name in request.services or world.ledger.active_site(name) == "primary"
+        if name in request.services
+        or (world.ledger.active_site(name) == "primary" and not reasons_against(world, name, "recovery"))
     ]
 
 
@@ -162,6 +165,10 @@ def _reservations(
     if request.hold is not None and request.hold < runbook.hold:
         text = f"the user path had to hold for {show_duration(request.hold)} instead of {show_duration(runbook.hold)}"
         found.append((text, request.by))
+    for name in service.depends_on:
+        reasons = reasons_against(world, name, "recovery")
+        if world.city.services[name].hosting == "central" and reasons and world.ledger.active_site(name) == "primary":
+            found.append((f"it needs {name}, which cannot be recovered: {'; '.join(reasons)}", None))
     if request.kind == "failover" and service.address is None:
         found.append(("drp switched no traffic: use was measured at the recovery host itself", request.by))
     return found
@@ -332,11 +339,3 @@ def _seen_outage(world: World, service: str) -> Outage | None:
 def _reserve(declared: list[Body], service: str, text: str, accepted_by: str | None) -> None:
     body = {"service": service, "text": text, "accepted_by": accepted_by}
     declared.append({"type": "reservation", "body": body})
-
-
-def known_services(world: World, names: Sequence[str]) -> tuple[str, ...]:
-    """The services meant: those named, or all. UsageError for a name that is not declared."""
-    for name in names:
-        if name not in world.city.services:
-            raise UsageError(f"no service {name!r}", hint=f"known: {', '.join(sorted(world.city.services))}")
-    return tuple(dict.fromkeys(names)) or tuple(world.city.services)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from drp.domain.events import Body
-from drp.domain.inventory import DrCentre, Service
+from drp.domain.inventory import DrCentre
+from drp.domain.protection import backup_of
+from drp.domain.service import Service
 from drp.errors import DrpError
 from drp.ports import World
 
 
 def centre_of(world: World, service: Service) -> DrCentre:
-    return world.city.workspace.dr_centres[service.backup.dr_centre]
+    return world.city.workspace.dr_centres[backup_of(service).dr_centre]
 
 
 def prefix_of(service: Service, host: str) -> str:
@@ -27,7 +29,7 @@ def secrets_of(world: World, service: Service) -> Body:
     """What restic needs on a host. Never written anywhere by drp; see `adapters.actions`."""
     centre = centre_of(world, service)
     return {
-        "password": world.secrets.read(service.backup.password, f"repository password of {service.id}"),
+        "password": world.secrets.read(backup_of(service).password, f"repository password of {service.id}"),
         "access_key_id": world.secrets.read(centre.access_key_id, "S3 access key id"),
         "secret_access_key": world.secrets.read(centre.secret_access_key, "S3 secret access key"),
     }

@@ -11,11 +11,12 @@ from pydantic import TypeAdapter
 
 from drp.domain.dataset_types import Procedure, procedure_of
 from drp.domain.events import Body
-from drp.domain.inventory import Dataset, FilesDataset, PostgresqlDataset, Service
 from drp.domain.plan import Step
 from drp.domain.probing import usable_again
+from drp.domain.protection import backup_of
 from drp.domain.restore_point import RestorePoint
 from drp.domain.run import Recovery
+from drp.domain.service import Dataset, FilesDataset, PostgresqlDataset, Service
 from drp.domain.timeline import Mark
 from drp.domain.values import show_duration, to_stamp
 from drp.domain.verification import check_restored, newest_transaction
@@ -167,7 +168,7 @@ def changed_since(service: Service, point: RestorePoint) -> list[str]:
         *(
             f"dataset {name} was declared otherwise when it was backed up; it was restored as it was then"
             for name in now
-            if name in then and now[name] != then[name]
+            if name in then and now[name].mechanics() != then[name].mechanics()
         ),
     ]
 
@@ -198,7 +199,7 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
             "service": service.id,
             "host": service.recovers_on[dataset.host],
             "repository": {"url": planned.restore_point.repositories[dataset.host], "region": centre.region},
-            "stall_seconds": int(service.backup.stall_timeout.total_seconds()),
+            "stall_seconds": int(backup_of(service).stall_timeout.total_seconds()),
             "requires": ["restic", *procedures[dataset.id]["requires"]],
             "datasets": [procedures[dataset.id]],
         }

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from drp.domain.objectives import Verdict, objectives_of
+from drp.domain.objectives import Objectives, Verdict, objectives_of
 from drp.domain.restore_point import newest_before
 from drp.domain.values import from_stamp, milliseconds, to_stamp
 from drp.ports import RunRow, World
@@ -21,8 +21,8 @@ class ServiceStatus:
     service: str
     title: str
     active_site: str
-    rto: timedelta
-    rpo: timedelta
+    rto: timedelta | None
+    rpo: timedelta | None
     restore_point: str | None
     data_age: timedelta | None
     rpo_verdict: Verdict
@@ -36,8 +36,8 @@ class ServiceStatus:
             "service": self.service,
             "title": self.title,
             "active_site": self.active_site,
-            "rto_ms": milliseconds(self.rto),
-            "rpo_ms": milliseconds(self.rpo),
+            "rto_ms": None if self.rto is None else milliseconds(self.rto),
+            "rpo_ms": None if self.rpo is None else milliseconds(self.rpo),
             "restore_point": self.restore_point,
             "data_age_ms": None if self.data_age is None else milliseconds(self.data_age),
             "rpo_verdict": str(self.rpo_verdict),
@@ -58,7 +58,6 @@ def status(world: World, services: Sequence[str]) -> list[ServiceStatus]:
 def _status(world: World, name: str, recoveries: Sequence[RunRow]) -> ServiceStatus:
     service = world.city.services[name]
     objectives = objectives_of(service, world.city.workspace.tiers)
-    assert objectives is not None  # a valid city has objectives for each service
     now = world.clock.now()
     site = world.ledger.active_site(name)
     # After a failover the old site's restore points say nothing about data written since.
@@ -70,15 +69,21 @@ def _status(world: World, name: str, recoveries: Sequence[RunRow]) -> ServiceSta
         service=name,
         title=service.title.en,
         active_site=site,
-        rto=objectives.rto,
-        rpo=objectives.rpo,
+        rto=objectives.rto if objectives else None,
+        rpo=objectives.rpo if objectives else None,
         restore_point=point.id if point else None,
         data_age=age,
-        rpo_verdict=Verdict.NOT_MET if age is None or age > objectives.rpo else Verdict.MET,
+        rpo_verdict=_judge(age, objectives),
         last_recovery=next((row for row in recoveries if name in row.services and row.closed_at), None),
         usable=usable,
         seen_at=seen_at,
     )
+
+
+def _judge(age: timedelta | None, objectives: Objectives | None) -> Verdict:
+    if objectives is None:
+        return Verdict.NOT_MEASURED  # against nothing
+    return Verdict.NOT_MET if age is None or age > objectives.rpo else Verdict.MET
 
 
 def _seen(world: World, name: str) -> tuple[datetime | None, bool | None]:

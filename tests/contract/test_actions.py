@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from drp.adapters.actions import SupervisedActions
-from drp.domain.inventory import HttpCheck, SshAccess
+from drp.domain.inventory import SshAccess
+from drp.domain.service import HttpCheck
 from drp.errors import BusyError
 from drp.ports import Actions, ActionState
 from tests.fakes.actions import Ending, FakeActions

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from drp.domain.inventory import AnsibleHost, City, Runbook, Service, Workspace
+from drp.domain.consistency import Parts
+from drp.domain.inventory import AnsibleHost, City, Runbook, Workspace
 from drp.domain.restore_point import RestorePoint, Snapshot
+from drp.domain.service import Service
 
 NOW = datetime(2026, 11, 20, 7, 0, 0, 250_000, tzinfo=UTC)
 
@@ -82,6 +85,20 @@ def make_city(*records: dict[str, Any]) -> City:
         hosts=hosts_of(*services),
         services={service.id: service for service in services},
         runbooks={"site-loss": Runbook.model_validate(runbook_record())},
+    )
+
+
+def parts_of(city: City, declared: Collection[str] | None = None) -> Parts:
+    """The files of a city, all of which could be read."""
+    return Parts(
+        workspace=city.workspace,
+        hosts=city.hosts,
+        services=city.services,
+        declared=city.services if declared is None else declared,
+        network=city.network,
+        people=city.people,
+        documents=city.documents,
+        assets=city.assets,
     )
 
 

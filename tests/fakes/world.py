@@ -9,9 +9,10 @@ from typing import Any
 
 from drp.adapters.ledger import SqliteLedger
 from drp.domain.events import Body, Event
-from drp.domain.inventory import AnsibleHost, City, DrCentre, SecretReference
+from drp.domain.inventory import AnsibleHost, City, DrCentre
 from drp.domain.probing import Sample
 from drp.domain.restore_point import RestorePoint
+from drp.domain.service import SecretReference
 from drp.domain.values import to_stamp
 from drp.errors import BusyError
 from drp.ports import Evidence, World

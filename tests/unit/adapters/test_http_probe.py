@@ -14,8 +14,8 @@ import pytest
 
 from drp.adapters import http_probe
 from drp.adapters.http_probe import HttpJourney
-from drp.domain.inventory import HttpCheck
 from drp.domain.probing import Sample
+from drp.domain.service import HttpCheck
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 

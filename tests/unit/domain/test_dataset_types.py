@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from drp.domain.dataset_types import procedure_of
-from drp.domain.inventory import FilesDataset, PostgresqlDataset
+from drp.domain.service import FilesDataset, PostgresqlDataset
 
 DATABASE = PostgresqlDataset(
     type="postgresql", id="data", host="host-1", database="Zzdatabase", run_as="zzowner", port=5999

@@ -8,11 +8,11 @@ from datetime import timedelta
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from drp.domain.consistency import check_city
+from drp.domain.consistency import faults_of
 from drp.domain.probing import Sample, last_outage
 from drp.domain.values import AbsolutePath, from_stamp, to_stamp
 from drp.domain.verification import newest_transaction
-from tests.fakes.city import NOW, make_city, make_restore_point, service_record
+from tests.fakes.city import NOW, make_city, make_restore_point, parts_of, service_record
 from tests.unit.domain.test_plan import plan_of
 
 
@@ -36,8 +36,8 @@ def test_datasets_of_two_services_must_not_overlap_on_a_host(paths: list[str]) -
     first["datasets"] = [{"id": "files", "type": "files", "host": first["runs_on"][0], "paths": ["/srv/pengaduan"]}]
     second["datasets"] = [{"id": "files", "type": "files", "host": second["runs_on"][0], "paths": paths}]
     city = make_city(first, second)
-    found = check_city(city.workspace, city.hosts, city.services, set(city.services))
-    assert [(item.service, item.location) for item in found] == [("arsip", ("datasets", 0))]
+    found = faults_of(parts_of(city))
+    assert [(item.record.name, item.location) for item in found] == [("arsip", ("datasets", 0))]
     assert "drc-1 belongs to dataset pengaduan/files too" in found[0].message
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from drp.domain.inventory import Service, Tier
+from drp.domain.inventory import Tier
 from drp.domain.objectives import Objectives, Verdict, judge, objectives_of, worst
+from drp.domain.service import Service
 from tests.fakes.city import service_record
 
 SECOND = timedelta(seconds=1)

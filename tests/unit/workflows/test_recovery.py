@@ -13,8 +13,9 @@ from drp.domain.objectives import Verdict
 from drp.domain.run import Recovery
 from drp.errors import BusyError, CancelledError, DrpError, UsageError
 from drp.workflows.naming import action_folder
-from drp.workflows.recover import RecoveryRequest, known_services, recover, resume
+from drp.workflows.recover import RecoveryRequest, recover, resume
 from drp.workflows.runs import abort
+from drp.workflows.selection import services_for
 from tests.fakes.city import NOW, make_city, service_record
 from tests.fakes.world import SECRET, Crash, Stage, make_stage
 
@@ -404,10 +405,10 @@ def test_unknown_names_are_told_with_the_known_ones(alone: Stage) -> None:
     with pytest.raises(UsageError, match="no runbook"):
         recover(alone.world, replace(DRILL, runbook="gempa"))
     with pytest.raises(UsageError) as caught:
-        known_services(alone.world, ["pajak"])
+        services_for(alone.world, ["pajak"], "recovery")
     assert "pengaduan" in caught.value.hint
-    assert known_services(alone.world, []) == ("pengaduan",)
-    assert known_services(alone.world, ["pengaduan", "pengaduan"]) == ("pengaduan",)
+    assert services_for(alone.world, [], "recovery") == ("pengaduan",)
+    assert services_for(alone.world, ["pengaduan", "pengaduan"], "recovery") == ("pengaduan",)
 
 
 def test_ctrl_c_says_how_to_go_on_and_leaves_the_run_open(alone: Stage) -> None:
@@ -422,3 +423,15 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_the_run_open(alone: Stage) -> None:
     assert any(f"drp run resume {row.run}" in line for line in alone.said)
     assert alone.actions.stopped == []
     assert action_folder(alone.world, row.run, "pengaduan-probe").is_dir()
+
+
+def test_a_dependency_that_cannot_be_recovered_is_said_and_stands_in_the_verdict(tmp_path: Path) -> None:
+    registered = service_record("identitas", checks=[])
+    stage = make_stage(tmp_path, make_city(registered, service_record("pengaduan", depends_on=["identitas"])))
+    with pytest.raises(UsageError, match="no check proves that it is usable"):
+        services_for(stage.world, ["identitas"], "recovery")
+    assert services_for(stage.world, [], "recovery") == ("pengaduan",)
+    run = recover(stage.world, DRILL)
+    texts = [item.text for item in run.measurement("pengaduan").exceptions]
+    assert "it needs identitas, which cannot be recovered: no check proves that it is usable" in texts
+    assert list(run.plan.services) == ["pengaduan"]

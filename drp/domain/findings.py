@@ -1,0 +1,40 @@
+"""What is wrong, or worth a second look, in the files of a workspace: a finding says where it stands and what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Location = tuple[str | int, ...]
+
+Severity = Literal["fault", "warning"]
+"""A fault makes the workspace unusable; a warning is told, and everything that it does not concern goes on."""
+
+WORKSPACE, HOSTS, NETWORK, PEOPLE, DOCUMENTS, ASSETS = "workspace", "hosts", "network", "people", "documents", "assets"
+SERVICE, RUNBOOK = "service", "runbook"
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A file of the workspace: its kind (one of the names above), and which one where there are several of a kind."""
+
+    kind: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`code` is a stable name for programs; `location` is the path of keys in the file; `services` are those that it
+    concerns."""
+
+    severity: Severity
+    code: str
+    record: Record
+    location: Location
+    message: str
+    hint: str
+    services: tuple[str, ...] = ()
+
+
+def service_record(name: str) -> Record:
+    return Record(SERVICE, name)

@@ -1,0 +1,68 @@
+"""What a service lacks before it can be backed up, watched, or brought back: said in words, never passed over."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from drp.domain.inventory import Tier
+from drp.domain.objectives import objectives_of
+from drp.domain.service import BackupSettings, Service
+
+Purpose = Literal["show", "backup", "watch", "recovery"]
+
+_ELSEWHERE = {
+    "agency": "it is hosted by its agency itself",
+    "third-party": "it is hosted by a third party",
+    "national": "it is run nationally",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One thing that is missing; `code` is its stable name for programs."""
+
+    code: str
+    text: str
+
+
+def gaps_of(service: Service, purpose: Purpose, hosts: Collection[str], tiers: Mapping[str, Tier]) -> list[Gap]:
+    """Everything that stands in the way, worst first. `hosts` are those of the Ansible inventory."""
+    gaps: list[Gap] = []
+    if purpose in ("backup", "recovery"):
+        if service.hosting != "central" and service.backup is None:
+            gaps.append(Gap("hosted-elsewhere", _ELSEWHERE[service.hosting]))
+        if service.backup is None:
+            gaps.append(Gap("no-backup", "no backup is declared"))
+        if not service.datasets:
+            gaps.append(Gap("no-dataset", "no dataset is declared"))
+    if purpose in ("backup", "recovery") and objectives_of(service, tiers) is None:
+        gaps.append(Gap("no-objectives", "it has no RTO or no RPO"))
+    if purpose == "recovery":
+        gaps += _host_gaps(service, hosts)
+    if purpose in ("watch", "recovery") and not service.checks:
+        gaps.append(Gap("no-check", "no check proves that it is usable"))
+    return gaps
+
+
+def _host_gaps(service: Service, hosts: Collection[str]) -> list[Gap]:
+    if not service.runs_on:
+        return [Gap("no-host", "no host is declared")]
+    gaps = [
+        Gap("no-recovery-host", f"no recovery host stands in for {name}")
+        for name in service.runs_on
+        if name not in service.recovers_on
+    ]
+    gaps += [
+        Gap("recovery-host-missing", f"recovery host {stand_in} is not in the Ansible inventory")
+        for stand_in in dict.fromkeys(service.recovers_on.values())
+        if stand_in not in hosts
+    ]
+    return gaps
+
+
+def backup_of(service: Service) -> BackupSettings:
+    """The backup settings of a service that has some: a plan or a restore point of it exists."""
+    assert service.backup is not None, f"{service.id} has no backup settings"
+    return service.backup

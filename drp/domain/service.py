@@ -1,0 +1,254 @@
+"""A service as its file declares it: what it is, where it runs, what it keeps, how it comes back, what proves it."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from ipaddress import IPv4Address
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+
+from drp.domain.model import Declared, LocalisedText, Model
+from drp.domain.registers import SchemaVersion
+from drp.domain.schedule import Schedule, parse_schedule
+from drp.domain.values import (
+    AbsolutePath,
+    AccountName,
+    DatabaseName,
+    Duration,
+    HostName,
+    Identifier,
+    PositiveDuration,
+    Size,
+    Text,
+    UnitName,
+)
+
+
+class SecretReference(Model):
+    """Where a secret is found; the secret itself never stands in a workspace file. Exactly one of the four."""
+
+    file: Text | None = None
+    env: Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = None
+    credential: Identifier | None = None
+    command: tuple[Text, ...] | None = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        if sum(value is not None for value in (self.file, self.env, self.credential, self.command)) != 1:
+            raise ValueError("name exactly one of file, env, credential (systemd's) or command (a list)")
+        return self
+
+
+def _person(value: Any) -> Any:
+    return {"person": value} if isinstance(value, str) else value
+
+
+class Contact(Declared):
+    """A person of the register (`owner: kabid-aptika`), or somebody named here: {name: …, contact: …}."""
+
+    person: Identifier | None = None
+    name: Text | None = None
+    contact: Text | None = None
+
+    @model_validator(mode="after")
+    def _somebody(self) -> Self:
+        if (self.person is None) == (self.name is None):
+            raise ValueError("name a person of inventories/people.yaml, or write {name: …, contact: …}")
+        return self
+
+
+ContactReference = Annotated[Contact, BeforeValidator(_person)]
+
+Level = Literal["low", "medium", "high"]
+
+
+class Classification(Model):
+    """How much confidentiality, integrity and availability of a dataset matter."""
+
+    confidentiality: Level
+    integrity: Level
+    availability: Level
+
+
+class DatasetFacts(Declared):
+    """What is known about any dataset. None of it changes how the dataset is backed up or restored.
+
+    `daily_change` is how many bytes a day's backups carry to the DR centre. A dataset that is a copy of another one
+    (`copy_of: service/dataset`) is not authoritative.
+    """
+
+    id: Identifier
+    host: HostName
+    size: Size | None = None
+    daily_change: Size | None = None
+    classification: Classification | None = None
+    personal_data: bool | None = None
+    copy_of: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}/[a-z][a-z0-9-]{0,47}$")] | None = None
+
+    def mechanics(self) -> dict[str, Any]:
+        """Only what decides how it is backed up and restored."""
+        return self.model_dump(mode="json", exclude=set(DatasetFacts.model_fields) - {"id", "host"})
+
+
+class PostgresqlDataset(DatasetFacts):
+    """One PostgreSQL database with its roles, dumped as a stream by `pg_dump` on the host."""
+
+    type: Literal["postgresql"]
+    database: DatabaseName
+    run_as: AccountName = "postgres"
+    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+
+
+class FilesDataset(DatasetFacts):
+    """Files and directories of a host, by absolute path. The first one must be a directory: the sentinel goes there."""
+
+    type: Literal["files"]
+    paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)]
+    excludes: tuple[AbsolutePath, ...] = ()
+
+
+Dataset = Annotated[PostgresqlDataset | FilesDataset, Field(discriminator="type")]
+
+
+def _schedule(text: Any) -> Any:
+    if not isinstance(text, str):
+        raise ValueError(f"{text!r} is not a schedule; put quotes around it")
+    parse_schedule(text)
+    return text
+
+
+class BackupSettings(Model):
+    dr_centre: Identifier
+    password: SecretReference
+    schedule: Annotated[str, BeforeValidator(_schedule)] | None = None
+    stall_timeout: PositiveDuration = timedelta(minutes=5)
+
+    @property
+    def when(self) -> Schedule | None:
+        return None if self.schedule is None else parse_schedule(self.schedule)
+
+
+class Account(Model):
+    """An operating-system account that must exist, with this number, before files are restored."""
+
+    name: AccountName
+    uid: Annotated[int, Field(ge=100, le=2_000_000)]
+    home: AbsolutePath = "/nonexistent"
+
+
+class StageEstimates(Model):
+    """How long each stage of a recovery is thought to take, until a run has measured it."""
+
+    restore: PositiveDuration | None = None
+    activate: PositiveDuration | None = None
+    verify: PositiveDuration | None = None
+    cutover: PositiveDuration | None = None
+    usable: PositiveDuration | None = None
+
+
+class RecoverySettings(Model):
+    """What `restore` and `activate` do besides bringing the datasets back."""
+
+    accounts: tuple[Account, ...] = ()
+    start: tuple[UnitName, ...] = ()
+    estimates: StageEstimates = StageEstimates()
+
+
+class HttpStep(Model):
+    """One request of a user path. `${name}` stands for a captured value, `${random}` for fresh random text."""
+
+    request: Annotated[str, StringConstraints(pattern=r"^(GET|POST|PUT|HEAD) /[^\s]*$")]
+    form: dict[Text, str] = {}
+    expect_status: Annotated[int, Field(ge=100, le=599)] = 200
+    expect_text: Text | None = None
+    capture: dict[Identifier, Text] = {}
+    same_as_before: bool = False
+
+    @field_validator("capture")
+    @classmethod
+    def _patterns(cls, capture: dict[str, str]) -> dict[str, str]:
+        for pattern in capture.values():
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+            if groups != 1:
+                raise ValueError(f"{pattern!r} needs exactly one group in parentheses: the value to capture")
+        return capture
+
+
+class HttpCheck(Model):
+    """A user path over HTTP, tried from outside both sites at a set interval. All steps must succeed in turn."""
+
+    type: Literal["http"]
+    id: Identifier
+    scheme: Literal["http", "https"] = "http"
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    host_header: Text | None = None
+    ca_certificate: Text | None = None
+    interval: PositiveDuration = timedelta(seconds=1)
+    timeout: PositiveDuration = timedelta(seconds=2)
+    steps: Annotated[tuple[HttpStep, ...], Field(min_length=1)]
+
+    @property
+    def largest_gap(self) -> timedelta:
+        """The longest silence between two attempts in which still somebody looked: three of the slowest, and a little
+        for a busy machine. What lies beyond a longer one is unknown."""
+        return 3 * (self.interval + self.timeout) + timedelta(seconds=2)
+
+
+class ManualFallback(Declared):
+    """How people go on without the system, and for how long they can."""
+
+    procedure: Text
+    workable_for: Duration | None = None
+
+
+Hosting = Literal["central", "agency", "third-party", "national"]
+"""`central`: at the sites of this workspace. Elsewhere others run it: the agency itself, a provider, the state."""
+
+
+class Service(Declared):
+    """inventories/services/*.yaml
+
+    A service that is only registered (no datasets, no backup, no checks) is valid, and stands out as unprotected.
+    """
+
+    schema_version: SchemaVersion
+    id: Identifier
+    title: LocalisedText
+    description: Text | None = None
+    agency: Identifier
+    cluster: Identifier | None = None
+    audience: tuple[Literal["citizens", "business", "government", "employees"], ...] = ()
+    stage: Literal["information", "interaction", "transaction", "integration"] | None = None
+    owner: ContactReference | None = None
+    deputy: ContactReference | None = None
+    tier: Identifier | None = None
+    rto: Duration | None = None
+    rpo: Duration | None = None
+    mtpd: Duration | None = None
+    wrt: Duration | None = None
+    mbco: Text | None = None
+    hosting: Hosting = "central"
+    depends_on: tuple[Identifier, ...] = ()
+    runs_on: tuple[HostName, ...] = ()
+    recovers_on: dict[HostName, HostName] = {}
+    address: IPv4Address | None = None
+    datasets: tuple[Dataset, ...] = ()
+    backup: BackupSettings | None = None
+    recovery: RecoverySettings = RecoverySettings()
+    checks: tuple[HttpCheck, ...] = ()
+    manual_fallback: ManualFallback | None = None
+    notes: Text | None = None
+
+    @property
+    def states_dependencies(self) -> bool:
+        """Whether somebody has said what it depends on; `depends_on: []` says nothing at all."""
+        return "depends_on" in self.model_fields_set
+
+    def stand_in(self, host: str, site: str) -> str:
+        """The host that plays the part of `host` at a site."""
+        return host if site == "primary" else self.recovers_on[host]
