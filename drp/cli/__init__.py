@@ -21,6 +21,9 @@ Exit codes:
 _COMMANDS = {
     "init": ("workspace", "Make a new workspace to fill in."),
     "validate": ("workspace", "Check all files of the workspace; every fault at once."),
+    "plan": ("plan", "Show what a recovery would do, how long it would take, and whether that is in time."),
+    "graph": ("graph", "Draw what depends on what; what goes down with a service, host, link or site."),
+    "inventory": ("inventory", "List, show, compare and import what is declared."),
     "status": ("status", "Show what would be lost now, and what was proved."),
     "backup": ("backup", "Back services up to the DR centre; list restore points."),
     "watch": ("watch", "Look at the services from outside, all the time."),
