@@ -6,10 +6,10 @@ services that it depends on are verified.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from drp.domain.events import hash_of
 from drp.domain.inventory import City, Runbook
@@ -20,6 +20,7 @@ from drp.domain.values import milliseconds
 
 RecoveryKind = Literal["failover", "drill"]
 Stage = Literal["restore", "activate", "verify", "cutover", "usable", "cleanup"]
+STAGES: tuple[Stage, ...] = get_args(Stage)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,8 @@ def compile_recovery(
     A failover ends with the traffic switch; a drill leaves traffic alone, looks at the recovery host itself, and
     cleans up what it built.
     """
-    steps = [step for name in order for step in _steps_of(city.services[name], kind, order)]
+    planned = set(order)
+    steps = [step for name in order for step in steps_of(city.services[name], kind, planned)]
     return Plan(
         kind=kind,
         runbook=runbook.id,
@@ -175,7 +177,9 @@ def declaration_of(service: Service) -> str:
     return hash_of(service.model_dump(mode="json"))
 
 
-def _steps_of(service: Service, kind: RecoveryKind, planned: Sequence[str]) -> list[Step]:
+def steps_of(service: Service, kind: RecoveryKind, planned: Collection[str]) -> list[Step]:
+    """The stages of one service; it waits for those of its dependencies that are planned too."""
+
     def step(stage: Stage, *needs: str) -> Step:
         return Step(id=f"{service.id}/{stage}", service=service.id, stage=stage, needs=needs)
 

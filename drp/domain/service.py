@@ -120,9 +120,12 @@ def _schedule(text: Any) -> Any:
 
 
 class BackupSettings(Model):
+    """`estimate` is how long a backup is thought to take to arrive at the DR centre, until one has been measured."""
+
     dr_centre: Identifier
     password: SecretReference
     schedule: Annotated[str, BeforeValidator(_schedule)] | None = None
+    estimate: PositiveDuration | None = None
     stall_timeout: PositiveDuration = timedelta(minutes=5)
 
     @property

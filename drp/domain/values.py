@@ -117,6 +117,13 @@ def show_measured(duration: timedelta) -> str:
     return show_duration(-(-duration // tenth) * tenth)
 
 
+def show_expected(duration: timedelta) -> str:
+    """A time that nobody has measured yet, for people: it pretends to no more than tenths below a minute and whole
+    seconds above; rounded up."""
+    unit = timedelta(seconds=1) if duration >= timedelta(minutes=1) else timedelta(milliseconds=100)
+    return show_duration(-(-duration // unit) * unit)
+
+
 def milliseconds(duration: timedelta) -> int:
     """Whole milliseconds of a duration, rounded down: the ledger holds integers only."""
     return duration // timedelta(milliseconds=1)

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from drp.domain.events import Body
-from drp.domain.graph import with_dependencies
 from drp.domain.inventory import Runbook
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.plan import Plan, PlannedService, RecoveryKind, compile_recovery, declaration_of
@@ -21,7 +20,7 @@ from drp.errors import CancelledError, DrpError, ExitCode, UsageError
 from drp.ports import World
 from drp.workflows.execution import execute
 from drp.workflows.naming import new_run, run_folder
-from drp.workflows.selection import reasons_against
+from drp.workflows.selection import reasons_against, recovery_order, runbook_of
 from drp.workflows.stages import changed_since, datasets_of
 
 WATCH_POLL_SECONDS = 0.2
@@ -48,7 +47,7 @@ class RecoveryRequest:
 def recover(world: World, request: RecoveryRequest) -> Recovery:
     """Compile the plan, declare, carry it out, and judge. Raises where it must not even start."""
     declared_at = world.clock.now()
-    runbook = _runbook(world, request.runbook)
+    runbook = runbook_of(world, request.runbook)
     world.locks.acquire("recovery", f"drp {request.kind}")
     try:
         order = _order(world, request)
@@ -123,21 +122,12 @@ def _execute_and_close(world: World, run: str) -> Recovery:
     return replay(run, row.genesis, world.ledger.events(run))
 
 
-def _runbook(world: World, name: str) -> Runbook:
-    runbook = world.city.runbooks.get(name)
-    if runbook is None:
-        raise UsageError(f"no runbook {name!r}", hint=f"known: {', '.join(sorted(world.city.runbooks))}")
-    return runbook
-
-
 def _order(world: World, request: RecoveryRequest) -> list[str]:
-    """The services to recover, dependencies first: those asked for, and what they need that is not there already."""
-    edges = {name: service.depends_on for name, service in world.city.services.items()}
+    """What is asked for, and what it needs that can be recovered too."""
     return [
         name
-        for name in with_dependencies(request.services, edges)
-        if name in request.services
-        or (world.ledger.active_site(name) == "primary" and not reasons_against(world, name, "recovery"))
+        for name in recovery_order(world, request.services)
+        if name in request.services or not reasons_against(world, name, "recovery")
     ]
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from drp.domain.graph import with_dependencies
+from drp.domain.inventory import Runbook
 from drp.domain.protection import Purpose, gaps_of
 from drp.errors import UsageError
 from drp.ports import World
@@ -48,3 +50,20 @@ def reasons_against(world: World, name: str, purpose: Purpose) -> list[str]:
         return []
     gaps = gaps_of(world.city.services[name], purpose, world.city.hosts, world.city.workspace.tiers)
     return [gap.text for gap in gaps]
+
+
+def recovery_order(world: World, names: Sequence[str]) -> list[str]:
+    """The services to recover, dependencies first: those named, and what they need that is not there already."""
+    edges = {name: service.depends_on for name, service in world.city.services.items()}
+    asked = set(names)
+    return [
+        name for name in with_dependencies(names, edges) if name in asked or world.ledger.active_site(name) == "primary"
+    ]
+
+
+def runbook_of(world: World, name: str) -> Runbook:
+    """A scenario by its name; UsageError where there is none."""
+    runbook = world.city.runbooks.get(name)
+    if runbook is None:
+        raise UsageError(f"no runbook {name!r}", hint=f"known: {', '.join(sorted(world.city.runbooks))}")
+    return runbook
