@@ -325,21 +325,19 @@ def _losses(
 ) -> dict[str, ExpectedLoss]:
     """What the schedules leave at risk. Backups whose schedules say the same moment go over the line together."""
     changes = {name: _changes_per_backup(city.services[name]) for name in order}
-    together: dict[tuple[str, str], list[int | None]] = {}
+    together: dict[tuple[str, str], int | None] = {}
     for name in order:
-        together.setdefault(_start_group(city, name), []).append(changes[name])
+        group, own = _start_group(city, name), changes[name]
+        before = together.get(group, 0)
+        together[group] = None if own is None or before is None else before + own
     found: dict[str, ExpectedLoss] = {}
     for name in order:
-        service = city.services[name]
+        service, own = city.services[name], changes[name]
         channel = channels[_centre(city, name), "primary"]
-        group = together[_start_group(city, name)]
-        known = [size for size in group if size is not None]
-        total = sum(known) if len(known) == len(group) else None
         schedule = backup_of(service).when
-        own = changes[name]
         found[name] = ExpectedLoss(
             gap=schedule.longest_gap if schedule else None,
-            arrival=estimate_arrival(service, channel, history, own, total),
+            arrival=estimate_arrival(service, channel, history, own, together[_start_group(city, name)]),
             alone=None if own is None else channel.time_for(own),
         )
     return found

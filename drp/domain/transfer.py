@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import cached_property
 
 from drp.domain.inventory import City
 from drp.domain.lines import widest_route
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Channel:
     """The way of data between a DR centre and a site: each part of it with its bits per second.
 
@@ -22,7 +23,7 @@ class Channel:
     known: bool
     exists: bool
 
-    @property
+    @cached_property
     def capacity(self) -> int | None:
         """Bits per second of the narrowest part; None where nobody can know."""
         return min((rate for _, rate in self.parts), default=None) if self.known and self.exists else None
