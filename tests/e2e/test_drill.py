@@ -86,7 +86,7 @@ def watched(bench: Workbench) -> Watched:
         before = complaints_of(bench)
         bench.ssh(PRIMARY, "touch /tmp/before-the-drill")
         drill = bench.drp("drill", "run", SERVICE, MY_TOKEN=TOKEN_CANARY)
-        asked = (("status",), ("run", "list"), ("backup", "list"))
+        asked = (("status", SERVICE), ("run", "list"), ("backup", "list"))
         lists = [bench.drp(*words, MY_TOKEN=TOKEN_CANARY) for words in asked]
     finally:
         spy.ended.set()
@@ -104,7 +104,7 @@ def test_a_drill_meets_its_objectives_while_production_works(watched: Watched, b
     own = ("/var/lib/postgresql/", "/srv/pengaduan/uploads/", "/var/log/")
     assert [path for path in new.splitlines() if not path.startswith(own)] == []
     assert f"{PRIMARY}" not in watched.drill.stderr
-    assert bench.drp("status", "--json").json()[0]["active_site"] == "primary"
+    assert bench.drp("status", SERVICE, "--json").json()[0]["active_site"] == "primary"
     assert "198.19.0.80" not in bench.ssh(RECOVERY, "ip -4 address")
 
 
@@ -149,10 +149,10 @@ def test_no_secret_is_left_on_a_host(watched: Watched, bench: Workbench, address
 
 def test_reports_and_lists_are_readable_for_programs_and_people(watched: Watched, bench: Workbench) -> None:
     del watched
-    status = bench.drp("status", "--json").json()[0]
+    status = bench.drp("status", SERVICE, "--json").json()[0]
     assert (status["service"], status["rpo_verdict"], status["usable"]) == (SERVICE, "MET", True)
     assert status["last_recovery"]["verdict"] == "MET"
-    assert SERVICE in bench.drp("status").stdout
+    assert SERVICE in bench.drp("status", SERVICE).stdout
     points = bench.drp("backup", "list", "--json").json()
     assert [point["id"] for point in points] == bench.points()
     point = points[0]

@@ -58,7 +58,7 @@ def disaster(bench: Workbench) -> Disaster:
     bench.drp("backup", "run", SERVICE)
     refused = bench.drp(*FAILOVER, code=2)
     backed_up = len(bench.acknowledged())
-    eventually(lambda: bench.drp("status", "--json").json()[0]["usable"], "drp watch sees the service", 20)
+    eventually(lambda: bench.drp("status", SERVICE, "--json").json()[0]["usable"], "drp watch sees the service", 20)
     old_content = get("/complaints/1")
     found = bench.ssh(RECOVERY, "ls -d /srv/pengaduan /etc/pengaduan /etc/init.d/pengaduan 2>/dev/null || true")
     eventually(lambda: len(bench.acknowledged()) > backed_up + 10, "citizens go on writing")
@@ -66,7 +66,9 @@ def disaster(bench: Workbench) -> Disaster:
     acknowledged = bench.acknowledged()
     watched = bench.folder / "var/watch" / SERVICE
     eventually(lambda: '"succeeded": false' in max(watched.glob("*.jsonl")).read_text()[-300:], "watch sees it")
-    eventually(lambda: bench.drp("status", "--json", code=0).json()[0]["usable"] is False, "it is detected", 20)
+    eventually(
+        lambda: bench.drp("status", SERVICE, "--json", code=0).json()[0]["usable"] is False, "it is detected", 20
+    )
 
     first = bench.start(*FAILOVER, "--json")
     first.until("restoring …")
@@ -183,6 +185,6 @@ def test_citizens_work_at_the_same_address(disaster: Disaster, bench: Workbench)
     eventually(lambda: len(bench.acknowledged()) > count + 3, "citizens write again")
     assert get("/complaints/1") == disaster.old_content
     assert hashlib.sha256(json.loads(disaster.old_content)["message"].encode()).hexdigest() in disaster.recovered
-    status = bench.drp("status", "--json", code=4).json()[0]  # nothing is backed up from the new site yet
+    status = bench.drp("status", SERVICE, "--json", code=4).json()[0]  # nothing is backed up from the new site yet
     assert status["active_site"] == "recovery"
     assert "already runs at the recovery site" in told(bench.drp(*FAILOVER, code=2))

@@ -177,8 +177,8 @@ class Workbench:
         self.drp("lab", "up")
 
     def watch(self) -> None:
-        """Have drp watch run from now on."""
-        self.start("watch").until("usable from outside")
+        """Have drp watch the service from now on: the lab builds no other."""
+        self.start("watch", SERVICE).until("usable from outside")
 
     def rebuild(self) -> None:
         """A new city on the same DR centre: empty hosts, a new service, no restore points."""
