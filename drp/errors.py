@@ -83,13 +83,15 @@ class CancelledError(DrpError):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One fault in an inventory file: where it is, what is wrong there, what to do about it; `code` is for programs."""
+    """One fault, or warning, in an inventory file: where it is, what is wrong there, what to do about it; `code` is for
+    programs, `services` are those that it concerns."""
 
     file: str
     line: int | None
     message: str
     hint: str = ""
     code: str = ""
+    services: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import gc
 import getpass
 import os
 import threading
-from collections.abc import Callable, Iterator
-from datetime import datetime
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drp.adapters.actions import SupervisedActions
 from drp.adapters.clock import SystemClock
-from drp.adapters.inventory import HOSTS_FILE, find_workspace, load_city
+from drp.adapters.inventory import HOSTS_FILE, SERVICES_FOLDER, Files, find_workspace, load_city, read_city
 from drp.adapters.ledger import SqliteLedger
 from drp.adapters.lock import FileLocks
 from drp.adapters.s3 import S3ObjectStore
@@ -25,7 +26,11 @@ from drp.errors import UsageError
 from drp.ports import Say, World
 
 if TYPE_CHECKING:
+    from drp.adapters.json_schema import WrittenSchema
+    from drp.domain.reconcile import ListedHost
+    from drp.domain.sheet import Row, Sheet
     from drp.lab.plan import LabPlan
+    from drp.reports.graph import Form
 
 
 def shipped(name: str) -> Path:
@@ -41,6 +46,61 @@ def workspace_at(start: Path) -> Path:
 def city_of(workspace: Path) -> City:
     """The validated content of a workspace; InvalidInventoryError with all faults."""
     return load_city(workspace, shipped("runbooks"))
+
+
+def city_with_files(workspace: Path) -> tuple[City, Files]:
+    """The validated content of a workspace, and in which file and line each record stands."""
+    return read_city(workspace, shipped("runbooks"))
+
+
+def today_of(city: City) -> date:
+    """The present day in the organisation's time zone."""
+    from zoneinfo import ZoneInfo
+
+    return SystemClock().now().astimezone(ZoneInfo(city.workspace.organisation.time_zone)).date()
+
+
+def present_time() -> datetime:
+    return SystemClock().now()
+
+
+def write_schemas(workspace: Path, folder: Path) -> list[WrittenSchema]:
+    """Write a JSON Schema of each kind of file, for editors."""
+    from drp.adapters.json_schema import write_schemas as write
+
+    return write(workspace, folder)
+
+
+def hosts_by_ansible(workspace: Path) -> dict[str, ListedHost]:
+    """What Ansible makes of the workspace's inventory; UnreachableError where it cannot run."""
+    from drp.adapters.ansible_inventory import listed_hosts
+
+    return listed_hosts(workspace / HOSTS_FILE)
+
+
+def read_sheet(path: Path, sheet: str | None) -> Sheet:
+    """A CSV file or a workbook as rows of cells."""
+    from drp.adapters.spreadsheet import read_spreadsheet
+
+    return read_spreadsheet(path, sheet)
+
+
+def services_folder_of(workspace: Path) -> Path:
+    return workspace / SERVICES_FOLDER
+
+
+def services_with_files(folder: Path) -> set[str]:
+    """The ids that have a service file in a folder."""
+    from drp.adapters.service_files import existing_ids
+
+    return existing_ids(folder)
+
+
+def write_service_files(folder: Path, rows: Sequence[Row]) -> list[Path]:
+    """Write the new services of an imported sheet; gives the files that were written."""
+    from drp.adapters.service_files import service_text, write_services
+
+    return write_services(folder, {row.id: service_text(row.record, row.to_fill) for row in rows})
 
 
 def playbooks_of(workspace: Path) -> Path:
@@ -137,6 +197,17 @@ def verify_report(file: Path, head: str | None) -> list[str]:
     except UnicodeDecodeError:
         return ["the file is not UTF-8 text"]
     return [str(problem) for problem in verify(text, expected_head=head)]
+
+
+def draw_graph(start: Path, things: Sequence[str], form: Form, *, network: bool, single_points: bool) -> str:
+    """The graph of a workspace's services or of its network, what goes down with these things, or its single points."""
+    from drp.reports.graph import draw_impact, draw_services, draw_single_points
+
+    city = city_of(workspace_at(start))
+    gc.freeze()  # the city stays: looking for garbage among it takes longer than drawing a large one
+    if single_points:
+        return draw_single_points(city, form)
+    return draw_impact(city, form, things, network=network) if things else draw_services(city, form, network=network)
 
 
 def lab_plan(workspace: Path, city: City) -> LabPlan:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+import gc
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from drp.adapters.ansible_hosts import SITES, ansible_hosts, host_record
-from drp.adapters.yaml_file import YamlFile, read_yaml
+from drp.adapters.faults import AnyModel, code_of, faults_in, hint_of, message_of, without_faults
+from drp.adapters.yaml_file import LARGEST_FILE_BYTES, YamlFile, printable, quoted, read_yaml
 from drp.domain.consistency import Parts, faults_of
 from drp.domain.findings import (
     ASSETS,
@@ -29,7 +33,6 @@ from drp.domain.findings import (
 from drp.domain.inventory import AnsibleHost, City, Runbook, Workspace
 from drp.domain.registers import Assets, Documents, Network, People
 from drp.domain.service import Service
-from drp.domain.values import PATTERN_HINTS
 from drp.errors import Fault, InvalidInventoryError, UsageError
 
 WORKSPACE_FILE = "drp.yaml"
@@ -45,16 +48,17 @@ REGISTERS: dict[str, tuple[str, type[BaseModel]]] = {
 """Registers that a workspace may have; one that it does not have is empty."""
 
 MOST_FAULTS_PER_FILE = 50
+LARGEST_SERVICE_BYTES = 131_072
+MANY_OBJECTS = 200_000
 
+_OF_A_WHOLE_CITY = {WORKSPACE, HOSTS, *REGISTERS}
 _VAULT = frozenset({"!vault", "!vault-encrypted", "!unsafe"})
-
-AnyModel = TypeVar("AnyModel", bound=BaseModel)
 
 
 def find_workspace(start: Path) -> Path:
     """The nearest folder, from `start` upwards, that holds drp.yaml."""
     for folder in (start, *start.parents):
-        if (folder / WORKSPACE_FILE).is_file():
+        if os.path.isfile(folder / WORKSPACE_FILE):  # never raises, unlike Path.is_file in a closed folder
             return folder
     raise UsageError(
         f"no {WORKSPACE_FILE} here or in any folder above",
@@ -70,7 +74,22 @@ def load_city(workspace: Path, shipped_runbooks: Path) -> City:
 
 def read_city(workspace: Path, shipped_runbooks: Path) -> tuple[City, Files]:
     """Read and check everything, and remember which record stands in which file."""
-    return _Reader(workspace).read(shipped_runbooks)
+    with _without_garbage_collection():
+        return _Reader(workspace).read(shipped_runbooks)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    """All that is read stays; looking for garbage among it, again and again, takes longer the more there is."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            if gc.get_count()[0] > MANY_OBJECTS:
+                gc.freeze()
+            gc.enable()
 
 
 @dataclass
@@ -83,7 +102,8 @@ class Files:
     _last: tuple[Path, YamlFile | Fault] | None = None
 
     def name_of(self, path: Path) -> str:
-        return str(path.relative_to(self.workspace)) if path.is_relative_to(self.workspace) else str(path)
+        """How messages call a file: by its way from the workspace."""
+        return printable(str(path).removeprefix(f"{self.workspace}{os.sep}"))
 
     def locate(self, findings: Sequence[Finding]) -> list[Fault]:
         """Findings with the file and the line that each stands in, in the order of the files."""
@@ -96,6 +116,7 @@ class Files:
                 finding.message,
                 finding.hint,
                 finding.code,
+                finding.services,
             )
             for finding in known
         ]
@@ -104,14 +125,18 @@ class Files:
     def line_of(self, record: Record, location: Location) -> int | None:
         path = self.paths[record]
         if self._last is None or self._last[0] != path:
-            tags = _VAULT if record.kind == HOSTS else frozenset()
-            self._last = (path, read_yaml(path, self.name_of(path), opaque_tags=tags))
+            self._last = (path, _read(record, path, self.name_of(path)))
         file = self._last[1]
         if isinstance(file, Fault):
             return None
         if record.kind == HOSTS and len(location) == 2:
             location = self.host_places.get(str(location[1]), ())
         return file.line_of(location)
+
+
+def _read(record: Record, path: Path, name: str) -> YamlFile | Fault:
+    largest = LARGEST_FILE_BYTES if record.kind in _OF_A_WHOLE_CITY else LARGEST_SERVICE_BYTES
+    return read_yaml(path, name, opaque_tags=_VAULT if record.kind == HOSTS else frozenset(), largest=largest)
 
 
 class _Reader:
@@ -135,18 +160,20 @@ class _Reader:
         )
         self.faults += self.files.locate(faults_of(parts))
         if self.faults or settings is None or hosts is None:
-            raise InvalidInventoryError(sorted(self.faults, key=lambda fault: (fault.file, fault.line or 0)))
+            raise InvalidInventoryError(_first_of_each_file(self.faults))
         city = City(workspace=settings, hosts=hosts, services=services, runbooks=runbooks, **registers)
         return city, self.files
 
     def _services(self) -> dict[str, Service]:
         services: dict[str, Service] = {}
-        paths = sorted((self.workspace / SERVICES_FOLDER).glob("*.y*ml"))
-        for path in paths:
+        folder = self.workspace / SERVICES_FOLDER
+        names = self._yaml_files(folder)
+        for name in names:
+            path = folder / name
             record = service_record(path.stem)
             if record in self.files.paths:
-                other = self.files.paths[record].name
-                self._fault(path, f"service {path.stem!r} is declared twice: in {other} too", "keep one of the files")
+                message = f"the service is declared twice: in {self.files.paths[record].name} too"
+                self._fault(path, message, "keep one of the files")
                 continue
             service = self._model(record, path, Service)
             if service is None:
@@ -154,43 +181,72 @@ class _Reader:
             if path.stem != service.id:
                 hint = f"rename the file to {service.id}.yaml, or correct the id"
                 line = self.files.line_of(record, ("id",))
-                self._fault(path, f"service {service.id!r} in a file called {path.name}", hint, line)
+                self._fault(path, f"service {service.id!r} in a file called {printable(name)}", hint, line)
             else:
                 services[service.id] = service
-        if not paths:
-            self.faults.append(Fault(SERVICES_FOLDER, None, "no service is declared", "add a file for each service"))
+        if not names:
+            self.faults.append(
+                Fault(SERVICES_FOLDER, None, "no service is declared", "add a file for each service", "no-service")
+            )
         return services
+
+    def _yaml_files(self, folder: Path) -> list[str]:
+        """The names of the YAML files in a folder; none where there is no such folder."""
+        try:
+            with os.scandir(folder) as entries:
+                names = sorted(entry.name for entry in entries)
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self._fault(folder, f"cannot be read: {error.strerror}", "make it a folder that may be read")
+            return []
+        # Hidden files are the locks and leftovers of editors; no service or runbook can have such a name.
+        found = [name for name in names if name.lower().endswith((".yaml", ".yml")) and name[0] != "."]
+        for name in found:
+            if not name.endswith((".yaml", ".yml")):
+                self._fault(folder / name, "the name's ending is not in small letters", "rename it to end in .yaml")
+        return found
 
     def _register(self, kind: str) -> Any:
         name, model = REGISTERS[kind]
         path = self.workspace / name
-        if not path.exists():
+        try:
+            path.lstat()
+        except FileNotFoundError:
             return model.model_validate({"schema": 1})
+        except OSError:
+            pass  # reading it says why it cannot be read
         return self._model(Record(kind), path, model)
 
     def _runbooks(self, shipped: Path) -> dict[str, Runbook]:
         runbooks: dict[str, Runbook] = {}
         own = self.workspace / RUNBOOKS_FOLDER
-        for folder in (shipped, own):
-            for path in sorted(folder.glob("*.y*ml")):
+        folders = [own] if os.path.realpath(own) == os.path.realpath(shipped) else [shipped, own]
+        for folder in folders:
+            files: dict[str, str] = {}
+            for name in self._yaml_files(folder):
+                path = folder / name
                 runbook = self._model(Record(RUNBOOK, path.stem), path, Runbook)
-                if runbook is not None:
-                    runbooks[runbook.id] = runbook
-            if own.resolve() == shipped.resolve():
-                break
+                if runbook is None:
+                    continue
+                if runbook.id in files:
+                    message = f"the runbook {runbook.id!r} is declared twice: in {files[runbook.id]} too"
+                    self._fault(path, message, "keep one of the files, or give one another id")
+                files[runbook.id] = printable(name)
+                runbooks[runbook.id] = runbook
         return runbooks
 
-    def _fault(self, path: Path, message: str, hint: str, line: int | None = None) -> None:
-        self.faults.append(Fault(self.files.name_of(path), line, message, hint))
+    def _fault(self, path: Path, message: str, hint: str, line: int | None = None, code: str = "bad-name") -> None:
+        self.faults.append(Fault(self.files.name_of(path), line, message, hint, code))
 
-    def _yaml(self, record: Record, path: Path, opaque_tags: frozenset[str] = frozenset()) -> YamlFile | None:
+    def _yaml(self, record: Record, path: Path) -> YamlFile | None:
         self.files.paths[record] = path
-        file = read_yaml(path, self.files.name_of(path), opaque_tags=opaque_tags)
+        file = _read(record, path, self.files.name_of(path))
         if isinstance(file, Fault):
-            self.faults.append(file)
+            self.faults.append(replace(file, code="unreadable"))
             return None
         if not isinstance(file.value, dict):
-            self._fault(path, "the file is not a mapping of keys", "write `key: value` lines", 1)
+            self._fault(path, "the file is not a mapping of keys", "write `key: value` lines", 1, "unreadable")
             return None
         return file
 
@@ -201,107 +257,44 @@ class _Reader:
         try:
             return model.model_validate(file.value)
         except ValidationError as error:
-            details = error.errors(include_url=False)
-            told = [_fault(file, detail) for detail in details if not _follows(detail, details)]
-            self.faults += told[:MOST_FAULTS_PER_FILE]
-            if len(told) > MOST_FAULTS_PER_FILE:
-                more = f"{len(told) - MOST_FAULTS_PER_FILE} more faults in this file"
-                self._fault(path, more, "mend those above first")
-            return _without_faults(file.value, model, error)
+            self.faults += faults_in(file, error)
+            return without_faults(file.value, model, error)
 
     def _hosts(self) -> dict[str, AnsibleHost] | None:
         path = self.workspace / HOSTS_FILE
-        file = self._yaml(Record(HOSTS), path, _VAULT)
+        file = self._yaml(Record(HOSTS), path)
         if file is None:
             return None
         hosts: dict[str, AnsibleHost] = {}
-        for name, (variables, groups, place) in ansible_hosts(file.value).items():
+        try:
+            listed = ansible_hosts(file.value)
+        except ValueError as error:
+            self._fault(path, str(error), "put the hosts into fewer groups", 1, "unreadable")
+            return None
+        for name, (variables, groups, place) in listed.items():
             self.files.host_places[name] = place
             sites = [site for site in SITES if site in groups]
             if len(sites) == 2:
                 hint = "a host stands at one site; remove it from one of the groups"
-                self._fault(path, f"host {name!r} is in primary and in recovery", hint, file.line_of(place))
+                message = f"host {quoted(name)} is in primary and in recovery"
+                self._fault(path, message, hint, file.line_of(place), "wrong-site")
                 continue
             try:
                 hosts[name] = AnsibleHost.model_validate(host_record(name, variables, sites[0] if sites else None))
             except ValidationError as error:
                 for detail in error.errors(include_url=False):
-                    self._fault(path, f"host {name!r}: {_message(detail)}", _hint(detail), file.line_of(place))
+                    message = f"host {quoted(name)}: {message_of(detail)}"
+                    self._fault(path, message, hint_of(detail), file.line_of(place), code_of(detail))
         return hosts
 
 
-def _without_faults(value: Any, model: type[AnyModel], error: ValidationError) -> AnyModel | None:
-    """What is left of a file without its faulty values, so that references to and from it can be checked in the same
-    run. None where what is missing was required. Never used for anything but more messages: the faults stay."""
-    rest = copy.deepcopy(value)
-    for _ in range(3):
-        for detail in error.errors(include_url=False, include_context=False, include_input=False):
-            _remove(rest, detail["loc"])
-        try:
-            return model.model_validate(rest)
-        except ValidationError as again:
-            error = again
-    return None
-
-
-def _remove(whole: Any, location: tuple[str | int, ...]) -> None:
-    """Take the value at a location out of its mapping; in a list, the whole element goes."""
-    holder: Any = None
-    key: Any = None
-    value: Any = whole
-    for word in location:
-        is_key = isinstance(value, dict) and word in value
-        is_position = isinstance(value, list) and isinstance(word, int) and word < len(value)
-        if is_key or is_position:
-            holder, key, value = value, word, value[word]
-    if isinstance(holder, list) and isinstance(key, int):
-        holder[key] = None
-        holder[:] = [item for item in holder if item is not None]
-    elif isinstance(holder, dict):
-        holder.pop(key, None)
-
-
-def _follows(detail: Any, details: Sequence[Any]) -> bool:
-    """Whether a list is only called too short because its faulty items were not counted."""
-    location = detail["loc"]
-    return detail["type"] == "too_short" and any(
-        other["loc"][: len(location)] == location and other is not detail for other in details
-    )
-
-
-def _fault(file: YamlFile, detail: Any) -> Fault:
-    location = tuple(detail["loc"])
-    keys = ".".join(str(word) for word in location)
-    message = f"{keys}: {_message(detail)}" if keys else _message(detail)
-    return Fault(file.name, file.line_of(location), message, _hint(detail))
-
-
-def _message(detail: Any) -> str:
-    kind, given = detail["type"], detail.get("input")
-    if kind == "extra_forbidden":
-        return "unknown key"
-    if kind == "missing":
-        return "required, but missing"
-    text = str(detail["msg"]).removeprefix("Value error, ")
-    if kind == "string_pattern_mismatch":
-        text = f"{_short(given)} is not an allowed name"
-    elif kind != "value_error" and isinstance(given, str | int | float | bool | None):
-        text = f"{text} (found {_short(given)})"
-    return text
-
-
-def _hint(detail: Any) -> str:
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        return "check the spelling and the indentation, or remove it"
-    if kind == "missing":
-        return f"add the key {detail['loc'][-1]!r} here"
-    if kind == "string_pattern_mismatch":
-        pattern = detail["ctx"]["pattern"]
-        return PATTERN_HINTS.get(pattern, f"the allowed form is {pattern}")
-    return "correct the value"
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…'"
+def _first_of_each_file(faults: Sequence[Fault]) -> list[Fault]:
+    """The faults in the order of files and lines; of a file with very many the first, and how many more there are."""
+    shown: list[Fault] = []
+    for name, group in groupby(sorted(faults, key=lambda fault: (fault.file, fault.line or 0)), lambda item: item.file):
+        found = list(group)
+        shown += found[:MOST_FAULTS_PER_FILE]
+        if len(found) > MOST_FAULTS_PER_FILE:
+            message = f"{len(found) - MOST_FAULTS_PER_FILE} more faults in this file"
+            shown.append(Fault(name, None, message, "mend those above first", "more"))
+    return shown

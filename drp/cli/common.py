@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -16,6 +17,8 @@ from drp.domain.values import from_stamp, parse_duration
 from drp.errors import UsageError
 
 if TYPE_CHECKING:
+    from rich.text import Text as RichText
+
     from drp.ports import World
 
 
@@ -56,9 +59,9 @@ def epilog(*examples: str) -> str:
     return f"\b\nExample{'s' if len(examples) > 1 else ''}:\n{lines}\n\n{EXIT_CODES}"
 
 
-def count_of(number: int, word: str) -> str:
-    """`1 host`, `2 hosts`."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+def count_of(number: int, word: str, many: str = "") -> str:
+    """`1 host`, `2 hosts`; `many` is the word for several where it is not made with an s."""
+    return f"{number} {word}" if number == 1 else f"{number} {many or word + 's'}"
 
 
 def say(line: str) -> None:
@@ -78,19 +81,58 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output, as wide as the terminal; unwrapped where the output is no terminal."""
+PIPED_WIDTH = 160
+"""How wide tables are where the output is no terminal."""
+
+
+WIDEST_PARAGRAPH = 120
+
+
+def output_width() -> int:
+    """How many columns standard output has room for."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPED_WIDTH
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, ruled: bool = False) -> None:
+    """A table on standard output, as wide as the terminal; unwrapped where the output is no terminal. Cells may have
+    several lines; `ruled` keeps such rows apart."""
     from rich.console import Console
     from rich.table import Table
+
+    console = Console(width=output_width(), highlight=False)
+    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold", show_lines=ruled)
+    for number, column in enumerate(columns):
+        table.add_column(
+            column, overflow="fold", width=None if number else _width_of_names([[column], *rows], console.width)
+        )
+    for row in rows:
+        table.add_row(*map(_styled, row))
+    console.print(table)
+
+
+def print_wrapped(text: str, *, indent: str = "", first: str | None = None) -> None:
+    """A paragraph on standard output; `first` begins its first line, where that is other than `indent`."""
+    import textwrap
+
+    plain = "".join(char if char.isprintable() else " " for char in text)
+    width = min(output_width(), WIDEST_PARAGRAPH)
+    first = indent if first is None else first
+    click.echo(textwrap.fill(plain, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False))
+
+
+def _width_of_names(rows: Sequence[Sequence[str]], whole: int) -> int:
+    """A width of the first column in which no name is cut, so that it can be copied; other words wrap there."""
+    lines = [line for row in rows for line in row[0].split("\n")]
+    longest_name = max(len(word) for line in lines for word in line.split(" "))
+    return min(max(map(len, lines)), max(longest_name, 16), whole * 2 // 5)
+
+
+def _styled(cell: str) -> RichText:
+    """A cell whose lines are coloured where they are a known word; what would steer the terminal is taken out."""
     from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 160, highlight=False)
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    console.print(table)
+    lines = ["".join(char for char in line if char.isprintable() or char == "\xa0") for line in cell.split("\n")]
+    return Text("\n").join(Text(line, style=_STYLES.get(line, "")) for line in lines)
 
 
 _STYLES = {
@@ -100,6 +142,9 @@ _STYLES = {
     "NOT_MEASURED": "bold red",
     "NOT_TESTED": "bold yellow",
     "ABORTED": "bold red",
+    "no backup": "bold red",
+    "never": "bold yellow",
+    "faulty": "bold red",
 }
 
 

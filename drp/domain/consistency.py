@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from drp.domain.findings import (
     ASSETS,
@@ -18,6 +19,7 @@ from drp.domain.findings import (
     Finding,
     Location,
     Record,
+    listed,
     service_record,
 )
 from drp.domain.graph import find_cycle
@@ -26,7 +28,8 @@ from drp.domain.objectives import objectives_of
 from drp.domain.registers import Assets, Documents, Network, People
 from drp.domain.service import Dataset, FilesDataset, Service
 
-MOST_NAMES_COMPARED = 500
+MOST_NAMES_COMPARED, MOST_GUESSES = 500, 50
+"""Comparing names takes long; so many wrong ones in one run are no slips of the pen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +62,7 @@ def faults_of(parts: Parts) -> list[Finding]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Reference:
+class _Reference(NamedTuple):
     """A name in a file that must be declared elsewhere."""
 
     record: Record
@@ -83,18 +85,22 @@ def _unknown_names(parts: Parts) -> Iterator[Finding]:
         "person": None if parts.people is None else parts.people.people,
         "document": None if parts.documents is None else parts.documents.documents,
     }
+    in_order: dict[str, list[str]] = {}
+    told = 0
     for references in (_of_services(parts.services), _of_workspace(workspace), _of_registers(parts)):
         for reference in references:
             names = known[reference.kind]
             if reference.name is not None and names is not None and reference.name not in names:
-                yield _unknown(reference, names)
+                if reference.kind not in in_order:
+                    in_order[reference.kind] = sorted(names)
+                told += 1
+                yield _unknown(reference, in_order[reference.kind], guess=told <= MOST_GUESSES)
 
 
-def _unknown(reference: _Reference, known: Collection[str]) -> Finding:
-    names = sorted(known)
-    close = difflib.get_close_matches(str(reference.name), names, n=1) if len(names) <= MOST_NAMES_COMPARED else []
-    listed = ", ".join(names[:8]) + (f" … ({len(names)} in all)" if len(names) > 8 else "")
-    hint = f"known: {listed}" if names else "none is declared"
+def _unknown(reference: _Reference, names: list[str], *, guess: bool) -> Finding:
+    guess = guess and len(names) <= MOST_NAMES_COMPARED
+    close = difflib.get_close_matches(str(reference.name), names, n=1) if guess else []
+    hint = f"known: {listed(names)}" if names else "none is declared"
     if close:
         hint = f"did you mean {close[0]!r}? {hint}"
     if reference.kind == "host":
@@ -276,18 +282,14 @@ class _Taken:
     places: dict[str, str] = field(default_factory=dict)
     above: dict[str, str] = field(default_factory=dict)
 
-    def other_than(self, own: str, place: str) -> str | None:
+    def other_than(self, own: str, place: str, above: list[str]) -> str | None:
         """Another dataset that has this place, something in it, or a folder above it."""
-        holders = [
-            self.places.get(place),
-            self.above.get(place),
-            *(self.places.get(folder) for folder in _above(place)),
-        ]
+        holders = [self.places.get(place), self.above.get(place), *map(self.places.get, above)]
         return next((holder for holder in holders if holder is not None and holder != own), None)
 
-    def take(self, own: str, place: str) -> None:
+    def take(self, own: str, place: str, above: list[str]) -> None:
         self.places.setdefault(place, own)
-        for folder in _above(place):
+        for folder in above:
             self.above.setdefault(folder, own)
 
 
@@ -302,10 +304,11 @@ def _overlapping_places(services: Mapping[str, Service]) -> Iterator[Finding]:
     for service in services.values():
         for position, dataset in enumerate(service.datasets):
             own = f"{service.id}/{dataset.id}"
+            places = [(place, _above(place)) for place in _places(dataset)]
             for host in sorted({dataset.host, service.recovers_on.get(dataset.host, dataset.host)}):
                 known = taken.setdefault((host, dataset.type), _Taken())
-                for place in _places(dataset):
-                    other = known.other_than(own, place)
+                for place, above in places:
+                    other = known.other_than(own, place, above)
                     if other is not None:
                         yield _fault(
                             service.id,
@@ -314,8 +317,8 @@ def _overlapping_places(services: Mapping[str, Service]) -> Iterator[Finding]:
                             f"{place} on {host} belongs to dataset {other} too",
                             "a restore of one would destroy the other; give each its own place, or its own host",
                         )
-                for place in _places(dataset):
-                    known.take(own, place)
+                for place, above in places:
+                    known.take(own, place, above)
 
 
 def _places(dataset: Dataset) -> list[str]:

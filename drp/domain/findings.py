@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -34,6 +35,23 @@ class Finding:
     message: str
     hint: str
     services: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """A kind of warning: its stable name, and what to do about it, the same in every place where it is found."""
+
+    code: str
+    hint: str
+
+    def at(self, record: Record, location: Location, message: str, services: Sequence[str] = ()) -> Finding:
+        """A warning of this kind in one place."""
+        return Finding("warning", self.code, record, location, message, self.hint, tuple(services))
+
+
+def listed(names: Sequence[str], most: int = 8) -> str:
+    """Names for people: `a, b, c`; of many only the first, and how many there are."""
+    return ", ".join(names[:most]) + (f" … ({len(names)} in all)" if len(names) > most else "")
 
 
 def service_record(name: str) -> Record:

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from ipaddress import IPv4Network
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StringConstraints, field_validator, model_validator
 
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import Assets, Documents, Network, People, SchemaVersion
 from drp.domain.service import SecretReference, Service
-from drp.domain.values import Duration, HostName, Identifier, Percentage, PositiveDuration, Rate, Size, Text
+from drp.domain.values import (
+    AddressRange,
+    Day,
+    Duration,
+    FileName,
+    HostAddress,
+    HostName,
+    Identifier,
+    LoginName,
+    Percentage,
+    PositiveDuration,
+    Rate,
+    Size,
+    Text,
+)
 
 
 def _titled(value: Any) -> Any:
@@ -47,7 +60,7 @@ class Agency(Declared):
 class Certificate(Declared):
     number: Text | None = None
     issuer: Text | None = None
-    expires: date | None = None
+    expires: Day | None = None
 
 
 class Site(Declared):
@@ -60,7 +73,7 @@ class Site(Declared):
     location: Identifier | None = None
     status: Literal["planned", "built", "accepted"] | None = None
     standard: Text | None = None
-    level: Annotated[int, Field(ge=1, le=4)] | None = None
+    level: Annotated[StrictInt, Field(ge=1, le=4)] | None = None
     availability: Percentage | None = None
     certificate: Certificate | None = None
 
@@ -68,8 +81,8 @@ class Site(Declared):
 class Sites(Model):
     """The two sites."""
 
-    primary: Annotated[Site, BeforeValidator(_titled)]
-    recovery: Annotated[Site, BeforeValidator(_titled)]
+    primary: Annotated[Site, BeforeValidator(_titled, json_schema_input_type=Text | Site)]
+    recovery: Annotated[Site, BeforeValidator(_titled, json_schema_input_type=Text | Site)]
 
 
 class Contract(Declared):
@@ -77,14 +90,14 @@ class Contract(Declared):
 
     provider: Text
     number: Text | None = None
-    signed: date | None = None
-    expires: date | None = None
+    signed: Day | None = None
+    expires: Day | None = None
     availability: Percentage | None = None
     rto: Duration | None = None
     rpo: Duration | None = None
     clock_starts: Literal["disruption", "declaration", "ticket"] | None = None
     capacity: Size | None = None
-    drills_per_year: Annotated[int, Field(ge=0, le=1000)] | None = None
+    drills_per_year: Annotated[StrictInt, Field(ge=0, le=1000)] | None = None
     object_lock: Duration | None = None
     country: Text | None = None
     contact: Identifier | None = None
@@ -97,7 +110,7 @@ class DrCentre(Declared):
     endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
     bucket: Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
     region: Identifier = "us-east-1"
-    ca_certificate: Text | None = None
+    ca_certificate: FileName | None = None
     access_key_id: SecretReference
     secret_access_key: SecretReference
     location: Identifier | None = None
@@ -120,8 +133,8 @@ ExerciseLevel = Literal["tabletop", "restore-test", "component", "functional", "
 class Period(Model):
     """From the first to the last day, both included."""
 
-    first: date
-    last: date
+    first: Day
+    last: Day
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:
@@ -138,7 +151,7 @@ class SlaTarget(Declared):
 
     availability: Percentage
     period: Period
-    approved: bool = False
+    approved: StrictBool = False
 
     @property
     def yearly_downtime(self) -> timedelta:
@@ -150,14 +163,14 @@ class SlaTarget(Declared):
 class SshAccess(Model):
     """How the control node reaches hosts. Host keys are pinned: a host that is not in `known_hosts` is refused."""
 
-    private_key: Text
-    known_hosts: Text
+    private_key: FileName
+    known_hosts: FileName
 
 
 class LabSettings(Model):
     """What `drp lab up` builds: the hosts of these services, or of all where none is named."""
 
-    network: IPv4Network
+    network: AddressRange
     dr_centre: Identifier
     services: tuple[Identifier, ...] = ()
 
@@ -176,7 +189,7 @@ class Workspace(Model):
 
     schema_version: SchemaVersion
     organisation: Organisation
-    agencies: dict[Identifier, Annotated[Agency, BeforeValidator(_titled)]]
+    agencies: dict[Identifier, Annotated[Agency, BeforeValidator(_titled, json_schema_input_type=Text | Agency)]]
     clusters: dict[Identifier, LocalisedText] = {}
     sites: Sites
     dr_centres: dict[Identifier, DrCentre]
@@ -193,11 +206,11 @@ class AnsibleHost(Model):
 
     name: HostName
     site: Literal["primary", "recovery"] | None
-    address: Text
+    address: HostAddress
     port: Annotated[int, Field(ge=1, le=65535)] = 22
-    user: Text = "root"
+    user: LoginName = "root"
     become: bool = False
-    python: Text = "/usr/bin/python3"
+    python: FileName = "/usr/bin/python3"
     assumed: bool = False
     location: Identifier | None = None
 

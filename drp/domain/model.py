@@ -23,7 +23,7 @@ def _assumed(value: Any) -> Any:
     raise ValueError("write true, or a list of the keys that were assumed, such as [runs_on, datasets]")
 
 
-Assumed = Annotated[tuple[str, ...], BeforeValidator(_assumed)]
+Assumed = Annotated[tuple[str, ...], BeforeValidator(_assumed, json_schema_input_type=bool | list[str])]
 """Which keys of a record nobody has confirmed yet: `true` for all of them, or a list. Read as `("*",)` or the list."""
 
 

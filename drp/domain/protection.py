@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from drp.domain.findings import Location
 from drp.domain.inventory import Tier
 from drp.domain.objectives import objectives_of
 from drp.domain.service import BackupSettings, Service
@@ -21,10 +22,11 @@ _ELSEWHERE = {
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """One thing that is missing; `code` is its stable name for programs."""
+    """One thing that is missing; `code` is its stable name for programs, `location` where in the service's file."""
 
     code: str
     text: str
+    location: Location = ()
 
 
 def gaps_of(service: Service, purpose: Purpose, hosts: Collection[str], tiers: Mapping[str, Tier]) -> list[Gap]:
@@ -32,32 +34,35 @@ def gaps_of(service: Service, purpose: Purpose, hosts: Collection[str], tiers: M
     gaps: list[Gap] = []
     if purpose in ("backup", "recovery"):
         if service.hosting != "central" and service.backup is None:
-            gaps.append(Gap("hosted-elsewhere", _ELSEWHERE[service.hosting]))
+            gaps.append(Gap("hosted-elsewhere", _ELSEWHERE[service.hosting], ("hosting",)))
         if service.backup is None:
-            gaps.append(Gap("no-backup", "no backup is declared"))
+            gaps.append(Gap("no-backup", "no backup is declared", ("backup",)))
         if not service.datasets:
-            gaps.append(Gap("no-dataset", "no dataset is declared"))
+            gaps.append(Gap("no-dataset", "no dataset is declared", ("datasets",)))
     if purpose in ("backup", "recovery") and objectives_of(service, tiers) is None:
-        gaps.append(Gap("no-objectives", "it has no RTO or no RPO"))
+        gaps.append(Gap("no-objectives", "it has no RTO or no RPO", ("tier",)))
     if purpose == "recovery":
         gaps += _host_gaps(service, hosts)
     if purpose in ("watch", "recovery") and not service.checks:
-        gaps.append(Gap("no-check", "no check proves that it is usable"))
+        gaps.append(Gap("no-check", "no check proves that it is usable", ("checks",)))
     return gaps
 
 
 def _host_gaps(service: Service, hosts: Collection[str]) -> list[Gap]:
     if not service.runs_on:
-        return [Gap("no-host", "no host is declared")]
+        return [Gap("no-host", "no host is declared", ("runs_on",))]
     gaps = [
-        Gap("no-recovery-host", f"no recovery host stands in for {name}")
-        for name in service.runs_on
+        Gap("no-recovery-host", f"no recovery host stands in for {name}", ("runs_on", position))
+        for position, name in enumerate(service.runs_on)
         if name not in service.recovers_on
     ]
+    missing: dict[str, str] = {}
+    for name, stand_in in service.recovers_on.items():
+        if stand_in not in hosts:
+            missing.setdefault(stand_in, name)
     gaps += [
-        Gap("recovery-host-missing", f"recovery host {stand_in} is not in the Ansible inventory")
-        for stand_in in dict.fromkeys(service.recovers_on.values())
-        if stand_in not in hosts
+        Gap("recovery-host-missing", f"recovery host {stand_in} is not in the Ansible inventory", ("recovers_on", name))
+        for stand_in, name in missing.items()
     ]
     return gaps
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictInt
 
 from drp.domain.model import Declared, Model
-from drp.domain.values import Duration, HostName, Identifier, PositiveDuration, Rate, Text
+from drp.domain.values import Day, Duration, HostName, Identifier, PositiveDuration, Rate, Text
 
 SchemaVersion = Annotated[Literal[1], Field(alias="schema")]
 
@@ -57,7 +56,7 @@ class Link(Declared):
     owner: Literal["organisation", "third-party", "shared"] = "organisation"
     capacity: Rate | None = None
     backup_link: Identifier | None = None
-    last_failover_test: date | None = None
+    last_failover_test: Day | None = None
     replaces: Text | None = None
 
 
@@ -77,9 +76,9 @@ class Document(Declared):
     number: Text | None = None
     version: Text | None = None
     status: Literal["planned", "draft", "in-force", "superseded"] = "in-force"
-    approved: date | None = None
+    approved: Day | None = None
     approved_by: Text | None = None
-    review_due: date | None = None
+    review_due: Day | None = None
     parent: Identifier | None = None
     services: tuple[Identifier, ...] = ()
 
@@ -94,7 +93,7 @@ class Documents(Model):
 class Spare(Declared):
     """What replaces a broken asset: how many lie ready, and how long a new one takes to come."""
 
-    stock: Annotated[int, Field(ge=0, le=100_000)]
+    stock: Annotated[StrictInt, Field(ge=0, le=100_000)]
     lead_time: PositiveDuration
     location: Identifier | None = None
 
@@ -107,9 +106,9 @@ class Asset(Declared):
     location: Identifier | None = None
     hosts: tuple[HostName, ...] = ()
     links: tuple[Identifier, ...] = ()
-    quantity: Annotated[int, Field(ge=1, le=1_000_000)] = 1
-    end_of_life: date | None = None
-    last_test: date | None = None
+    quantity: Annotated[StrictInt, Field(ge=1, le=1_000_000)] = 1
+    end_of_life: Day | None = None
+    last_test: Day | None = None
     runtime: Duration | None = None
     spare: Spare | None = None
 

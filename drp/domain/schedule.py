@@ -20,9 +20,14 @@ _WORDS = re.compile(
     r"|every (?P<every>[0-9]{1,2})(?P<unit>[mh])"
     rf"|(?P<days>daily|weekdays|weekly (?:{'|'.join(_DAYS)})) (?P<hour>[0-9]{{2}}):(?P<minute>[0-9]{{2}})"
 )
+SCHEDULE_PATTERN = "^(" + re.sub(r"\?P<[a-z]+>", "", _WORDS.pattern) + r"|\S+(\s+\S+){4})$"
+"""The same for editors, which know no named groups, and do not look into a cron expression."""
+
 _DAY = timedelta(days=1)
 _UNEVEN_YEARS = 4
 """Schedules by day of month or month are looked at over this time: it holds every length of month and a leap day."""
+_FIFTH_WEEKDAYS_YEARS = 28
+"""The same for the fifth Sunday of a month and the like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +74,24 @@ def _cron_of(found: re.Match[str]) -> str:
 
 @lru_cache(maxsize=4096)
 def _longest_gap(cron: str) -> timedelta:
-    start = datetime(2024, 1, 1, tzinfo=UTC)
-    _, _, day, month, _ = cron.split()
-    # Days that repeat every week need a look at two weeks only.
-    span = timedelta(days=15) if day == month == "*" else timedelta(days=_UNEVEN_YEARS * 366)
+    """A day's runs are the same on every day that has some: what counts is their order, and the days between."""
+    minute, hour, day, month, weekday = cron.split()
+    midnight = datetime(2024, 1, 1, tzinfo=UTC)
+    times = _runs(f"{minute} {hour} * * *", midnight, _DAY)[:-1]
+    if day == month == "*" and not set("#L") & set(weekday.upper()):
+        span = timedelta(days=15)  # days that repeat every week
+    else:
+        span = timedelta(days=366 * (_FIFTH_WEEKDAYS_YEARS if "#" in weekday else _UNEVEN_YEARS))
+    days = _runs(f"0 0 {day} {month} {weekday}", midnight, span)
+    within = max((after - before for before, after in pairwise(times)), default=timedelta())
+    return max(within, max(after - before for before, after in pairwise(days)) - (times[-1] - times[0]))
+
+
+def _runs(cron: str, start: datetime, span: timedelta) -> list[datetime]:
+    """The runs within a time from the start on (which is the first moment that counts), at least one, and the next."""
     runs: list[datetime] = []
-    for moment in CronSim(cron, start):
-        if moment - start > span and len(runs) > 1:
-            break
+    for moment in CronSim(cron, start - timedelta(minutes=1)):
         runs.append(moment)
-    return max(after - before for before, after in pairwise(runs))
+        if moment - start >= span and len(runs) > 1:
+            break
+    return runs

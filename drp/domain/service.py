@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import re
+import warnings
 from datetime import timedelta
-from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StringConstraints,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
 
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import SchemaVersion
-from drp.domain.schedule import Schedule, parse_schedule
+from drp.domain.schedule import SCHEDULE_HINT, SCHEDULE_PATTERN, Schedule, parse_schedule
 from drp.domain.values import (
     AbsolutePath,
     AccountName,
+    Address,
     DatabaseName,
     Duration,
+    FileName,
+    HostAddress,
     HostName,
     Identifier,
     PositiveDuration,
@@ -29,8 +42,10 @@ from drp.domain.values import (
 class SecretReference(Model):
     """Where a secret is found; the secret itself never stands in a workspace file. Exactly one of the four."""
 
-    file: Text | None = None
-    env: Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]*$")] | None = None
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    file: FileName | None = None
+    env: Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]{0,127}$")] | None = None
     credential: Identifier | None = None
     command: tuple[Text, ...] | None = None
 
@@ -48,6 +63,8 @@ def _person(value: Any) -> Any:
 class Contact(Declared):
     """A person of the register (`owner: kabid-aptika`), or somebody named here: {name: …, contact: …}."""
 
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["person"]}, {"required": ["name"]}]})
+
     person: Identifier | None = None
     name: Text | None = None
     contact: Text | None = None
@@ -59,7 +76,7 @@ class Contact(Declared):
         return self
 
 
-ContactReference = Annotated[Contact, BeforeValidator(_person)]
+ContactReference = Annotated[Contact, BeforeValidator(_person, json_schema_input_type=Identifier | Contact)]
 
 Level = Literal["low", "medium", "high"]
 
@@ -84,7 +101,7 @@ class DatasetFacts(Declared):
     size: Size | None = None
     daily_change: Size | None = None
     classification: Classification | None = None
-    personal_data: bool | None = None
+    personal_data: StrictBool | None = None
     copy_of: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}/[a-z][a-z0-9-]{0,47}$")] | None = None
 
     def mechanics(self) -> dict[str, Any]:
@@ -98,7 +115,7 @@ class PostgresqlDataset(DatasetFacts):
     type: Literal["postgresql"]
     database: DatabaseName
     run_as: AccountName = "postgres"
-    port: Annotated[int, Field(ge=1, le=65535)] = 5432
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] = 5432
 
 
 class FilesDataset(DatasetFacts):
@@ -119,12 +136,15 @@ def _schedule(text: Any) -> Any:
     return text
 
 
+_SCHEDULE_SCHEMA = {"type": "string", "maxLength": 100, "pattern": SCHEDULE_PATTERN, "description": SCHEDULE_HINT}
+
+
 class BackupSettings(Model):
     """`estimate` is how long a backup is thought to take to arrive at the DR centre, until one has been measured."""
 
     dr_centre: Identifier
     password: SecretReference
-    schedule: Annotated[str, BeforeValidator(_schedule)] | None = None
+    schedule: Annotated[str, BeforeValidator(_schedule), WithJsonSchema(_SCHEDULE_SCHEMA)] | None = None
     estimate: PositiveDuration | None = None
     stall_timeout: PositiveDuration = timedelta(minutes=5)
 
@@ -137,7 +157,7 @@ class Account(Model):
     """An operating-system account that must exist, with this number, before files are restored."""
 
     name: AccountName
-    uid: Annotated[int, Field(ge=100, le=2_000_000)]
+    uid: Annotated[StrictInt, Field(ge=100, le=2_000_000)]
     home: AbsolutePath = "/nonexistent"
 
 
@@ -159,25 +179,36 @@ class RecoverySettings(Model):
     estimates: StageEstimates = StageEstimates()
 
 
+_NEEDS_LARGE_TABLES = re.compile(r"[^\x00-\x7f]|(?<!\\)(?:\\\\)*\\[uUN]")
+
+
+def _groups_of(pattern: str) -> int:
+    """How many groups a regular expression has. What takes Python long, or makes it stumble, is refused."""
+    if _NEEDS_LARGE_TABLES.search(pattern):
+        raise ValueError(f"{pattern!r} holds more than ASCII; write . for such a character")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return re.compile(pattern).groups
+    except (re.error, OverflowError, RecursionError, Warning) as error:
+        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+
+
 class HttpStep(Model):
     """One request of a user path. `${name}` stands for a captured value, `${random}` for fresh random text."""
 
-    request: Annotated[str, StringConstraints(pattern=r"^(GET|POST|PUT|HEAD) /[^\s]*$")]
+    request: Annotated[str, StringConstraints(pattern=r"^(GET|POST|PUT|HEAD) /[!-~]{0,2000}$")]
     form: dict[Text, str] = {}
-    expect_status: Annotated[int, Field(ge=100, le=599)] = 200
+    expect_status: Annotated[StrictInt, Field(ge=100, le=599)] = 200
     expect_text: Text | None = None
     capture: dict[Identifier, Text] = {}
-    same_as_before: bool = False
+    same_as_before: StrictBool = False
 
     @field_validator("capture")
     @classmethod
     def _patterns(cls, capture: dict[str, str]) -> dict[str, str]:
         for pattern in capture.values():
-            try:
-                groups = re.compile(pattern).groups
-            except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
-            if groups != 1:
+            if _groups_of(pattern) != 1:
                 raise ValueError(f"{pattern!r} needs exactly one group in parentheses: the value to capture")
         return capture
 
@@ -188,9 +219,9 @@ class HttpCheck(Model):
     type: Literal["http"]
     id: Identifier
     scheme: Literal["http", "https"] = "http"
-    port: Annotated[int, Field(ge=1, le=65535)] | None = None
-    host_header: Text | None = None
-    ca_certificate: Text | None = None
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] | None = None
+    host_header: HostAddress | None = None
+    ca_certificate: FileName | None = None
     interval: PositiveDuration = timedelta(seconds=1)
     timeout: PositiveDuration = timedelta(seconds=2)
     steps: Annotated[tuple[HttpStep, ...], Field(min_length=1)]
@@ -239,7 +270,7 @@ class Service(Declared):
     depends_on: tuple[Identifier, ...] = ()
     runs_on: tuple[HostName, ...] = ()
     recovers_on: dict[HostName, HostName] = {}
-    address: IPv4Address | None = None
+    address: Address | None = None
     datasets: tuple[Dataset, ...] = ()
     backup: BackupSettings | None = None
     recovery: RecoverySettings = RecoverySettings()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, PlainSerializer, StringConstraints, WithJsonSchema
@@ -22,7 +24,14 @@ def parse_duration(text: object) -> timedelta:
     """Read `1h30m` and the like. Bare numbers are refused: nobody knows whether 30 means seconds or minutes."""
     if isinstance(text, timedelta):
         return text
-    if not isinstance(text, str) or not _DURATION.fullmatch(text) or len(text) > 30:
+    if not isinstance(text, str) or len(text) > 30:
+        raise ValueError(f"{text!r} is not a duration: {DURATION_HINT}")
+    return _duration(text)
+
+
+@lru_cache(maxsize=1024)
+def _duration(text: str) -> timedelta:
+    if not _DURATION.fullmatch(text):
         raise ValueError(f"{text!r} is not a duration: {DURATION_HINT}")
     milliseconds = sum(int(amount) * _DURATION_UNITS[unit] for amount, unit in _DURATION_PART.findall(text))
     if milliseconds > 3650 * _DURATION_UNITS["d"]:
@@ -30,7 +39,14 @@ def parse_duration(text: object) -> timedelta:
     return timedelta(milliseconds=milliseconds)
 
 
-_AMOUNT = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,6})?) ?([A-Za-z]+(?:/s)?)")
+def write_duration(duration: timedelta) -> str:
+    """A duration as `parse_duration` reads it, in the largest unit that gives a whole number: `90s`, `15m`, `2d`."""
+    whole = milliseconds(duration)
+    return next(f"{whole // size}{unit}" for unit, size in _DURATION_UNITS.items() if not whole % size)
+
+
+_NUMBER = r"[0-9]{1,12}(?:\.[0-9]{1,6})?"
+_AMOUNT = re.compile(rf"({_NUMBER}) ?([A-Za-z]+(?:/s)?)")
 _SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _SIZE_UNITS |= {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30, "TiB": 2**40}
 _RATE_UNITS = {"kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9}
@@ -83,6 +99,21 @@ def parse_percentage(value: object) -> Decimal:
     if isinstance(value, bool) or not percentage.is_finite() or not 0 < percentage <= 100 or len(text) > 12:
         raise ValueError(f"{value!r} is not a percentage above 0 and up to 100, such as 99.5%")
     return percentage
+
+
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+
+
+def parse_day(text: object) -> date:
+    """Read `2026-12-31`. Other forms are refused: 2026 alone would be counted as seconds."""
+    try:
+        if isinstance(text, str) and _DAY.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    if isinstance(text, date) and not isinstance(text, datetime):
+        return text
+    raise ValueError(f"{text!r} is not a day: write year, month and day, as in 2026-12-31")
 
 
 def show_duration(duration: timedelta) -> str:
@@ -150,16 +181,20 @@ _SYSTEM_FOLDERS = re.compile(
     r"/|/(bin|boot|etc|home|lib|lib64|media|mnt|opt|root|sbin|srv|usr|var)"
     r"|/usr/(bin|lib|local|sbin|share)|/var/(cache|lib|log|spool|www)"
 )
-_FORBIDDEN_TREES = ("/proc", "/sys", "/dev", "/run", "/tmp")  # noqa: S108 - it is refused, not used
+_FORBIDDEN_TREES = re.compile("/(proc|sys|dev|run|tmp)(/.*)?")
+_CONTROL_CHARACTERS = re.compile("[\x00-\x1f\x7f]")
+_DEEPEST_FOLDER = 64
 
 
 def _absolute_path(path: str) -> str:
     parts = path.split("/")
     if not path.startswith("/") or ".." in parts or "." in parts or "" in parts[1:]:
         raise ValueError(f"{path!r} is not a plain absolute path such as /srv/application")
-    if any(ord(character) < 32 or ord(character) == 127 for character in path):
+    if len(parts) > _DEEPEST_FOLDER:
+        raise ValueError(f"{path!r} has more than {_DEEPEST_FOLDER} folders in each other")
+    if _CONTROL_CHARACTERS.search(path):
         raise ValueError(f"{path!r} holds control characters")
-    if any(path == tree or path.startswith(tree + "/") for tree in _FORBIDDEN_TREES):
+    if _FORBIDDEN_TREES.fullmatch(path):
         raise ValueError(f"{path!r} is the system's, not data")
     if _SYSTEM_FOLDERS.fullmatch(path):
         raise ValueError(f"{path!r} belongs to the whole system; name the service's own files and folders in it")
@@ -178,22 +213,33 @@ def _no_number(value: Any) -> Any:
     return value
 
 
+_DURATION_SCHEMA: dict[str, Any] = {
+    "type": "string",
+    "pattern": f"^{_DURATION.pattern}$",
+    "maxLength": 30,
+    "description": DURATION_HINT,
+}
+
 Duration = Annotated[
     timedelta,
     BeforeValidator(parse_duration),
     PlainSerializer(lambda value: f"{milliseconds(value)}ms"),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "description": DURATION_HINT}),
+    WithJsonSchema(_DURATION_SCHEMA),
 ]
 """How long; at most ten years, whole milliseconds."""
 
-PositiveDuration = Annotated[Duration, AfterValidator(_more_than_nothing)]
+PositiveDuration = Annotated[
+    Duration,
+    AfterValidator(_more_than_nothing),
+    WithJsonSchema(_DURATION_SCHEMA | {"pattern": f"^(?=.*[1-9]){_DURATION.pattern}$"}),
+]
 """How long to wait for something; nothing at all would be never, or always."""
 
 Size = Annotated[
     int,
     BeforeValidator(parse_size),
     PlainSerializer(lambda value: f"{value}B"),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]+([.][0-9]+)? ?([kMGT]?B|[KMGT]iB)$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^{_NUMBER} ?([kMGT]?B|[KMGT]iB)$"}),
 ]
 """How many bytes."""
 
@@ -202,7 +248,7 @@ Rate = Annotated[
     BeforeValidator(parse_rate),
     AfterValidator(_more_than_nothing),
     PlainSerializer(lambda value: f"{value // 1000}kbit/s"),
-    WithJsonSchema({"type": "string", "pattern": "^[0-9]+([.][0-9]+)? ?[kMG]bit/s$"}),
+    WithJsonSchema({"type": "string", "pattern": f"^(?=.*[1-9]){_NUMBER} ?[kMG]bit/s$"}),
 ]
 """How many bits per second a line carries."""
 
@@ -210,8 +256,29 @@ Percentage = Annotated[
     Decimal,
     BeforeValidator(parse_percentage),
     PlainSerializer(lambda value: f"{value}%"),
-    WithJsonSchema({"type": ["number", "string"], "pattern": "^[0-9.]+%?$"}),
+    WithJsonSchema(
+        {"type": ["number", "string"], "exclusiveMinimum": 0, "maximum": 100, "pattern": "^[0-9]+([.][0-9]+)? *%?$"}
+    ),
 ]
+
+Day = Annotated[
+    date,
+    BeforeValidator(parse_day),
+    WithJsonSchema({"type": "string", "format": "date", "pattern": f"^{_DAY.pattern}$"}),
+]
+"""A day of the calendar."""
+
+Address = Annotated[
+    IPv4Address,
+    BeforeValidator(_no_number),
+    WithJsonSchema({"type": "string", "format": "ipv4", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}$"}),
+]
+AddressRange = Annotated[
+    IPv4Network,
+    BeforeValidator(_no_number),
+    WithJsonSchema({"type": "string", "pattern": r"^[0-9]{1,3}(\.[0-9]{1,3}){3}(/[0-9.]+)?$"}),
+]
+"""A network such as 198.18.0.0/16."""
 
 Identifier = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}$")]
 """Names of services, datasets, tiers …: safe in a path, an S3 key, a shell, an Ansible pattern and a database."""
@@ -220,8 +287,33 @@ HostName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]
 DatabaseName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$")]
 AccountName = Annotated[str, StringConstraints(pattern=r"^[a-z_][a-z0-9_-]{0,31}$")]
 UnitName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9@_.-]{0,99}$")]
-AbsolutePath = Annotated[str, AfterValidator(_absolute_path), StringConstraints(max_length=1024)]
-Text = Annotated[str, BeforeValidator(_no_number), StringConstraints(min_length=1, max_length=2000)]
+AbsolutePath = Annotated[
+    str,
+    StringConstraints(max_length=1024),
+    AfterValidator(_absolute_path),
+    WithJsonSchema({"type": "string", "maxLength": 1024, "pattern": r"^(/(?!\.{1,2}(/|$))[^/\x00-\x1f\x7f]+)+$"}),
+]
+HostAddress = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:][A-Za-z0-9_.:%-]{0,252}$")]
+LoginName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.@\\-]{0,63}$")]
+FileName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[^\u0000-\u001f\u007f~-][^\u0000-\u001f\u007f]{0,1023}$"),
+    BeforeValidator(_no_number),
+]
+"""A file of the workspace, or an absolute path."""
+
+TEXT_PATTERN = r"^[^\u0000-\u0008\u000b-\u001f\u007f-\u009f\u2028-\u202e\u2066-\u2069]*$"
+"""Nothing that would move a terminal's cursor, or turn the direction of what is read."""
+
+Text = Annotated[
+    str,
+    StringConstraints(
+        min_length=1,
+        max_length=2000,
+        pattern=TEXT_PATTERN,
+    ),
+    BeforeValidator(_no_number),
+]
 
 PATTERN_HINTS = {
     r"^[a-z][a-z0-9-]{0,47}$": "use lower-case letters, digits and hyphens, a letter first, at most 48",
@@ -229,5 +321,9 @@ PATTERN_HINTS = {
     r"^[A-Za-z_][A-Za-z0-9_-]{0,62}$": "use letters, digits, hyphens and underscores, a letter first, at most 63",
     r"^[a-z_][a-z0-9_-]{0,31}$": "use lower-case letters, digits, hyphens and underscores, at most 32",
     r"^[A-Za-z0-9][A-Za-z0-9@_.-]{0,99}$": "use a service manager's unit name, such as nginx or app@1",
+    r"^[A-Za-z0-9:][A-Za-z0-9_.:%-]{0,252}$": "write an address or a host name; Ansible's templates are not filled in",
+    r"^[A-Za-z_][A-Za-z0-9_.@\\-]{0,63}$": "use the name of a login, such as root or deploy",
+    r"^[^\u0000-\u001f\u007f~-][^\u0000-\u001f\u007f]{0,1023}$": "write a file of the workspace, or an absolute path",
+    TEXT_PATTERN: "remove the control characters",
 }
 """What a person should write instead, by the pattern that refused it."""

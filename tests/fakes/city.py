@@ -8,8 +8,11 @@ from typing import Any
 
 from drp.domain.consistency import Parts
 from drp.domain.inventory import AnsibleHost, City, Runbook, Workspace
+from drp.domain.registers import Assets, Documents, Network, People
 from drp.domain.restore_point import RestorePoint, Snapshot
 from drp.domain.service import Service
+
+_REGISTERS: dict[str, Any] = {"network": Network, "people": People, "documents": Documents, "assets": Assets}
 
 NOW = datetime(2026, 11, 20, 7, 0, 0, 250_000, tzinfo=UTC)
 
@@ -72,8 +75,15 @@ def hosts_of(*services: Service) -> dict[str, AnsibleHost]:
     return hosts
 
 
-def make_city(*records: dict[str, Any]) -> City:
-    """A city of these services; of the two of this module's docstring if none is given."""
+def make_city(
+    *records: dict[str, Any], workspace: dict[str, Any] | None = None, **registers: dict[str, dict[str, Any]]
+) -> City:
+    """A city of these services; of the two of this module's docstring if none is given.
+
+    Args:
+        workspace: what drp.yaml says differently.
+        registers: the content of network.yaml, people.yaml, documents.yaml, assets.yaml, by the file's name.
+    """
     if not records:
         records = (
             service_record("identitas"),
@@ -81,10 +91,11 @@ def make_city(*records: dict[str, Any]) -> City:
         )
     services = [Service.model_validate(record) for record in records]
     return City(
-        workspace=Workspace.model_validate(workspace_record()),
+        workspace=Workspace.model_validate(workspace_record() | (workspace or {})),
         hosts=hosts_of(*services),
         services={service.id: service for service in services},
         runbooks={"site-loss": Runbook.model_validate(runbook_record())},
+        **{name: _REGISTERS[name].model_validate({"schema": 1} | content) for name, content in registers.items()},
     )
 
 

@@ -6,8 +6,6 @@ import io
 import json
 import shutil
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import patch
 
@@ -18,7 +16,7 @@ from hypothesis import strategies as st
 
 from drp.adapters.ledger import SqliteLedger
 from drp.adapters.template import write_template
-from drp.cli import drp, main
+from drp.cli import drp
 from drp.errors import (
     BusyError,
     CancelledError,
@@ -29,29 +27,9 @@ from drp.errors import (
     UsageError,
 )
 from tests.fakes.city import NOW, make_restore_point
+from tests.fakes.command import run
 
 REPOSITORY = Path(__file__).parents[3]
-
-
-@dataclass
-class Done:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-
-def run(*arguments: str | Path) -> Done:
-    """Run drp as its console script does."""
-    out, err = io.StringIO(), io.StringIO()
-    code = 0
-    with redirect_stdout(out), redirect_stderr(err):
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
 
 
 def commands(group: click.Group, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -259,7 +237,15 @@ def test_a_new_workspace_says_what_to_do_next(tmp_path: Path) -> None:
     assert run("-w", tmp_path / "new", "validate").code == 0
 
 
-FILES = ("drp.yaml", "inventories/hosts.yaml", "inventories/services/pengaduan.yaml", "runbooks/site-loss.yaml")
+FILES = (
+    "drp.yaml",
+    "inventories/hosts.yaml",
+    "inventories/network.yaml",
+    "inventories/people.yaml",
+    "inventories/assets.yaml",
+    "inventories/services/pengaduan.yaml",
+    "runbooks/site-loss.yaml",
+)
 ORIGINALS = {name: (REPOSITORY / name).read_text() for name in FILES}
 PIECES = st.sampled_from(
     [
