@@ -27,6 +27,7 @@ from drp.ports import Say, World
 
 if TYPE_CHECKING:
     from drp.adapters.json_schema import WrittenSchema
+    from drp.domain.findings import Location, Record
     from drp.domain.reconcile import ListedHost
     from drp.domain.sheet import Row, Sheet
     from drp.lab.plan import LabPlan
@@ -58,6 +59,17 @@ def today_of(city: City) -> date:
     from zoneinfo import ZoneInfo
 
     return SystemClock().now().astimezone(ZoneInfo(city.workspace.organisation.time_zone)).date()
+
+
+def places_in(files: Files) -> Callable[[Record, Location], tuple[str | None, int | None]]:
+    """How to find the file and the line of a record; nothing where it stands in no file."""
+
+    def place(record: Record, location: Location) -> tuple[str | None, int | None]:
+        if record not in files.paths:
+            return None, None
+        return files.name_of(files.paths[record]), files.line_of(record, location)
+
+    return place
 
 
 def present_time() -> datetime:
@@ -201,13 +213,15 @@ def verify_report(file: Path, head: str | None) -> list[str]:
 
 def draw_graph(start: Path, things: Sequence[str], form: Form, *, network: bool, single_points: bool) -> str:
     """The graph of a workspace's services or of its network, what goes down with these things, or its single points."""
-    from drp.reports.graph import draw_impact, draw_services, draw_single_points
+    from drp.reports.graph import draw_impact, draw_network, draw_services, draw_single_points
 
     city = city_of(workspace_at(start))
     gc.freeze()  # the city stays: looking for garbage among it takes longer than drawing a large one
     if single_points:
         return draw_single_points(city, form)
-    return draw_impact(city, form, things, network=network) if things else draw_services(city, form, network=network)
+    if things:
+        return draw_impact(city, form, things, network=network)
+    return draw_network(city, form) if network else draw_services(city, form)
 
 
 def lab_plan(workspace: Path, city: City) -> LabPlan:

@@ -19,6 +19,7 @@ from drp.domain.findings import (
     Finding,
     Location,
     Record,
+    Severity,
     listed,
     service_record,
 )
@@ -50,7 +51,7 @@ class Parts:
 
 
 def faults_of(parts: Parts) -> list[Finding]:
-    """All faults between the files at once."""
+    """All faults between the files at once; as warnings, the loose ends of registers (see `_is_loose`)."""
     found = list(_unknown_names(parts))
     found += _twice_named(parts.services)
     found += _no_objectives(parts)
@@ -106,7 +107,14 @@ def _unknown(reference: _Reference, names: list[str], *, guess: bool) -> Finding
     if reference.kind == "host":
         hint = f"add it to inventories/hosts.yaml, or correct the name here; {hint}"
     message = f"unknown {reference.kind} {reference.name!r}"
-    return Finding("fault", "unknown-name", reference.record, reference.location, message, hint)
+    severity: Severity = "warning" if _is_loose(reference) else "fault"
+    return Finding(severity, "unknown-name", reference.record, reference.location, message, hint)
+
+
+def _is_loose(reference: _Reference) -> bool:
+    """Whether a name of a register that stands for nothing may be passed over: nobody needs it to back up or to
+    recover, so it must not keep anybody from doing so. A line without an end would be no line."""
+    return reference.record.kind in (NETWORK, PEOPLE, DOCUMENTS, ASSETS) and reference.location[-1] not in ("a", "b")
 
 
 def _of_services(services: Mapping[str, Service]) -> Iterator[_Reference]:
@@ -284,6 +292,8 @@ class _Taken:
 
     def other_than(self, own: str, place: str, above: list[str]) -> str | None:
         """Another dataset that has this place, something in it, or a folder above it."""
+        if place not in self.places and place not in self.above and self.places.keys().isdisjoint(above):
+            return None
         holders = [self.places.get(place), self.above.get(place), *map(self.places.get, above)]
         return next((holder for holder in holders if holder is not None and holder != own), None)
 
@@ -305,7 +315,7 @@ def _overlapping_places(services: Mapping[str, Service]) -> Iterator[Finding]:
         for position, dataset in enumerate(service.datasets):
             own = f"{service.id}/{dataset.id}"
             places = [(place, _above(place)) for place in _places(dataset)]
-            for host in sorted({dataset.host, service.recovers_on.get(dataset.host, dataset.host)}):
+            for host in dict.fromkeys((dataset.host, service.recovers_on.get(dataset.host, dataset.host))):
                 known = taken.setdefault((host, dataset.type), _Taken())
                 for place, above in places:
                     other = known.other_than(own, place, above)

@@ -49,3 +49,13 @@ def with_dependencies(wanted: Collection[str], edges: Mapping[str, Collection[st
                 seen.add(following)
                 pending.append((following, iter(sorted(edges[following]))))
     return ordered
+
+
+def wave_numbers(edges: Mapping[str, Collection[str]]) -> dict[str, int]:
+    """The wave of each name: 1 where it depends on nothing, else one after the last of its dependencies. There must be
+    no circle; dependencies that are no key themselves count as standing already."""
+    known = {name: [need for need in needs if need in edges] for name, needs in edges.items()}
+    waves: dict[str, int] = {}
+    for name in with_dependencies(list(known), known):
+        waves[name] = 1 + max((waves[need] for need in known[name]), default=0)
+    return waves

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drp.domain.graph import find_cycle, with_dependencies
+from drp.domain.graph import find_cycle, wave_numbers, with_dependencies
 
 
 @pytest.mark.parametrize(
@@ -54,3 +54,9 @@ def test_what_is_called_a_circle_is_one_and_without_one_dependencies_come_first(
 def test_only_what_is_wanted_and_its_dependencies_come() -> None:
     edges = {"a": ["b"], "b": [], "c": ["a"]}
     assert with_dependencies(["a"], edges) == ["b", "a"]
+
+
+def test_each_wave_needs_only_earlier_ones_and_comes_as_early_as_it_can() -> None:
+    edges = {"a": [], "b": ["a"], "c": ["a", "b"], "d": ["a"], "e": ["gone"]}
+    assert wave_numbers(edges) == {"a": 1, "b": 2, "c": 3, "d": 2, "e": 1}
+    assert wave_numbers({str(number): [str(number + 1)] for number in range(10_000)})["0"] == 10_000
