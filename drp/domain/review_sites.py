@@ -7,13 +7,17 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from drp.domain.cuts import location_of
-from drp.domain.findings import HOSTS, WORKSPACE, Advice, Finding, Location, Record
+from drp.domain.findings import HOSTS, WORKSPACE, Advice, Finding, Location, Record, listed
 from drp.domain.inventory import City, Site
+from drp.domain.lines import neighbours, reachable
 
 SITE_NOT_ACCEPTED = Advice(
     "site-not-accepted", "have the site accepted, or say in every plan that nobody has yet recovered there"
 )
 SAME_LOCATION = Advice("same-location", "move one of them: what destroys the one would take the other with it")
+NO_WAY_ROUND = Advice(
+    "no-way-round", "give the offices a way to the recovery site that does not lead through the primary one"
+)
 EXPIRED = Advice("expired", "renew it, and note the new day; until then nothing holds the other side to its word")
 EXPIRES_SOON = Advice("expires-soon", "start to renew it now, and note the new day when it is signed")
 
@@ -30,6 +34,7 @@ def review_sites(city: City, today: date) -> Iterator[Finding]:
         yield SITE_NOT_ACCEPTED.at(_WORKSPACE, ("sites", "recovery", "status"), message)
     yield from _same_location(city)
     yield from _hosts_at_one_place(city)
+    yield from _no_way_round(city)
     for name in ("primary", "recovery"):
         site: Site = getattr(sites, name)
         if site.certificate is not None:
@@ -62,6 +67,23 @@ def _same_location(city: City) -> Iterator[Finding]:
         if centre.location == primary:
             message = f"DR centre {name!r} is at {primary!r}, as the primary site is"
             yield SAME_LOCATION.at(_WORKSPACE, ("dr_centres", name, "location"), message)
+
+
+def _no_way_round(city: City) -> Iterator[Finding]:
+    """Offices that reach the recovery site only through the primary one: after its loss a failover serves nobody
+    there."""
+    primary, recovery = city.workspace.sites.primary.location, city.workspace.sites.recovery.location
+    if primary is None or recovery is None or primary == recovery:
+        return
+    before = reachable(neighbours(city.network), recovery)
+    after = reachable(neighbours(city.network, without=[primary]), recovery)
+    offices = [name for name, place in city.network.locations.items() if place.agencies and name != primary]
+    lost = [name for name in offices if name in before and name not in after]
+    if lost:
+        message = (
+            f"{len(lost)} of {len(offices)} offices reach the recovery site only through {primary!r}: {listed(lost)}"
+        )
+        yield NO_WAY_ROUND.at(_WORKSPACE, ("sites", "recovery", "location"), message)
 
 
 def _hosts_at_one_place(city: City) -> Iterator[Finding]:
