@@ -41,7 +41,7 @@ def shipped(name: str) -> Path:
 
 
 def workspace_at(start: Path) -> Path:
-    return find_workspace(start.resolve())
+    return find_workspace(Path(os.path.realpath(start)))  # Path.resolve stumbles over circles of links
 
 
 def city_of(workspace: Path) -> City:

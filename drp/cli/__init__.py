@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import sys
 from typing import Any
 
@@ -71,6 +72,9 @@ def drp(ctx: click.Context, workspace: str) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run drp. Every DrpError becomes a message and its exit code; nothing else is caught."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal or a name that is no UTF-8 ends nothing
     try:
         code = drp.main(args=arguments, prog_name="drp", standalone_mode=False)
     except click.ClickException as error:

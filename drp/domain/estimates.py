@@ -62,8 +62,12 @@ class History:
         points = self.restore_points.get(service.id)
         if points:
             return sum(snapshot.bytes for snapshot in points[0].snapshots)
-        sizes = [dataset.size for dataset in service.datasets]
-        return None if None in sizes else sum(size for size in sizes if size is not None)
+        total = 0
+        for dataset in service.datasets:
+            if dataset.size is None:
+                return None
+            total += dataset.size
+        return total
 
 
 def measured_stages(recovery: Recovery) -> dict[tuple[str, Stage], MeasuredStage]:

@@ -271,18 +271,23 @@ def _steps(
 def _placed(
     step: Step, estimate: Estimate, shared: timedelta | None, before: Mapping[str, ExpectedStep]
 ) -> ExpectedStep:
-    needs = [before[need] for need in step.needs]
-    last = max(needs, key=lambda need: need.end, default=None)
-    start = last.end if last else timedelta()
-    alone_start = max((need.alone_end for need in needs), default=timedelta())
+    start = alone_start = timedelta()
+    certain = estimate.duration is not None
+    last: ExpectedStep | None = None
+    for name in step.needs:
+        need = before[name]
+        if last is None or need.end > start:
+            start, last = need.end, need
+        alone_start = max(alone_start, need.alone_end)
+        certain = certain and need.certain
     duration = estimate.duration or timedelta()
     return ExpectedStep(
         step=step,
         estimate=estimate,
         start=start,
-        end=start + max(duration, shared or timedelta()),
+        end=start + (duration if shared is None else max(duration, shared)),
         alone_end=alone_start + duration,
-        certain=estimate.duration is not None and all(need.certain for need in needs),
+        certain=certain,
         waits_for=last.step.id if last else None,
     )
 

@@ -21,7 +21,9 @@ from tests.fakes.planned import ESTIMATES, LINES, city_with, link, runbook, size
 HOUR, MINUTE = timedelta(hours=1), timedelta(minutes=1)
 
 
-def of(city: City, scenario: Runbook | None = None, history: History | None = None, kind: RecoveryKind = "failover") -> Forecast:
+def of(
+    city: City, scenario: Runbook | None = None, history: History | None = None, kind: RecoveryKind = "failover"
+) -> Forecast:
     order = with_dependencies(city.services, {name: service.depends_on for name, service in city.services.items()})
     return forecast(city, scenario or runbook(), kind, order, history or History())
 
