@@ -6,6 +6,7 @@ import gc
 import getpass
 import os
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
@@ -121,11 +122,16 @@ def playbooks_of(workspace: Path) -> Path:
     return own if own.is_dir() else shipped("playbooks")
 
 
-def build_world(start: Path, say: Say) -> World:
-    """A workspace with its adapters. Everything that drp writes is for its user alone."""
+def build_world(start: Path, say: Say, *, whole: bool = False) -> World:
+    """A workspace with its adapters. Everything that drp writes is for its user alone.
+
+    Unless the `whole` is wanted, faults in registers (network, people, …) are said and passed over.
+    """
     os.umask(0o077)
     workspace = workspace_at(start)
-    city = city_of(workspace)
+    city, files = read_city(workspace, shipped("runbooks"), whole=whole)
+    for file, count in Counter(fault.file for fault in files.passed_over).items():
+        say(f"{file} is passed over, it holds {count} fault{'' if count == 1 else 's'}: drp validate")
     clock = SystemClock()
     secrets = WorkspaceSecrets(workspace)
     return World(

@@ -35,7 +35,7 @@ def without_faults(value: Any, model: type[AnyModel], error: ValidationError) ->
         if error.error_count() > MOST_FAULTS_LEFT_OUT:
             return None
         details = error.errors(include_url=False, include_context=False, include_input=False)
-        _remove(rest, [detail["loc"] for detail in details])
+        take_away(rest, [detail["loc"] for detail in details])
         try:
             return model.model_validate(rest)
         except ValidationError as again:
@@ -43,7 +43,7 @@ def without_faults(value: Any, model: type[AnyModel], error: ValidationError) ->
     return None
 
 
-def _remove(whole: Any, locations: Iterable[tuple[str | int, ...]]) -> None:
+def take_away(whole: Any, locations: Iterable[tuple[str | int, ...]]) -> None:
     """Take the values at some locations out of their mappings; in a list, the whole element goes."""
     shortened: dict[int, list[Any]] = {}
     for location in locations:

@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from drp.adapters.ansible_hosts import SITES, ansible_hosts, host_record
-from drp.adapters.faults import AnyModel, code_of, faults_in, hint_of, message_of, without_faults
+from drp.adapters.faults import AnyModel, code_of, faults_in, hint_of, message_of, take_away, without_faults
 from drp.adapters.yaml_file import LARGEST_FILE_BYTES, YamlFile, printable, quoted, read_yaml
 from drp.domain.consistency import Parts, faults_of
 from drp.domain.findings import (
@@ -48,10 +48,12 @@ REGISTERS: dict[str, tuple[str, type[BaseModel]]] = {
 """Registers that a workspace may have; one that it does not have is empty."""
 
 MOST_FAULTS_PER_FILE = 50
+MOST_FAULTS_TOLD_APART = 1_000
 LARGEST_SERVICE_BYTES = 131_072
 MANY_OBJECTS = 200_000
 
 _OF_A_WHOLE_CITY = {WORKSPACE, HOSTS, *REGISTERS}
+_EMPTY = {"schema": 1}
 _VAULT = frozenset({"!vault", "!vault-encrypted", "!unsafe"})
 
 
@@ -72,10 +74,14 @@ def load_city(workspace: Path, shipped_runbooks: Path) -> City:
     return read_city(workspace, shipped_runbooks)[0]
 
 
-def read_city(workspace: Path, shipped_runbooks: Path) -> tuple[City, Files]:
-    """Read and check everything, and remember which record stands in which file."""
+def read_city(workspace: Path, shipped_runbooks: Path, *, whole: bool = True) -> tuple[City, Files]:
+    """Read and check everything, and remember which record stands in which file.
+
+    Unless the `whole` is wanted, a register with faults is passed over and empty: nobody needs it to back up or to
+    recover. `Files.passed_over` says which.
+    """
     with _without_garbage_collection():
-        return _Reader(workspace).read(shipped_runbooks)
+        return _Reader(workspace, whole=whole).read(shipped_runbooks)
 
 
 @contextmanager
@@ -94,11 +100,17 @@ def _without_garbage_collection() -> Iterator[None]:
 
 @dataclass
 class Files:
-    """Where each record of a city stands. Nothing of the files is kept: who asks for a line has them read again."""
+    """Where each record of a city stands. Nothing of the files is kept: who asks for a line has them read again.
+
+    `loose_ends` are names in registers that stand for nothing; they are no part of the city. `passed_over` are the
+    faults of registers that were left out.
+    """
 
     workspace: Path
     paths: dict[Record, Path] = field(default_factory=dict)
     host_places: dict[str, Location] = field(default_factory=dict)
+    loose_ends: list[Finding] = field(default_factory=list)
+    passed_over: list[Fault] = field(default_factory=list)
     _last: tuple[Path, YamlFile | Fault] | None = None
 
     def name_of(self, path: Path) -> str:
@@ -140,8 +152,9 @@ def _read(record: Record, path: Path, name: str) -> YamlFile | Fault:
 
 
 class _Reader:
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, *, whole: bool) -> None:
         self.workspace = workspace
+        self.whole = whole
         self.files = Files(workspace)
         self.faults: list[Fault] = []
 
@@ -158,11 +171,13 @@ class _Reader:
             declared={record.name for record in self.files.paths if record.kind == "service"},
             **registers,
         )
-        self.faults += self.files.locate(faults_of(parts))
+        findings = faults_of(parts)
+        self.faults += self.files.locate([finding for finding in findings if finding.severity == "fault"])
         if self.faults or settings is None or hosts is None:
             raise InvalidInventoryError(_first_of_each_file(self.faults))
-        city = City(workspace=settings, hosts=hosts, services=services, runbooks=runbooks, **registers)
-        return city, self.files
+        self.files.loose_ends = [finding for finding in findings if finding.severity == "warning"]
+        tied = {kind: self._without_loose_ends(kind, register) for kind, register in registers.items()}
+        return City(workspace=settings, hosts=hosts, services=services, runbooks=runbooks, **tied), self.files
 
     def _services(self) -> dict[str, Service]:
         services: dict[str, Service] = {}
@@ -213,10 +228,29 @@ class _Reader:
         try:
             path.lstat()
         except FileNotFoundError:
-            return model.model_validate({"schema": 1})
+            return model.model_validate(_EMPTY)
         except OSError:
             pass  # reading it says why it cannot be read
-        return self._model(Record(kind), path, model)
+        before = len(self.faults)
+        register = self._model(Record(kind), path, model)
+        if self.whole or len(self.faults) == before:
+            return register
+        self.files.passed_over += self.faults[before:]
+        del self.faults[before:]
+        return None
+
+    def _without_loose_ends(self, kind: str, register: Any) -> Any:
+        """A register in which every name stands for something; an empty one in the place of one that was left out."""
+        model, record = REGISTERS[kind][1], Record(kind)
+        locations = [finding.location for finding in self.files.loose_ends if finding.record == record]
+        if register is None or not locations:
+            return register or model.model_validate(_EMPTY)
+        path = self.files.paths[record]
+        file = _read(record, path, self.files.name_of(path))
+        if isinstance(file, Fault):  # it was good a moment ago
+            raise InvalidInventoryError([file])
+        take_away(file.value, locations)
+        return model.model_validate(file.value)
 
     def _runbooks(self, shipped: Path) -> dict[str, Runbook]:
         runbooks: dict[str, Runbook] = {}
@@ -271,7 +305,13 @@ class _Reader:
         except ValueError as error:
             self._fault(path, str(error), "put the hosts into fewer groups", 1, "unreadable")
             return None
+        before = len(self.faults)
         for name, (variables, groups, place) in listed.items():
+            if len(self.faults) - before > MOST_FAULTS_TOLD_APART:
+                self._fault(
+                    path, "there are more faults; they were not looked at", "mend the others first", code="more"
+                )
+                return None
             self.files.host_places[name] = place
             sites = [site for site in SITES if site in groups]
             if len(sites) == 2:

@@ -70,11 +70,11 @@ def say(line: str) -> None:
     click.echo(f"{click.style(stamp, dim=True)}  {line}" if line else "", err=True)
 
 
-def world_of(ctx: click.Context) -> World:
-    """The workspace that the command works on."""
+def world_of(ctx: click.Context, *, whole: bool = False) -> World:
+    """The workspace that the command works on; the `whole` for commands that reckon with its registers too."""
     from drp.wiring import build_world
 
-    return build_world(Path(ctx.find_root().obj), say)
+    return build_world(Path(ctx.find_root().obj), say, whole=whole)
 
 
 def print_json(value: Any) -> None:

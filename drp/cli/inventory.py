@@ -89,7 +89,7 @@ def list_(
 
     choices = {"agency": agency, "tier": tier, "cluster": cluster, "hosting": hosting}
     if not assumed:
-        world = world_of(ctx)
+        world = world_of(ctx, whole=True)
         _list_services(world, _chosen(world.city, choices, unprotected=unprotected), as_json=as_json)
         return
     city, files = city_with_files(workspace_at(Path(ctx.find_root().obj)))

@@ -34,7 +34,7 @@ def coverage(ctx: click.Context, strict: bool, as_json: bool) -> int:
     """
     from drp.workflows.coverage import coverage as read_coverage
 
-    found = read_coverage(world_of(ctx))
+    found = read_coverage(world_of(ctx, whole=True))
     if as_json:
         print_json(found.record())
     else:

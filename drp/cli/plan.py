@@ -41,7 +41,7 @@ def plan(
     """
     from drp.workflows.plan import plan as make_plan
 
-    report = make_plan(world_of(ctx), services, runbook, "drill" if drill else "failover")
+    report = make_plan(world_of(ctx, whole=True), services, runbook, "drill" if drill else "failover")
     if as_json:
         print_json(_record(report))
     else:

@@ -96,7 +96,7 @@ def _read(workspace: Path) -> tuple[City, list[Fault]]:
     from drp.wiring import city_with_files, today_of
 
     city, files = city_with_files(workspace)
-    return city, files.locate(review(city, today_of(city)))
+    return city, files.locate([*files.loose_ends, *review(city, today_of(city))])
 
 
 def _counts(city: City) -> dict[str, int]:

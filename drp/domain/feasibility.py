@@ -80,7 +80,7 @@ def _people(expected: Forecast) -> Iterator[Shortfall]:
 def _rto(expected: Forecast, service: ExpectedService, sharing: str) -> Iterator[Shortfall]:
     name, rto = service.service, service.objectives.rto
     if service.rta <= rto:
-        unknown = _unknown_steps(expected, service)
+        unknown = _unknown_step(expected, name)
         if unknown:
             yield Shortfall(
                 "step-unknown",
@@ -92,17 +92,20 @@ def _rto(expected: Forecast, service: ExpectedService, sharing: str) -> Iterator
             )
         return
     code, cause, hint = _cause(expected, service, sharing)
-    over = f"expected {show_expected(service.rta)}, RTO {show_expected(rto)}"
+    people = expected.people.total
+    parts = f"people {show_expected(people)}, machines {show_expected(service.rta - people)}"
+    over = f"expected {show_expected(service.rta)} ({parts}), RTO {show_expected(rto)}"
     yield Shortfall(code, "rto", Outlook.NOT_FEASIBLE, (name,), f"{over}: {cause}", hint)
 
 
-def _unknown_steps(expected: Forecast, service: ExpectedService) -> str:
-    """The first step without an estimate on the service's own way; empty if people are all that is unknown."""
-    steps = expected.steps_of(service.service)
-    own = next((step.step.id for step in steps if step.estimate.duration is None), "")
-    if own or all(step.certain for step in steps):
-        return own
-    return "a step of a service it depends on"
+def _unknown_step(expected: Forecast, service: str) -> str:
+    """The first step without an estimate on the way of a service; empty if people are all that is unknown."""
+    step = expected.steps[f"{service}/usable"]
+    if step.certain:
+        return ""
+    while uncertain := [need for need in step.step.needs if not expected.steps[need].certain]:
+        step = expected.steps[uncertain[0]]
+    return step.step.id
 
 
 def _cause(expected: Forecast, service: ExpectedService, sharing: str) -> tuple[str, str, str]:
@@ -122,11 +125,13 @@ def _cause(expected: Forecast, service: ExpectedService, sharing: str) -> tuple[
         text = f"its own steps take {show_expected(alone)}: {_parts(own)}"
         return "steps-too-long", text, "shorten the longest of these steps, or agree on another RTO"
     last = expected.steps[f"{name}/usable"]
+    chain = " → ".join(dict.fromkeys(step.step.service for step in expected.critical_path(last.step.id)))
     if people + last.alone_end > rto:
-        chain = " → ".join(dict.fromkeys(step.step.service for step in expected.critical_path(last.step.id)))
         text = f"the chain of what it waits for takes {show_expected(last.alone_end)}: {chain}"
         return "critical-path", text, "give what it depends on a shorter recovery, or remove a dependency"
-    return "shared-line", sharing, "widen that line, restore less at once, or agree on another RTO"
+    through = f" (through {chain})" if chain != name else ""
+    text = f"{sharing}; with the line for itself it would be {show_expected(people + last.alone_end)}{through}"
+    return "shared-line", text, "widen that line, restore less at once, or agree on another RTO"
 
 
 def _parts(own: Sequence[ExpectedStep]) -> str:

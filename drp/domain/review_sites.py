@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from datetime import date, timedelta
 
 from drp.domain.cuts import location_of
-from drp.domain.findings import HOSTS, WORKSPACE, Advice, Finding, Location, Record, listed
+from drp.domain.findings import HOSTS, NETWORK, WORKSPACE, Advice, Finding, Location, Record, listed
 from drp.domain.inventory import City, Site
-from drp.domain.lines import neighbours, reachable
+from drp.domain.lines import neighbours, reachable, widest_route
 
 SITE_NOT_ACCEPTED = Advice(
     "site-not-accepted", "have the site accepted, or say in every plan that nobody has yet recovered there"
@@ -17,6 +17,9 @@ SITE_NOT_ACCEPTED = Advice(
 SAME_LOCATION = Advice("same-location", "move one of them: what destroys the one would take the other with it")
 NO_WAY_ROUND = Advice(
     "no-way-round", "give the offices a way to the recovery site that does not lead through the primary one"
+)
+SINGLE_LINE = Advice(
+    "single-line", "lay a second line by another way: without this one no backup arrives and nothing can be restored"
 )
 EXPIRED = Advice("expired", "renew it, and note the new day; until then nothing holds the other side to its word")
 EXPIRES_SOON = Advice("expires-soon", "start to renew it now, and note the new day when it is signed")
@@ -35,6 +38,7 @@ def review_sites(city: City, today: date) -> Iterator[Finding]:
     yield from _same_location(city)
     yield from _hosts_at_one_place(city)
     yield from _no_way_round(city)
+    yield from _single_lines(city)
     for name in ("primary", "recovery"):
         site: Site = getattr(sites, name)
         if site.certificate is not None:
@@ -84,6 +88,21 @@ def _no_way_round(city: City) -> Iterator[Finding]:
             f"{len(lost)} of {len(offices)} offices reach the recovery site only through {primary!r}: {listed(lost)}"
         )
         yield NO_WAY_ROUND.at(_WORKSPACE, ("sites", "recovery", "location"), message)
+
+
+def _single_lines(city: City) -> Iterator[Finding]:
+    """Lines without which a DR centre has no way to one of the sites."""
+    told: set[str] = set()
+    for name, centre in city.workspace.dr_centres.items():
+        for site in ("primary", "recovery"):
+            here: str | None = getattr(city.workspace.sites, site).location
+            route = widest_route(city.network, centre.location, here) if centre.location and here else None
+            for link in route.links if route else ():
+                left = reachable(neighbours(city.network, without=[link]), str(here))
+                if centre.location not in left and link not in told:
+                    told.add(link)
+                    message = f"link {link!r} is the only way between DR centre {name!r} and the {site} site"
+                    yield SINGLE_LINE.at(Record(NETWORK), ("links", link), message)
 
 
 def _hosts_at_one_place(city: City) -> Iterator[Finding]:

@@ -67,13 +67,14 @@ def outcome_of(files: Files, folder: Path) -> Outcome:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(value), encoding="utf-8")  # JSON is YAML
     try:
-        city, _ = read_city(folder, REPOSITORY / "runbooks")
+        city, read = read_city(folder, REPOSITORY / "runbooks")
     except InvalidInventoryError as error:
         return Outcome(error.faults, (), ())
     order = with_dependencies(city.services, {name: service.depends_on for name, service in city.services.items()})
     history = History()
     expected = forecast(city, city.runbooks["site-loss"], "failover", order, history)
-    return Outcome((), tuple(review(city, TODAY)), tuple(shortfalls_of(city, expected, history)))
+    warnings = (*read.loose_ends, *review(city, TODAY))
+    return Outcome((), warnings, tuple(shortfalls_of(city, expected, history)))
 
 
 Change = Callable[[Files], None]

@@ -137,6 +137,13 @@ WORKSPACES: list[tuple[dict[str, Any], str, Record, tuple[Any, ...], tuple[str, 
         (),
     ),
     ({CENTRE + "location": "balai-kota"}, "same-location", WORK, ("dr_centres", "drc", "location"), ()),
+    (
+        {"network.links.r02": GONE, LINK + "backup_link": GONE, LINK + "replaces": GONE},
+        "single-line",
+        Record(NETWORK),
+        ("links", "r01"),
+        (),
+    ),
     ({"network.locations.kantor.agencies": ["humas"]}, "no-way-round", WORK, ("sites", "recovery", "location"), ()),
     (
         {TIER[:-1].replace("penting", "biasa"): {"rto": "1h", "rpo": "1h"}},

@@ -146,7 +146,7 @@ def test_durations_are_shown_for_people(seconds: float, shown: str) -> None:
     assert show_duration(timedelta(seconds=seconds)) == shown
 
 
-@given(st.datetimes(min_value=EPOCH, max_value=EPOCH.replace(year=2200)), st.integers(-14, 14))
+@given(st.datetimes(min_value=EPOCH.replace(day=2), max_value=EPOCH.replace(year=2200)), st.integers(-14, 14))
 def test_a_stamp_reads_back_the_same_instant_in_utc(naive: datetime, hours: int) -> None:
     instant = naive.replace(tzinfo=timezone(timedelta(hours=hours)))
     stamp = to_stamp(instant)
