@@ -13,7 +13,7 @@ from drp.adapters.inventory import HOSTS_FILE, read_city
 from drp.adapters.yaml_file import YamlFile, read_yaml
 from drp.domain.estimates import History
 from drp.domain.feasibility import Shortfall, shortfalls_of
-from drp.domain.findings import Finding
+from drp.domain.findings import SERVICE, Finding
 from drp.domain.forecast import forecast
 from drp.domain.graph import with_dependencies
 from drp.domain.review import review
@@ -38,8 +38,8 @@ class Outcome:
         """Every finding as (code, service or place), without its words."""
         found = {(fault.code or "fault", fault.file) for fault in self.faults}
         for warning in self.warnings:
-            where = warning.services or (".".join(str(word) for word in warning.location),)
-            found |= {(warning.code, name) for name in where}
+            place = ".".join(str(word) for word in warning.location)
+            found.add((warning.code, warning.record.name if warning.record.kind == SERVICE else place))
         return found | {(f"plan:{item.code}", name) for item in self.shortfalls for name in item.services}
 
 
