@@ -1,8 +1,8 @@
 """The form that nearly all files of a workspace have, read line by line: three times as fast as libyaml's events.
 
-`key: value` lines, `- ` lists, one-line `[a, b]` and `{a: b}`, comments, and text that needs no escapes. Whatever
-could mean anything else (anchors, tags, blocks, text over several lines, a mistake) is left to libyaml. A property
-test holds that what is read here is what libyaml reads.
+`key: value` lines, `- ` lists, `[a, b]` and `{a: b}`, comments, and text that needs no escapes. Whatever could mean
+anything else (anchors, tags, blocks, text over several lines, a mistake) is left to libyaml. A property test holds
+that what is read here is what libyaml reads.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ _IN_LINE = rf"[!\"$-9;-~{_BEYOND_ASCII}]"
 _IN_BRACKETS = rf"[A-Za-z0-9_/.~+$()=@%;<>*&^{_BEYOND_ASCII}-]"
 _WORDS = rf"{_START}{_IN_LINE}*+(?:(?: ++|:){_IN_LINE}++)*+"
 _ITEM = rf"{_QUOTED}|{_START}{_IN_BRACKETS}*+(?: ++{_IN_BRACKETS}++)*+"
-_PAIR = rf"{_KEY}: ++(?:{_ITEM}) *+"
-_MAPPING = rf"{{ *+(?:{_PAIR}(?:, *+{_PAIR})*+)?+}}"
-_ELEMENT = rf"(?:{_MAPPING}|{_ITEM}) *+"
-_SEQUENCE = rf"\[ *+(?:{_ELEMENT}(?:, *+{_ELEMENT})*+)?+\]"
+_GAP = r"(?: *+\n )?+ *+"
+_PAIR = rf"{_KEY}: ++(?:{_ITEM}){_GAP}"
+_MAPPING = rf"{{{_GAP}(?:{_PAIR}(?:,{_GAP}{_PAIR})*+)?+}}"
+_ELEMENT = rf"(?:{_MAPPING}|{_ITEM}){_GAP}"
+_SEQUENCE = rf"\[{_GAP}(?:{_ELEMENT}(?:,{_GAP}{_ELEMENT})*+)?+\]"
 
 _LINES = re.compile(
     rf"^( {{0,{DEEPEST_COLUMN}}}+)(- ++)?+(?:({_KEY}):(?=[ \n]|\Z) *+)?+"
@@ -71,7 +72,8 @@ def read_plain(text: str) -> dict[str, Any] | None:
     if len(text) > MOST_CHARACTERS:
         return None
     rows = _LINES.findall(text)
-    if len(rows) != text.count("\n") + 1:
+    lines = text.count("\n") + 1
+    if len(rows) != lines and len(rows) + sum(row[-1].count("\n") for row in rows) != lines:
         return None
     try:
         return _mapping_of(rows) or None
@@ -91,7 +93,10 @@ def _mapping_of(rows: list[tuple[str, str, str, str, str]]) -> dict[str, Any]:
         here = len(indent)
         if not key and not dash:
             if scalar or flow:
-                raise _OtherForm
+                if not waiting or here <= column:
+                    raise _OtherForm
+                top[waiting] = _value(scalar, flow)
+                waiting = ""
             continue
         if waiting and (here > column or (dash and here == column)):
             around.append((top, column))
@@ -101,10 +106,7 @@ def _mapping_of(rows: list[tuple[str, str, str, str, str]]) -> dict[str, Any]:
         elif here != column or (dash == "") == (type(top) is list):
             top, column = _close(top, column, around, here, list if dash else dict)
         waiting = "" if scalar or flow else key
-        if scalar:
-            value = scalar if scalar[0] in _TEXT_STARTS else _scalar(scalar)
-        else:
-            value = None if waiting else _flow(flow)
+        value = None if waiting else _value(scalar, flow)
         if not key:
             top.append(value)
         elif dash:
@@ -128,6 +130,12 @@ def _close(top: Any, column: int, around: list[tuple[Any, int]], here: int, kind
     if here != column:
         raise _OtherForm
     return top, column
+
+
+def _value(scalar: str, flow: str) -> Any:
+    if scalar:
+        return scalar if scalar[0] in _TEXT_STARTS else _scalar(scalar)
+    return _flow(flow)
 
 
 def _scalar(text: str) -> Any:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from datetime import date, timedelta
 
-from drp.domain.cuts import location_of
+from drp.domain.cuts import location_of, residents_of
 from drp.domain.findings import HOSTS, NETWORK, WORKSPACE, Advice, Finding, Location, Record, listed
 from drp.domain.inventory import City, Site
 from drp.domain.lines import neighbours, reachable, widest_route
@@ -81,7 +81,7 @@ def _no_way_round(city: City) -> Iterator[Finding]:
         return
     before = reachable(neighbours(city.network), recovery)
     after = reachable(neighbours(city.network, without=[primary]), recovery)
-    offices = [name for name, place in city.network.locations.items() if place.agencies and name != primary]
+    offices = [name for name, agencies in residents_of(city).items() if agencies and name != primary]
     lost = [name for name in offices if name in before and name not in after]
     if lost:
         message = (

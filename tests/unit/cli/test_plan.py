@@ -70,10 +70,8 @@ def test_a_plan_that_cannot_be_kept_ends_with_4_and_says_why(
     assert run(folder) == 4
     out = capsys.readouterr().out
     assert "Not feasible: 1 shortfall" in out
-    assert (
-        "shared-line\n  a: expected 2 h 39 m (people 30 m, machines 2 h 09 m), RTO 1 h 40 m: 2 restores share link downlink"
-        in out
-    )
+    assert "shared-line\n  a: expected 2 h 39 m (people 30 m, machines 2 h 09 m), RTO 1 h 40 m: 2 restores" in out
+    assert "share link downlink" in out
     assert "→ widen that line" in out
 
 
