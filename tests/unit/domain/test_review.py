@@ -364,7 +364,7 @@ def test_a_copy_of_data_that_is_not_backed_up_is_told() -> None:
 def test_a_service_of_an_agency_stands_at_its_office() -> None:
     changes = ELSEWHERE | {S + "hosting": "agency", W + "agencies.humas": {"title": "Humas", "location": "kantor"}}
     spare = {SPARE + ".stock": 0, "assets.assets.server.hosts": [], "assets.assets.server.location": "kantor"}
-    assert [code for code, *_ in found_in(changes | spare)] == ["no-backup-elsewhere", "spare-too-late"]
+    assert [code for code, *_ in found_in(changes | spare)] == ["no-backup-elsewhere", "no-way-round", "spare-too-late"]
 
 
 @pytest.mark.parametrize(
