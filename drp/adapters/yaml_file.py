@@ -1,13 +1,14 @@
 """YAML files with line numbers, read as data only.
 
 libyaml gives one event after the other; values are built from them by YAML 1.2's rules (plain PyYAML reads 14:30 as
-870 and no as False). Nobody needs the lines of a file without faults, so they are kept only in a second reading, by
-the same code, when somebody asks. No tag runs anything; aliases are followed, but their total is limited, so that a
-small file cannot become a huge one.
+870 and no as False). Nobody needs the lines of a file without faults: most files are read the quick way, without them
+(`drp.adapters.yaml_quick`), and again by this one when somebody asks for a line. No tag runs anything; aliases are
+followed, but their total is limited, so that a small file cannot become a huge one.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import stat
@@ -27,7 +28,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from drp.adapters.yaml_plain import plain_scalar, read_plain
+from drp.adapters.yaml_quick import read_quickly
 from drp.errors import Fault
 
 LARGEST_FILE_BYTES = 1_048_576
@@ -38,6 +39,13 @@ MOST_TAG_DIRECTIVES = 20
 
 _TAG_DIRECTIVE = re.compile("(?:^|[\r\x85\u2028\u2029])%TAG", re.MULTILINE)
 _TEXT_TAGS, _MAPPING_TAGS, _SEQUENCE_TAGS = (frozenset({"!", f"tag:yaml.org,2002:{x}"}) for x in ("str", "map", "seq"))
+
+_INTEGER = re.compile(r"[-+]?[0-9]+")
+_OCTAL_OR_HEX = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
+_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NAMED: dict[str, Any] = {"": None, "~": None, "null": None, "Null": None, "NULL": None}
+_NAMED |= {word: value for value in (True, False) for word in (str(value), str(value).lower(), str(value).upper())}
+_NUMBER_STARTS = frozenset("0123456789+-.")
 
 Location = tuple[str | int, ...]
 
@@ -100,7 +108,7 @@ def read_yaml(
             name, None, f"the file is larger than {largest} bytes", "split it, or leave out what is not needed"
         )
     try:
-        value = read_plain(text)
+        value: Any = read_quickly(text, DEEPEST)
         if value is None:
             value, _ = _Builder(text, opaque_tags, keep_places=False).build()
     except yaml.MarkedYAMLError as error:
@@ -196,7 +204,7 @@ class _Builder:
 
     def _scalar(self, event: Any) -> tuple[Any, _Place | None]:
         text = event.value
-        value, place = text if self._is_text(event) else plain_scalar(text), self._place(event)
+        value, place = text if self._is_text(event) else _plain(text), self._place(event)
         if event.anchor is not None:
             self.anchors[event.anchor] = _Anchored(value, text, 1, 0, place)
         return value, place
@@ -224,7 +232,7 @@ class _Builder:
                 raise _problem(event, f"the key {quoted(key)} stands twice", "keep one of the two")
             following = next_event()
             if type(following) is ScalarEvent and following.tag is None and following.anchor is None:
-                found[key] = following.value if following.style else plain_scalar(following.value)
+                found[key] = following.value if following.style else _plain(following.value)
                 inner = None
             else:
                 found[key], inner = self._value(following, depth)
@@ -246,7 +254,7 @@ class _Builder:
             if kind is SequenceEndEvent:
                 break
             if kind is ScalarEvent and event.tag is None and event.anchor is None:
-                found.append(event.value if event.style else plain_scalar(event.value))
+                found.append(event.value if event.style else _plain(event.value))
                 inner = None
             else:
                 value, inner = self._value(event, depth)
@@ -340,3 +348,17 @@ def quoted(text: str) -> str:
 def printable(text: str) -> str:
     """A name out of a file or a folder, for a line of a terminal: nothing in it moves the cursor or fails to print."""
     return text if text.isprintable() else repr(text)[1:-1]
+
+
+def _plain(text: str) -> Any:
+    """A scalar without quotes by YAML 1.2's core rules; numbers beyond all reason stay text."""
+    if text in _NAMED:
+        return _NAMED[text]
+    if text[0] in _NUMBER_STARTS and len(text) <= 40:
+        if _INTEGER.fullmatch(text):
+            return int(text)
+        if _OCTAL_OR_HEX.fullmatch(text):
+            return int(text, 0)
+        if _FLOAT.fullmatch(text) and math.isfinite(number := float(text)):
+            return number
+    return text

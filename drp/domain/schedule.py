@@ -47,8 +47,8 @@ class Schedule:
 def parse_schedule(text: str) -> Schedule:
     """Read calendar words or a cron expression; ValueError says what may be written instead."""
     found = _WORDS.fullmatch(text)
-    cron = text if found is None else _cron_of(found)
-    if len(text) > 100 or (found is None and len(text.split()) != 5):
+    cron = " ".join(text.split()) if found is None else _cron_of(found)
+    if len(text) > 100 or not text.isprintable() or (found is None and len(text.split()) != 5):
         raise ValueError(f"{text[:100]!r} is not a schedule: {SCHEDULE_HINT}")
     try:
         next(CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC)))

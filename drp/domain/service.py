@@ -198,10 +198,10 @@ class HttpStep(Model):
     """One request of a user path. `${name}` stands for a captured value, `${random}` for fresh random text."""
 
     request: Annotated[str, StringConstraints(pattern=r"^(GET|POST|PUT|HEAD) /[!-~]{0,2000}$")]
-    form: dict[Text, str] = {}
+    form: dict[Text, str] = Field(default_factory=dict)
     expect_status: Annotated[StrictInt, Field(ge=100, le=599)] = 200
     expect_text: Text | None = None
-    capture: dict[Identifier, Text] = {}
+    capture: dict[Identifier, Text] = Field(default_factory=dict)
     same_as_before: StrictBool = False
 
     @field_validator("capture")

@@ -325,5 +325,10 @@ PATTERN_HINTS = {
     r"^[A-Za-z_][A-Za-z0-9_.@\\-]{0,63}$": "use the name of a login, such as root or deploy",
     r"^[^\u0000-\u001f\u007f~-][^\u0000-\u001f\u007f]{0,1023}$": "write a file of the workspace, or an absolute path",
     TEXT_PATTERN: "remove the control characters",
+    r"^[a-z][a-z0-9-]{0,47}/[a-z][a-z0-9-]{0,47}$": "write SERVICE/DATASET",
+    r"^[A-Z_][A-Z0-9_]{0,127}$": "write an environment variable's name, such as DRP_S3_KEY",
+    r"^(GET|POST|PUT|HEAD) /[!-~]{0,2000}$": "write a method and a path, such as GET /complaints; quote spaces as %20",
+    r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$": "write an address such as https://s3.example:9000, without a path",
+    r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$": "use 3 to 63 lower-case letters, digits, dots and hyphens",
 }
 """What a person should write instead, by the pattern that refused it."""

@@ -192,11 +192,16 @@ def _service(size: Size, number: int, names: list[str], chance: random.Random) -
 # {name}: as its agency has declared it
 schema: 1
 id: {name}
-title: {{en: "Service {number}", id: "Layanan {number}"}}
+title: {{en: Service {number}, id: Layanan {number}}}
+description: What agency {number % size.agencies} does for citizens, number {number} of the list of applications.
+source: Inventaris aplikasi 2026, nomor {number}
+assumed:
+  [owner, tier, depends_on, runs_on, recovers_on, address, datasets, backup, recovery,
+   checks]
 agency: agency-{number % size.agencies}
 cluster: {cluster}
-audience: [citizens, government]
 owner: person-{number % size.people}
+audience: [citizens, government]
 tier: {tier}
 depends_on: [{", ".join(needs)}]
 
@@ -216,9 +221,7 @@ datasets:
   - id: files
     type: files
     host: app-{host}
-    paths:
-      - /srv/{name}
-      - /etc/{name}
+    paths: [/srv/{name}, /etc/{name}, /etc/systemd/system/{name}.service]
     size: {files * 50}MB
     daily_change: {files * 100}kB
 
@@ -236,10 +239,7 @@ checks:
   - id: path
     type: http
     interval: 5s
-    timeout: 2s
     steps:
-      - request: GET /{name}/health
-        expect_text: ok
-      - request: GET /{name}/records/1
-        same_as_before: true
+      - {{request: GET /{name}/health, expect_text: ok}}
+      - {{request: GET /{name}/records/1, same_as_before: true}}
 """
