@@ -18,16 +18,21 @@ except ImportError:  # there is no build of it for this machine: the other reade
     loads = None
 
 MOST_CHARACTERS = 65_536
+MOST_BRACKETS = 1_000
+"""Ryaml looks through all open brackets again and again: 65 000 of them take it eight seconds."""
 
+# Where a value or a key may begin, what is no plain one: an alias, a tag, a block, a directive, 0777, .inf …
 _MAY_MEAN_ANOTHER = re.compile(
-    r"(?:[:-] +|[\[{,] *)(?:[&*!|>?]|[+-]?(?:0[0-9A-Za-z]|[0-9.]{15}|\.[IiNn]))"  # no plain value: an alias, a tag, 0777 …
-    r"|(?:\A|\n) *(?:[&*!|>%?]|---|\.\.\.)|<<|[\x00-\x09\x0b-\x1f\x7f]"  # a directive, a document, a merge, a control character
+    r"(?:\A|\n|[:-] |[\[{,]) *+(?:[&*!|>?%]|---|\.\.\.|[+-]?(?:0[0-9A-Za-z]|[0-9.]{15}|\.[IiNn]))"
+    r"|<<|[\x00-\x09\x0b-\x1f\x7f]"  # a merge, a control character
 )
 
 
 def read_quickly(text: str, deepest: int) -> dict[str, Any] | None:
     """The mapping that a text holds; None where the other reader must be asked."""
     if loads is None or len(text) > MOST_CHARACTERS or not text.isascii() or _MAY_MEAN_ANOTHER.search(text):
+        return None
+    if text.count("[") + text.count("{") > MOST_BRACKETS:
         return None
     try:
         value = loads(text)

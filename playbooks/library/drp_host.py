@@ -47,6 +47,8 @@ COUNT_STALLS = 12  # counting every row of a large table takes longer than any o
 PR_SET_PDEATHSIG = 1
 OLDEST_RESTIC = (0, 14)
 
+FULL_BELOW_BYTES = 65536
+
 # What restic prints, and what it means. The texts are those of 0.14 to 0.18; an unknown one is "failed".
 RESTIC_MEANINGS = (
     ("no_space", r"no space left on device|disk quota exceeded|XMinioStorageFull|QuotaExceeded"),
@@ -107,8 +109,14 @@ def meaning_of(output):
 
 
 def no_space_or(kind, output):
-    """`kind`, unless a program complained that there is no space: then that is what a person must know."""
-    return "no_space" if meaning_of(output) == "no_space" else kind
+    """`kind`, unless a program complained that there is no space, or there is none: then that is what a person must
+    know. A database that a full disk has stopped says nothing of the disk itself."""
+    return "no_space" if meaning_of(output) == "no_space" or a_disk_is_full() else kind
+
+
+def a_disk_is_full():
+    disks = [os.statvfs(folder) for folder in ("/", "/var", "/tmp")]
+    return any(disk.f_bavail * disk.f_frsize < FULL_BELOW_BYTES for disk in disks)
 
 
 def tail(text, lines=6):

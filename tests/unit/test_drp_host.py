@@ -172,6 +172,14 @@ def host(tmp_path: Path) -> Host:
     return Host(tmp_path)
 
 
+def test_a_command_that_fails_on_a_full_disk_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load().no_space_or("command", "psql: error: is the server running?") == "command"
+    free = os.statvfs("/")
+    full = os.statvfs_result((*free[:3], 0, 0, *free[5:]))
+    monkeypatch.setattr(os, "statvfs", lambda folder: full if folder == "/var" else free)
+    assert load().no_space_or("command", "psql: error: is the server running?") == "no_space"
+
+
 def test_a_dump_that_ends_well_is_committed_whole(host: Host) -> None:
     result = host.carry_out(host.job("printf 'all of it'"))[-1]["result"]
     assert (host.programs / "committed").read_text() == "all of it"

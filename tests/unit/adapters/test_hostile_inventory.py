@@ -408,6 +408,10 @@ def many(count: int, line: str) -> str:
 def bombs() -> Iterator[tuple[str, str, str]]:
     """A label, a file, and its content."""
     service = "schema: 1\nid: pengaduan\ntitle: {en: a, id: b}\nagency: humas\n"
+    yield "open brackets", SERVICE, "a: " + "[" * 60_000
+    yield "open brackets in lines", SERVICE, "a: " + "[\n" * 30_000
+    yield "open braces", SERVICE, "a: " + "{a: " * 16_000
+    yield "brackets in each other", SERVICE, "a: " + "[" * 900 + "b, " * 20_000
     yield "tag directives", SERVICE, many(6_000, "%TAG !aN! x\n") + "--- a\n"
     yield (
         "tag directives after other breaks",

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from drp.adapters.inventory import find_workspace, load_city
+from drp.adapters.inventory import find_workspace, load_city, read_city
 from drp.domain.inventory import AnsibleHost, City
+from drp.domain.people import owner_name
 from drp.errors import InvalidInventoryError, UsageError
 from tests.fakes.city import runbook_record, service_record, workspace_record
 
@@ -248,3 +249,48 @@ def test_the_workspace_is_the_nearest_folder_upwards(workspace: Path) -> None:
     assert find_workspace(workspace / "inventories" / "services") == workspace
     with pytest.raises(UsageError):
         find_workspace(workspace.parent)
+
+
+# -- registers: nobody needs them to back up or to recover ---------------------------------------------------------
+
+
+ASSET = {"kind": "server", "title": "Server", "hosts": ["pengaduan-1", "gone-1", "gone-2"], "links": ["r99"]}
+
+
+def test_a_loose_end_of_a_register_is_told_and_left_out(workspace: Path) -> None:
+    write(workspace / "inventories/assets.yaml", {"schema": 1, "assets": {"server": ASSET}})
+    people = {"people": {"siti": {"name": "Siti", "deputy": "budi"}}, "roles": {"drill-lead": ["joko", "siti"]}}
+    write(workspace / "inventories/people.yaml", {"schema": 1, **people})
+    city, files = read_city(workspace, workspace / "runbooks")
+    told = [(fault.file, fault.message) for fault in files.locate(files.loose_ends)]
+    assert told == [
+        ("inventories/assets.yaml", "unknown host 'gone-1'"),
+        ("inventories/assets.yaml", "unknown host 'gone-2'"),
+        ("inventories/assets.yaml", "unknown link 'r99'"),
+        ("inventories/people.yaml", "unknown person 'budi'"),
+        ("inventories/people.yaml", "unknown person 'joko'"),
+    ]
+    assert (city.assets.assets["server"].hosts, city.assets.assets["server"].links) == (("pengaduan-1",), ())
+    assert (city.people.people["siti"].deputy, city.people.roles["drill-lead"]) == (None, ("siti",))
+
+
+def test_a_line_that_ends_nowhere_is_a_fault(workspace: Path) -> None:
+    links = {"r1": {"a": "kantor", "b": "bulan", "medium": "radio"}}
+    write(
+        workspace / "inventories/network.yaml",
+        {"schema": 1, "locations": {"kantor": {"title": "Kantor"}}, "links": links},
+    )
+    assert [message for _, message in faults(workspace)] == ["unknown location 'bulan'"]
+
+
+@pytest.mark.parametrize("text", ["schema: 1\nasets: {}\n", "a: [", "", "schema: 2\n"])
+def test_a_damaged_register_is_a_fault_but_keeps_nobody_from_recovering(workspace: Path, text: str) -> None:
+    path = workspace / "inventories/people.yaml"
+    path.write_text(text)
+    record = service_record("pengaduan", depends_on=["identitas"], owner="siti")
+    write(workspace / "inventories/services/pengaduan.yaml", record)
+    assert "inventories/people.yaml" in {where.split(":")[0] for where, _ in faults(workspace)}
+    city, files = read_city(workspace, workspace / "runbooks", whole=False)
+    assert {fault.file for fault in files.passed_over} == {"inventories/people.yaml"}
+    assert city.people.people == {}
+    assert owner_name(city, city.services["pengaduan"]) is None

@@ -93,7 +93,7 @@ def test_what_the_quick_reader_takes_the_other_one_reads_the_same(text: str) -> 
         *("true: a", "a: 0777", "a: [0b11]", "a: 123456789012345678", "a: .inf", "a: [.nan]", "a: +0x1", "a: |\n  b"),
         *("%YAML 1.1\n---\na: b", "a: b\n---\nc: d", "a: b\n...", "a:\tb", "a: 1\na: 2", "a: é", "a: \x07", "[a"),
         "\n".join(" " * depth + "a:" for depth in range(60)),
-        "a: " + "b" * 70_000,
+        *("a:\n  017", "a:\n  -.INF", "a:\n  0b1", "- a\n- 017", "a: " + "b" * 70_000, "a: " + "[" * 1_001),
     ],
     ids=ascii,
 )
