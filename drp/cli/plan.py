@@ -52,11 +52,10 @@ def plan(
 def _print(report: PlanReport, *, steps: bool, all_rows: bool) -> None:
     expected = report.forecast
     people = expected.people
-    click.echo(
-        f"{expected.kind} of {count_of(len(expected.services), 'service')} by runbook {expected.runbook}."
-        f" People first: detect {_shown(people.detect)}, decide {_shown(people.decide)},"
-        f" mobilise {_shown(people.mobilise)}."
-    )
+    parts = (("detect", people.detect), ("decide", people.decide), ("mobilise", people.mobilise))
+    told = ", ".join(f"{name} {_shown(part, signed=False)} ({part.basis})" for name, part in parts)
+    click.echo(f"{expected.kind} of {count_of(len(expected.services), 'service')} by runbook {expected.runbook}")
+    click.echo(f"people first: {told}\n")
     rows = list(expected.services.values())
     if len(rows) > MOST_ROWS and not all_rows:
         late = {name for item in report.shortfalls for name in item.services}
