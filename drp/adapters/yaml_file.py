@@ -129,11 +129,11 @@ def _content(path: Path, most: int) -> bytes:
     """The first bytes of an ordinary file. Anything else (a pipe, say) is not waited for."""
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        kind = os.fstat(handle).st_mode
-        if not stat.S_ISREG(kind):
-            raise OSError(0, "it is a folder" if stat.S_ISDIR(kind) else "it is no ordinary file")
+        status = os.fstat(handle)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(0, "it is a folder" if stat.S_ISDIR(status.st_mode) else "it is no ordinary file")
         content = os.read(handle, most)
-        while len(content) < most and (more := os.read(handle, most - len(content))):
+        while len(content) < min(most, status.st_size) and (more := os.read(handle, most - len(content))):
             content += more
         return content
     finally:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Sequence
@@ -78,7 +77,9 @@ def world_of(ctx: click.Context, *, whole: bool = False) -> World:
 
 
 def print_json(value: Any) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    from pydantic_core import to_json  # the standard library's encoder takes seconds for a plan of a large city
+
+    click.echo(to_json(value, indent=2).decode())
 
 
 PIPED_WIDTH = 160

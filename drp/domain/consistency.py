@@ -290,17 +290,24 @@ class _Taken:
     places: dict[str, str] = field(default_factory=dict)
     above: dict[str, str] = field(default_factory=dict)
 
+    def is_free(self, places: Mapping[str, list[str]]) -> bool:
+        """Whether nobody has any of these places, something in it, or a folder above it."""
+        return (
+            self.places.keys().isdisjoint(places)
+            and self.above.keys().isdisjoint(places)
+            and all(self.places.keys().isdisjoint(above) for above in places.values())
+        )
+
     def other_than(self, own: str, place: str, above: list[str]) -> str | None:
         """Another dataset that has this place, something in it, or a folder above it."""
-        if place not in self.places and place not in self.above and self.places.keys().isdisjoint(above):
-            return None
         holders = [self.places.get(place), self.above.get(place), *map(self.places.get, above)]
         return next((holder for holder in holders if holder is not None and holder != own), None)
 
-    def take(self, own: str, place: str, above: list[str]) -> None:
-        self.places.setdefault(place, own)
-        for folder in above:
-            self.above.setdefault(folder, own)
+    def take(self, own: str, places: Mapping[str, list[str]]) -> None:
+        for place, above in places.items():
+            self.places.setdefault(place, own)
+            for folder in above:
+                self.above.setdefault(folder, own)
 
 
 def _above(place: str) -> list[str]:
@@ -314,10 +321,12 @@ def _overlapping_places(services: Mapping[str, Service]) -> Iterator[Finding]:
     for service in services.values():
         for position, dataset in enumerate(service.datasets):
             own = f"{service.id}/{dataset.id}"
-            places = [(place, _above(place)) for place in _places(dataset)]
+            places = {place: _above(place) for place in _places(dataset)}
             for host in dict.fromkeys((dataset.host, service.recovers_on.get(dataset.host, dataset.host))):
-                known = taken.setdefault((host, dataset.type), _Taken())
-                for place, above in places:
+                known = taken.get((host, dataset.type))
+                if known is None:
+                    known = taken[host, dataset.type] = _Taken()
+                for place, above in places.items() if not known.is_free(places) else ():
                     other = known.other_than(own, place, above)
                     if other is not None:
                         yield _fault(
@@ -327,8 +336,7 @@ def _overlapping_places(services: Mapping[str, Service]) -> Iterator[Finding]:
                             f"{place} on {host} belongs to dataset {other} too",
                             "a restore of one would destroy the other; give each its own place, or its own host",
                         )
-                for place, above in places:
-                    known.take(own, place, above)
+                known.take(own, places)
 
 
 def _places(dataset: Dataset) -> list[str]:

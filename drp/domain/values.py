@@ -68,7 +68,7 @@ def _parse_amount(text: object, units: dict[str, int], what: str, hint: str) -> 
     found = _AMOUNT.fullmatch(text) if isinstance(text, str) else None
     if found is None or found[2] not in units:
         raise ValueError(f"{text!r} is not {what}: {hint}")
-    return int(Decimal(found[1]) * units[found[2]])
+    return int(found[1]) * units[found[2]] if found[1].isdigit() else int(Decimal(found[1]) * units[found[2]])
 
 
 def show_size(size: int) -> str:

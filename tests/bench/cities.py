@@ -194,7 +194,7 @@ schema: 1
 id: {name}
 title: {{en: Service {number}, id: Layanan {number}}}
 description: What agency {number % size.agencies} does for citizens, number {number} of the list of applications.
-source: Inventaris aplikasi 2026, nomor {number}
+source: Inventaris aplikasi 2025–2026, nomor {number}
 assumed:
   [owner, tier, depends_on, runs_on, recovers_on, address, datasets, backup, recovery,
    checks]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from drp.adapters.inventory import find_workspace, load_city, read_city
+from drp.adapters.inventory import MOST_FAULTS_PER_FILE, find_workspace, load_city, read_city
 from drp.domain.inventory import AnsibleHost, City
 from drp.domain.people import owner_name
 from drp.errors import InvalidInventoryError, UsageError
@@ -209,6 +210,23 @@ def test_groups_that_hold_each_other_end(workspace: Path) -> None:
     assert found["a"].site == "primary"
 
 
+def test_what_is_said_of_all_hosts_holds_wherever_it_stands(workspace: Path) -> None:
+    found = hosts(
+        workspace,
+        "primary: {hosts: {a: }}\nrecovery: {children: {rack: {hosts: {b: }}}}\nall: {vars: {ansible_port: 7}}\n",
+    )
+    assert (found["a"].port, found["b"].port) == (7, 7)
+
+
+def test_the_inner_of_two_groups_is_the_one_that_is_further_from_the_outermost_by_any_way(workspace: Path) -> None:
+    found = hosts(
+        workspace,
+        "primary: {children: {x: , z: }}\nx: {children: {y: }}\ny: {vars: {ansible_port: 2}, children: {z: }}\n"
+        "z: {vars: {ansible_port: 3}, hosts: {a: }}\nrecovery: {hosts: {b: }}\n",
+    )
+    assert found["a"].port == 3
+
+
 def test_a_host_at_both_sites_is_a_fault(workspace: Path) -> None:
     change(workspace / "inventories/hosts.yaml", "drc-pengaduan-1", "pengaduan-1")
     line = line_of(workspace / "inventories/hosts.yaml", "pengaduan-1")
@@ -294,3 +312,45 @@ def test_a_damaged_register_is_a_fault_but_keeps_nobody_from_recovering(workspac
     assert {fault.file for fault in files.passed_over} == {"inventories/people.yaml"}
     assert city.people.people == {}
     assert owner_name(city, city.services["pengaduan"]) is None
+
+
+def test_two_runbooks_with_one_id_are_a_fault(workspace: Path) -> None:
+    write(workspace / "runbooks/z.yaml", runbook_record())
+    assert faults(workspace) == [
+        ("runbooks/z.yaml", "the runbook 'site-loss' is declared twice: in site-loss.yaml too")
+    ]
+
+
+def test_of_very_many_faults_in_a_file_the_first_are_told_and_the_number_of_the_others(workspace: Path) -> None:
+    path = workspace / "inventories/services/pengaduan.yaml"
+    with path.open("a") as stream:
+        stream.writelines(f"unknown-{number}: 1\n" for number in range(MOST_FAULTS_PER_FILE + 7))
+    found = faults(workspace)
+    assert len(found) == MOST_FAULTS_PER_FILE + 1
+    assert found[-1] == ("inventories/services/pengaduan.yaml", "7 more faults in this file")
+
+
+def test_several_bad_items_of_a_list_are_left_out_and_no_good_one(workspace: Path) -> None:
+    """So that the names of the good ones are still checked."""
+    path = workspace / "inventories/services/pengaduan.yaml"
+    change(path, "- identitas", "- $\n- pajak\n- $\n- $\n- identitas")
+    told = [message for _, message in faults(workspace)]
+    assert told == [
+        "depends_on.0: '$' is not an allowed name",
+        "unknown service 'pajak'",
+        "depends_on.2: '$' is not an allowed name",
+        "depends_on.3: '$' is not an allowed name",
+    ]
+
+
+@pytest.mark.parametrize("was_on", [True, False])
+def test_the_collection_of_garbage_goes_on_as_before(workspace: Path, was_on: bool) -> None:
+    try:
+        (gc.enable if was_on else gc.disable)()
+        load(workspace)
+        assert gc.isenabled() is was_on
+        (workspace / "drp.yaml").unlink()
+        faults(workspace)
+        assert gc.isenabled() is was_on
+    finally:
+        gc.enable()

@@ -65,6 +65,8 @@ def fault_of(file: Path, content: str | bytes, **options: Any) -> Fault:
         "+",
         "=",
         "9" * 41,
+        "1e999",
+        "-1e999",
     ],
 )
 def test_what_yaml_1_1_reads_as_something_else_stays_text(file: Path, text: str) -> None:
@@ -153,6 +155,66 @@ def test_an_unknown_tag_is_refused_with_its_line_and_runs_nothing(file: Path, ta
     fault = fault_of(file, f"a: 1\nb: {tag} {content}\n")
     assert fault.line == 2
     assert "is not allowed" in fault.message
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        ("!!str 5", "5"),
+        ("! 5", "5"),
+        ("!!map {b: 1}", {"b": 1}),
+        ("!!seq [b]", ["b"]),
+        ("!!int 5", None),
+        ('!!bool "true"', None),
+        ("!!map [b]", None),
+        ("!!seq {b: 1}", None),
+        ("!!str [b]", None),
+    ],
+)
+def test_a_tag_that_says_what_is_there_anyway_may_stand(file: Path, content: str, value: object) -> None:
+    found = read(file, f"a: {content}\n")
+    assert (found.value if isinstance(found, YamlFile) else None) == ({"a": value} if value is not None else None)
+
+
+@pytest.mark.parametrize(
+    ("content", "value"),
+    [
+        ("&k a: 1\nb: *k\n", {"a": 1, "b": "a"}),
+        ("a: &k x\n*k : 1\n", {"a": "x", "x": 1}),
+        ("a: &k 017\n*k : *k\n", {"a": 17, "017": 17}),
+        ("? a\n: 1\n? b\n", {"a": 1, "b": None}),
+        ("!!str a: 1\n", {"a": 1}),
+        ("'<<': {a: 1}\n", {"<<": {"a": 1}}),
+        ("a: &k {x: 1}\nb: &k {y: 2}\nc: *k\n", {"a": {"x": 1}, "b": {"y": 2}, "c": {"y": 2}}),
+        ("a: &k {x: 1}\nb:\n  <<: *k\n  <<: {y: 2}\n", {"a": {"x": 1}, "b": {"x": 1, "y": 2}}),
+        ("b:\n  <<: {x: 1}\n  x: 2\n", {"b": {"x": 2}}),
+    ],
+)
+def test_unusual_keys_and_anchors(file: Path, content: str, value: object) -> None:
+    assert value_of(file, content) == value
+
+
+@pytest.mark.parametrize(
+    "content", ["? [a]\n: b\n", "? {a: b}\n: c\n", "a: &k [x]\n*k : b\n", "{[a]: b}\n", "!x a: b\n"]
+)
+def test_a_key_that_is_no_plain_word_is_refused(file: Path, content: str) -> None:
+    assert fault_of(file, content).line is not None
+
+
+def test_what_two_aliases_give_is_not_the_same_thing(file: Path) -> None:
+    """Leaving a faulty value out of the one leaves the other as it is."""
+    value = value_of(file, "a: &a {x: [1]}\nb: *a\nc: *a\n")
+    value["b"]["x"].append(2)
+    assert (value["a"], value["c"]) == ({"x": [1]}, {"x": [1]})
+
+
+def test_an_anchor_that_is_given_again_means_nothing_until_its_new_value_has_ended(file: Path) -> None:
+    assert "stands for nothing" in fault_of(file, "a: &a 1\nb: &a {x: *a}\n").message
+
+
+def test_long_names_are_cut_in_messages(file: Path) -> None:
+    for content in ("a: *" + "x" * 9_000, "a: !" + "x" * 9_000 + " b", "? " + "k" * 9_000 + "\n: 1\n? " + "k" * 9_000):
+        assert len(fault_of(file, content).message) < 200
 
 
 def test_a_tag_that_is_opaque_keeps_its_text(file: Path) -> None:
