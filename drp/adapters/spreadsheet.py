@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import resource
+import stat
 import subprocess
 import sys
 import tempfile
@@ -43,7 +44,10 @@ def read_spreadsheet(path: Path, sheet: str | None = None) -> Sheet:
     """
     name = path.name
     try:
-        if path.stat().st_size > LARGEST_FILE_BYTES:
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):  # a pipe would be waited for
+            raise UsageError("cannot be read: it is no ordinary file", where=str(path), hint="check the path")
+        if found.st_size > LARGEST_FILE_BYTES:
             raise UsageError(f"larger than {LARGEST_FILE_BYTES // 1024**2} MiB", where=name, hint=_SMALLER)
         content = path.read_bytes()
     except OSError as error:

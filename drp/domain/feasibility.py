@@ -17,6 +17,11 @@ from drp.domain.values import show_expected, show_rate, show_size
 
 LARGEST_NAMED = 3
 
+_HINTS = {
+    "recovery-host-missing": "add the host to inventories/hosts.yaml, or name another one under recovers_on",
+    "no-line": "declare or repair the line in inventories/network.yaml",
+}
+
 Promise = Literal["recovery", "rto", "rpo", "capacity"]
 
 
@@ -35,7 +40,8 @@ class Shortfall:
 
 def shortfalls_of(city: City, expected: Forecast, history: History) -> list[Shortfall]:
     """Everything that stands in the way: first what cannot be recovered at all, then RTOs, RPOs, capacities."""
-    found = list(_unrecoverable(expected))
+    found = list(_nothing_planned(expected))
+    found += _unrecoverable(expected)
     found += _people(expected)
     sharing = _sharing(expected)
     for service in expected.services.values():
@@ -47,10 +53,19 @@ def shortfalls_of(city: City, expected: Forecast, history: History) -> list[Shor
     return found
 
 
+def _nothing_planned(expected: Forecast) -> Iterator[Shortfall]:
+    if not expected.services and not expected.cannot:
+        text = "nothing of it stands at the primary site, so nothing here brings it back"
+        hint = "ask those who run it how they recover it; or name a service of the primary site"
+        yield Shortfall("nothing-planned", "recovery", Outlook.UNKNOWN, expected.elsewhere, text, hint)
+
+
 def _unrecoverable(expected: Forecast) -> Iterator[Shortfall]:
     for name, gaps in expected.cannot.items():
         for gap in gaps:
-            hint = f"complete inventories/services/{name}.yaml; until then a site loss ends this service"
+            hint = _HINTS.get(
+                gap.code, "complete their files in inventories/services; until then a site loss ends them"
+            )
             yield Shortfall(gap.code, "recovery", Outlook.NOT_FEASIBLE, (name,), gap.text, hint)
     for service in expected.services.values():
         if service.lost_dependencies:
@@ -87,7 +102,7 @@ def _rto(expected: Forecast, service: ExpectedService, sharing: str) -> Iterator
                 "rto",
                 Outlook.UNKNOWN,
                 (name,),
-                f"nobody knows how long {unknown} takes: the recovery takes at least {show_expected(service.rta)}",
+                f"{_why_unknown(expected, unknown)}: the recovery takes at least {show_expected(service.rta)}",
                 "declare sizes and estimates in the service's file, or measure it: drp drill run " + name,
             )
         return
@@ -106,6 +121,13 @@ def _unknown_step(expected: Forecast, service: str) -> str:
     while uncertain := [need for need in step.step.needs if not expected.steps[need].certain]:
         step = expected.steps[uncertain[0]]
     return step.step.id
+
+
+def _why_unknown(expected: Forecast, step: str) -> str:
+    if expected.steps[step].estimate.duration is None:
+        return f"nobody knows how long {step} takes"
+    silent = [name for name in expected.services if expected.steps[f"{name}/restore"].estimate.duration is None]
+    return f"it shares the line with restores about which nothing is known: {', '.join(silent[:LARGEST_NAMED])}"
 
 
 def _cause(expected: Forecast, service: ExpectedService, sharing: str) -> tuple[str, str, str]:

@@ -20,7 +20,7 @@ from drp.domain.inventory import City, Runbook
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.plan import STAGES, RecoveryKind, Step, steps_of
 from drp.domain.probing import FAILURES_TO_DETECT
-from drp.domain.protection import Gap, backup_of, gaps_of
+from drp.domain.protection import Gap, backup_of, gaps_of, is_elsewhere
 from drp.domain.service import Service
 from drp.domain.transfer import Channel, Transfer, channel_between, shared_times
 
@@ -170,12 +170,12 @@ def forecast(
     history: History,
 ) -> Forecast:
     """Compile the recovery of `wanted` (dependencies before what needs them) and reckon its times."""
-    elsewhere = tuple(name for name in wanted if _is_elsewhere(city.services[name]))
+    elsewhere = tuple(name for name in wanted if is_elsewhere(city.services[name], city.hosts))
     channels = _channels(city)
     gaps = {
         name: _reasons_against(city, city.services[name], channels)
         for name in wanted
-        if not _is_elsewhere(city.services[name])
+        if not is_elsewhere(city.services[name], city.hosts)
     }
     cannot = {name: found for name, found in gaps.items() if found}
     order = [name for name, found in gaps.items() if not found]
@@ -200,11 +200,6 @@ def _reasons_against(city: City, service: Service, channels: Mapping[tuple[str, 
         text = f"no line connects DR centre {service.backup.dr_centre} with the recovery site"
         gaps.append(Gap("no-line", text))
     return tuple(gaps)
-
-
-def _is_elsewhere(service: Service) -> bool:
-    """Whether a loss of the primary site does not take the service with it, and drp has no means to bring it back."""
-    return service.hosting != "central" and service.backup is None
 
 
 def _centre(city: City, service: str) -> str:
@@ -250,10 +245,12 @@ def _steps(
         service = city.services[name]
         channel = channels[_centre(city, name), "recovery"]
         restores[name] = estimate_restore(service, channel, history)
-        size = history.size_of(service)
+        size = _bytes_on_the_line(history.size_of(service), restores[name], channel)
         if size is not None and channel.capacity is not None:
             transfers.append(Transfer(name, size, channel))
     shared = shared_times(transfers)
+    # Who shares a line with a restore about which nothing is known may be later than it seems.
+    all_known = len(transfers) == len(order) or len(order) == 1
     expected: dict[str, ExpectedStep] = {}
     planned = set(order)
     for name in order:
@@ -264,15 +261,22 @@ def _steps(
                 estimate, longest = restores[name], shared.get(name)
             else:
                 estimate, longest = estimate_stage(city, city.services[name], step.stage, history), None
-            expected[step.id] = _placed(step, estimate, longest, expected)
+            expected[step.id] = _placed(step, estimate, longest, expected, known=all_known or step.stage != "restore")
     return expected
 
 
+def _bytes_on_the_line(size: int | None, restore: Estimate, channel: Channel) -> int | None:
+    """What a restore sends over its line; of one whose size nobody knows, as much as the line carries in its time."""
+    if size is not None or restore.duration is None or channel.capacity is None:
+        return size
+    return int(restore.duration.total_seconds() * channel.capacity / 8)
+
+
 def _placed(
-    step: Step, estimate: Estimate, shared: timedelta | None, before: Mapping[str, ExpectedStep]
+    step: Step, estimate: Estimate, shared: timedelta | None, before: Mapping[str, ExpectedStep], *, known: bool
 ) -> ExpectedStep:
     start = alone_start = timedelta()
-    certain = estimate.duration is not None
+    certain = known and estimate.duration is not None
     last: ExpectedStep | None = None
     for name in step.needs:
         need = before[name]
@@ -320,7 +324,7 @@ def _services(
             certain=people.certain and usable.certain,
             loss=losses[name],
             lost_dependencies=tuple(dict.fromkeys(lost))[:MOST_LOST_NAMED],
-            elsewhere=tuple(item for item in service.depends_on if _is_elsewhere(city.services[item])),
+            elsewhere=tuple(item for item in service.depends_on if is_elsewhere(city.services[item], city.hosts)),
         )
     return found
 

@@ -46,7 +46,9 @@ def objectives_of(service: Service, tiers: Mapping[str, Tier]) -> Objectives | N
     rpo = service.rpo if service.rpo is not None else (tier.rpo if tier else None)
     if rto is None or rpo is None:
         return None
-    return Objectives(rto=rto, rpo=rpo, mtpd=service.mtpd or (tier.mtpd if tier else None))
+    return Objectives(
+        rto=rto, rpo=rpo, mtpd=service.mtpd if service.mtpd is not None else (tier.mtpd if tier else None)
+    )
 
 
 def judge(measured: timedelta | None, objective: timedelta, *, open_ended: bool = False) -> Verdict:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from drp.domain.findings import Location
-from drp.domain.inventory import Tier
+from drp.domain.inventory import AnsibleHost, Tier
 from drp.domain.objectives import objectives_of
 from drp.domain.service import BackupSettings, Service
 
@@ -65,6 +65,14 @@ def _host_gaps(service: Service, hosts: Collection[str]) -> list[Gap]:
         for stand_in, name in missing.items()
     ]
     return gaps
+
+
+def is_elsewhere(service: Service, hosts: Mapping[str, AnsibleHost]) -> bool:
+    """Whether others run the service at a place of their own: a loss of the primary site does not take it along, and
+    drp has no means to bring it back. One that runs on a host of the primary site goes down with it, whoever runs it.
+    """
+    at_primary = any((host := hosts.get(name)) is not None and host.site == "primary" for name in service.runs_on)
+    return service.hosting != "central" and service.backup is None and not at_primary
 
 
 def backup_of(service: Service) -> BackupSettings:

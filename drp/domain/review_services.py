@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from drp.domain.findings import Advice, Finding, service_record
 from drp.domain.inventory import City
-from drp.domain.protection import Gap, gaps_of
+from drp.domain.protection import Gap, gaps_of, is_elsewhere
 from drp.domain.service import Service
 
 NO_BACKUP = Advice(
@@ -58,7 +58,7 @@ def review_services(city: City) -> Iterator[Finding]:
     gaps = {name: gaps_of(service, "recovery", city.hosts, tiers) for name, service in city.services.items()}
     for service in city.services.values():
         yield from _protection(city, service, gaps[service.id])
-        yield from _dependencies(service, gaps)
+        yield from _dependencies(city, service, gaps)
         yield from _copies(service, city.services)
         if service.owner is None:
             yield _at(NO_OWNER, service, "owner", "nobody is named as its owner")
@@ -92,14 +92,14 @@ def _who_answers(city: City, service: Service) -> str:
     return "run nationally: the institution that runs it must answer for its data"
 
 
-def _dependencies(service: Service, gaps: Mapping[str, list[Gap]]) -> Iterator[Finding]:
+def _dependencies(city: City, service: Service, gaps: Mapping[str, list[Gap]]) -> Iterator[Finding]:
     if not service.states_dependencies:
         message = "nobody has said which other services it needs"
         yield _at(DEPENDENCIES_UNSTATED, service, "depends_on", message)
     if service.hosting != "central" or service.backup is None:
         return  # it would not come back itself, which is told already
     for position, name in enumerate(service.depends_on):
-        if gaps[name]:
+        if gaps[name] and not is_elsewhere(city.services[name], city.hosts):
             message = f"it needs {name!r}, which cannot be recovered: {gaps[name][0].text}"
             location = ("depends_on", position)
             yield DEPENDS_ON_UNRECOVERABLE.at(service_record(service.id), location, message, [service.id])

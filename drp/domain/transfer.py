@@ -44,8 +44,7 @@ def channel_between(city: City, dr_centre: str, site: str) -> Channel:
     here: str | None = getattr(city.workspace.sites, site).location
     storage = () if centre.throughput is None else ((f"DR centre {dr_centre}", centre.throughput),)
     if here is None or centre.location is None:
-        # Who draws no network may still know what the storage gives.
-        return Channel(storage, known=bool(storage) and here is None and centre.location is None, exists=True)
+        return Channel(storage, known=False, exists=True)
     route = widest_route(city.network, centre.location, here)
     if route is None:
         return Channel(storage, known=True, exists=False)
@@ -56,7 +55,9 @@ def channel_between(city: City, dr_centre: str, site: str) -> Channel:
         if (lan := city.network.locations[name].lan) is not None
     ]
     parts = (*storage, *((name, rate) for name, rate in links if rate is not None), *networks)
-    return Channel(parts, known=bool(parts) and all(rate is not None for _, rate in links), exists=True)
+    # What a storage gives to its readers says nothing about how fast it takes what is written.
+    known = all(rate is not None for _, rate in links) and (site == "primary" or bool(storage)) and bool(parts)
+    return Channel(parts, known=known, exists=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from drp.domain.inventory import Runbook
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.plan import Plan, PlannedService, RecoveryKind, compile_recovery, declaration_of
 from drp.domain.probing import FAILURES_TO_DETECT, Outage, last_outage
+from drp.domain.protection import is_elsewhere
 from drp.domain.restore_point import RestorePoint, newest_before
 from drp.domain.run import Recovery, replay
 from drp.domain.service import Service
@@ -157,7 +158,8 @@ def _reservations(
         found.append((text, request.by))
     for name in service.depends_on:
         reasons = reasons_against(world, name, "recovery")
-        if world.city.services[name].hosting == "central" and reasons and world.ledger.active_site(name) == "primary":
+        elsewhere = is_elsewhere(world.city.services[name], world.city.hosts)
+        if not elsewhere and reasons and world.ledger.active_site(name) == "primary":
             found.append((f"it needs {name}, which cannot be recovered: {'; '.join(reasons)}", None))
     if request.kind == "failover" and service.address is None:
         found.append(("drp switched no traffic: use was measured at the recovery host itself", request.by))

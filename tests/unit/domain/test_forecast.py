@@ -228,8 +228,25 @@ def test_without_a_line_from_the_dr_centre_nothing_can_be_restored() -> None:
     assert codes(of(city(sized_record("a"), links={"uplink": link("a", "d")})), "a") == ["no-line"]
 
 
+def test_what_others_run_on_a_host_of_the_primary_site_is_lost_with_it() -> None:
+    guest = sized_record("a", hosting="agency")
+    del guest["backup"]
+    found = of(city(guest, sized_record("b", depends_on=["a"])))
+    assert (found.elsewhere, list(found.cannot)) == ((), ["a"])
+    assert found.services["b"].rto_outlook is Outlook.NOT_FEASIBLE
+
+
+def test_a_restore_of_unknown_size_takes_its_share_of_the_line() -> None:
+    guessed = sized_record("a", None, recovery={"estimates": {"restore": "1h"}})
+    found = of(city(guessed, sized_record("b")))
+    assert found.steps["b/restore"].end == 2 * HOUR  # as if it were the 45 GB that the line carries in an hour
+    unknown = of(city(sized_record("a", None), sized_record("b")))
+    assert not unknown.services["b"].certain  # nobody knows how long the two share it
+    assert unknown.services["b"].rto_outlook is Outlook.UNKNOWN
+
+
 def test_what_others_run_is_not_in_the_plan_and_is_said() -> None:
-    national = sized_record("a", hosting="national")
+    national = sized_record("a", hosting="national", runs_on=[], recovers_on={}, datasets=[])
     del national["backup"]
     found = of(city(national, sized_record("b", depends_on=["a"])))
     assert (found.elsewhere, found.services["b"].elsewhere) == (("a",), ("a",))

@@ -81,9 +81,11 @@ def test_a_way_is_as_wide_as_its_narrowest_part(
     assert (found.capacity, found.exists) == (capacity, exists)
 
 
-def test_without_a_drawn_network_only_the_storage_is_known() -> None:
+def test_without_a_drawn_network_or_a_known_storage_nobody_knows() -> None:
     city = make_city()
-    assert channel_between(city, "drc", "recovery").capacity is None
     centre = city.workspace.dr_centres["drc"].model_copy(update={"throughput": 5 * MEGABIT})
     workspace = city.workspace.model_copy(update={"dr_centres": {"drc": centre}})
-    assert channel_between(city.model_copy(update={"workspace": workspace}), "drc", "recovery").capacity == 5 * MEGABIT
+    assert channel_between(city.model_copy(update={"workspace": workspace}), "drc", "recovery").capacity is None
+    drawn = city_with({"l": link("d", "r"), "u": link("a", "d")}, throughput=None)
+    assert channel_between(drawn, "drc", "recovery").capacity is None
+    assert channel_between(drawn, "drc", "primary").capacity == 100 * MEGABIT  # what is read says nothing of writing
