@@ -13,7 +13,7 @@ from drp.domain.plan import Stage
 from drp.domain.restore_point import RestorePoint
 from drp.domain.run import Recovery
 from drp.domain.service import Service
-from drp.domain.transfer import Channel
+from drp.domain.transfer import Channel, Rush
 from drp.domain.values import show_duration, show_rate, show_size
 
 RUNS_REMEMBERED = 5
@@ -131,11 +131,11 @@ def estimate_restore(service: Service, channel: Channel, history: History) -> Es
 
 
 def estimate_arrival(
-    service: Service, channel: Channel, history: History, changes: int | None, together: int | None
+    service: Service, channel: Channel, history: History, changes: int | None, rush: Rush | None
 ) -> Estimate:
     """From the sentinel of a backup until it has arrived at the DR centre.
 
-    `changes` are the bytes that one backup of this service sends, `together` those of all backups that start with it.
+    `changes` are the bytes that one backup of this service sends, `rush` all that start with it at the worst moment.
     """
     points = [point for point in history.restore_points.get(service.id, ()) if point.site == "primary"]
     alone = None if changes is None else channel.time_for(changes)
@@ -144,10 +144,9 @@ def estimate_arrival(
         measured = slowest.arrived_at - slowest.sentinel_at
         if alone is None or alone <= measured:
             return Estimate(measured, Basis.MEASURED, f"slowest of the last {len(points)}: {slowest.id}")
-    shared = None if together is None else channel.time_for(together)
-    if shared is not None and together is not None and channel.capacity is not None:
-        text = f"{show_size(together)} of backups that start together, over {channel.narrowest}"
-        return Estimate(shared, Basis.COMPUTED, f"{text} at {show_rate(channel.capacity)}")
+    if rush is not None and channel.capacity is not None:
+        text = f"{show_size(rush.size)} of backups that start together, over {rush.part} at {show_rate(rush.rate)}"
+        return Estimate(rush.time, Basis.COMPUTED, text)
     declared = service.backup.estimate if service.backup else None
     if declared is not None:
         return Estimate(declared, Basis.DECLARED, "declared in the service's file")

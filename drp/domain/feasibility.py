@@ -9,11 +9,11 @@ from datetime import timedelta
 from typing import Literal
 
 from drp.domain.estimates import Estimate, History
-from drp.domain.forecast import DAY, ExpectedService, ExpectedStep, Forecast, Outlook
+from drp.domain.forecast import DAY, ExpectedService, ExpectedStep, Forecast, Outlook, daily_times
 from drp.domain.inventory import City
 from drp.domain.protection import backup_of
 from drp.domain.transfer import Channel
-from drp.domain.values import show_expected, show_rate, show_size
+from drp.domain.values import show_expected, show_size
 
 LARGEST_NAMED = 3
 
@@ -46,9 +46,10 @@ def shortfalls_of(city: City, expected: Forecast, history: History) -> list[Shor
     sharing = _sharing(expected)
     for service in expected.services.values():
         found += _rto(expected, service, sharing)
+    daily = {part: needed for part, needed in daily_times(city, expected.channels).items() if needed > DAY}
     for service in expected.services.values():
-        found += _rpo(city, expected, service)
-    found += _overloaded_uplinks(city, expected)
+        found += _rpo(city, expected, service, daily)
+    found += _overloaded_uplinks(city, expected, daily)
     found += _contracts(city, expected, history)
     return found
 
@@ -173,7 +174,9 @@ def _sharing(expected: Forecast) -> str:
     )
 
 
-def _rpo(city: City, expected: Forecast, service: ExpectedService) -> Iterator[Shortfall]:
+def _rpo(
+    city: City, expected: Forecast, service: ExpectedService, overloaded: Mapping[str, timedelta]
+) -> Iterator[Shortfall]:
     name, rpo, loss = service.service, service.objectives.rpo, service.loss
     backup = backup_of(city.services[name])
     uplink = expected.channels[backup.dr_centre, "primary"]
@@ -195,6 +198,14 @@ def _rpo(city: City, expected: Forecast, service: ExpectedService) -> Iterator[S
     elif loss.arrival.duration is None:
         text = f"nobody knows how long a backup takes to arrive; the schedule alone leaves {show_expected(loss.gap)}"
         yield shortfall("arrival-unknown", Outlook.UNKNOWN, text, "declare daily_change and the line, or back up once")
+    elif loss.arrival.duration > loss.gap and loss.gap + loss.arrival.duration <= rpo:
+        if any(part in overloaded for part, _ in uplink.parts):
+            return  # that is told of the line
+        text = (
+            f"a backup needs {show_expected(loss.arrival.duration)} to arrive, and the next one starts after"
+            f" {show_expected(loss.gap)} ({loss.arrival.text})"
+        )
+        yield shortfall("slower-than-schedule", Outlook.NOT_FEASIBLE, text, "widen the line, or start backups apart")
     elif loss.gap + loss.arrival.duration > rpo:
         yield _late_arrival(service, loss.gap, loss.arrival.duration, loss.arrival, uplink, backup.schedule or "")
 
@@ -214,21 +225,18 @@ def _late_arrival(
     return Shortfall(code, "rpo", Outlook.NOT_FEASIBLE, (service.service,), text, hint)
 
 
-def _overloaded_uplinks(city: City, expected: Forecast) -> Iterator[Shortfall]:
+def _overloaded_uplinks(city: City, expected: Forecast, overloaded: Mapping[str, timedelta]) -> Iterator[Shortfall]:
     """A line that cannot carry in a day what changes in a day falls behind for ever."""
-    for (centre, site), channel in expected.channels.items():
-        if site != "primary" or channel.capacity is None:
-            continue
-        users = [name for name in expected.services if backup_of(city.services[name]).dr_centre == centre]
-        changes = sum(dataset.daily_change or 0 for name in users for dataset in city.services[name].datasets)
-        needed = channel.time_for(changes)
-        if needed is not None and needed > DAY:
-            text = (
-                f"{show_size(changes)} change in a day, for which {channel.narrowest} at {show_rate(channel.capacity)}"
-                f" needs {show_expected(needed)}"
-            )
-            hint = "widen the line, or back up less: the backups fall behind a little more every day"
-            yield Shortfall("uplink-overloaded", "capacity", Outlook.NOT_FEASIBLE, tuple(users), text, hint)
+    for part, needed in overloaded.items():
+        users = [name for name in expected.services if _sends_over(city, expected, name, part)]
+        text = f"{part} needs {show_expected(needed)} for what all backups send over it in a day"
+        hint = "widen the line, or back up less: the backups fall behind a little more every day"
+        yield Shortfall("uplink-overloaded", "capacity", Outlook.NOT_FEASIBLE, tuple(users), text, hint)
+
+
+def _sends_over(city: City, expected: Forecast, name: str, part: str) -> bool:
+    uplink = expected.channels[backup_of(city.services[name]).dr_centre, "primary"]
+    return any(other == part for other, _ in uplink.parts)
 
 
 def _contracts(city: City, expected: Forecast, history: History) -> Iterator[Shortfall]:

@@ -42,6 +42,11 @@ class Schedule:
         """The longest time between two runs that follow each other, by the wall clock."""
         return _longest_gap(self.cron)
 
+    @property
+    def minutes_of_day(self) -> frozenset[int]:
+        """The minutes of a day, counted from midnight, at which it runs on the days on which it does."""
+        return _minutes_of_day(self.cron)
+
 
 @lru_cache(maxsize=4096)
 def parse_schedule(text: str) -> Schedule:
@@ -95,3 +100,9 @@ def _runs(cron: str, start: datetime, span: timedelta) -> list[datetime]:
         if moment - start >= span and len(runs) > 1:
             break
     return runs
+
+
+@lru_cache(maxsize=4096)
+def _minutes_of_day(cron: str) -> frozenset[int]:
+    fields = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
+    return frozenset(hour * 60 + minute for hour in fields.hours for minute in fields.minutes)

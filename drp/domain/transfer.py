@@ -69,6 +69,19 @@ class Transfer:
     channel: Channel
 
 
+@dataclass(frozen=True, slots=True)
+class Rush:
+    """What goes over the busiest part of a way in the worst minute, and how long that takes."""
+
+    size: int
+    part: str
+    rate: int
+
+    @property
+    def time(self) -> timedelta:
+        return timedelta(seconds=self.size * 8 / self.rate)
+
+
 _ROUNDING = 1e-9
 
 

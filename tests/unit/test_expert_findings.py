@@ -185,7 +185,7 @@ ROWS = [
             put(at(NETWORK, "links", "drc-utama", "capacity"), "1Mbit/s"),
             put(at(NETWORK, "links", "drc-cadangan", "capacity"), "1Mbit/s"),
         ),
-        each("plan:uplink-overloaded", central()) | each("plan:shared-uplink", CRITICAL),
+        each("plan:uplink-overloaded", central()) | each("plan:shared-uplink", CRITICAL | {"pengaduan"}),
     ),
     Row(
         "nobody knows what the lines to the DR centre carry",

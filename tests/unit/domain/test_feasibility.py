@@ -24,6 +24,15 @@ def city(*records: dict[str, Any], **more: Any) -> City:
     return city_with(more.pop("links", LINES), *records, estimates=more.pop("estimates", ESTIMATES), **more)
 
 
+def test_a_backup_that_still_runs_when_the_next_one_starts_falls_behind() -> None:
+    # At 02:00 the hourly backup shares the line with 500 GB: eleven hours.
+    nightly = backed_up("b", "daily 02:00", rpo="2d")
+    nightly["datasets"][0]["daily_change"] = "500GB"
+    found = found_in(city(sized_record("a", rpo="1d"), nightly))
+    assert [(item.code, item.services) for item in found] == [("slower-than-schedule", ("a",))]
+    assert "and the next one starts after 1 h" in found[0].message
+
+
 def test_a_city_that_keeps_its_promises_has_no_shortfall() -> None:
     assert found_in(city(sized_record("a"), sized_record("b", depends_on=["a"]))) == []
 
@@ -108,7 +117,7 @@ A_LONG_CHAIN = [
             "uplink-overloaded",
             "capacity",
             "a",
-            "1.2 TB change in a day, for which link uplink at 100 Mbit/s needs 1 d 02 h 40 m",
+            "link uplink needs 1 d 02 h 40 m for what all backups send over it in a day",
         ),
         (
             city(sized_record("a"), contract={"provider": "X", "capacity": "40GB"}),

@@ -165,6 +165,20 @@ def test_backups_that_start_together_share_the_uplink() -> None:
     assert of(city(*records)).services["a"].loss.arrival.duration == timedelta(seconds=8)
 
 
+def test_schedules_that_meet_share_the_uplink_whatever_they_are_called() -> None:
+    records = [sized_record("a"), sized_record("b"), sized_record("c")]
+    records[1]["backup"] = records[1]["backup"] | {"schedule": "0 */1 * * *"}
+    records[2]["backup"] = records[2]["backup"] | {"schedule": "every 2h"}  # twice as much, every second time
+    for name in "abc":
+        assert of(city(*records)).services[name].loss.arrival.duration == timedelta(seconds=8 + 8 + 16), name
+
+
+def test_every_backup_uses_the_uplink_also_of_what_is_not_planned() -> None:
+    whole = city(sized_record("a"), sized_record("b"))
+    alone = forecast(whole, runbook(), "failover", ["a"], History())
+    assert alone.services["a"].loss == of(whole).services["a"].loss
+
+
 def points(*seconds: int) -> History:
     made = []
     for late in seconds:
