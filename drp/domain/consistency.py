@@ -60,6 +60,7 @@ def faults_of(parts: Parts) -> list[Finding]:
         found += _not_apart(parts.services, parts.hosts)
     found += _overlapping_places(parts.services)
     found += _circle(parts)
+    found += _lines_to_themselves(parts.network)
     return found
 
 
@@ -343,6 +344,14 @@ def _places(dataset: Dataset) -> list[str]:
     if isinstance(dataset, FilesDataset):
         return list(dataset.paths)
     return [f"port {dataset.port}, database {dataset.database}"]
+
+
+def _lines_to_themselves(network: Network | None) -> Iterator[Finding]:
+    for name, link in (network.links if network else {}).items():
+        if link.a == link.b:
+            message = f"link {name!r} leads from {link.a!r} to itself"
+            hint = "write the two locations that it connects"
+            yield Finding("fault", "line-to-itself", Record(NETWORK), ("links", name, "b"), message, hint)
 
 
 def _circle(parts: Parts) -> Iterator[Finding]:

@@ -31,6 +31,7 @@ from drp.domain.impact_notes import Note, notes_of
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.protection import gaps_of
+from drp.domain.registers import POWER
 from drp.domain.service import Service
 from drp.domain.things import Thing, find_things
 
@@ -204,6 +205,8 @@ class _Followers:
                 return [Thing("host", host.name) for host in self.city.hosts.values() if host.site == thing.id]
             case "asset":
                 asset = self.city.assets.assets[thing.id]
+                if asset.kind in POWER and not asset.hosts and not asset.links and asset.location is not None:
+                    return [other for other in self.at[asset.location] if other.kind == "host"]
                 return [*(Thing("host", name) for name in asset.hosts), *(Thing("link", name) for name in asset.links)]
             case "agency":
                 return [Thing("location", office) for office in own_offices(self.city, thing.id)]

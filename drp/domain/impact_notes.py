@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from drp.domain.cuts import Connections, location_of, offices_of
 from drp.domain.inventory import City
+from drp.domain.registers import POWER
 from drp.domain.things import Thing
 
 
@@ -111,7 +112,13 @@ def _lonely_assets(loss: _Loss) -> Iterator[Note]:
         if not assets[name].hosts and not assets[name].links:
             place = assets[name].location
             text = f"no host or link is declared for asset {name}: what stands on it is not known"
-            yield Note("asset-without-parts", text + (f". It is at location:{place}" if place else ""))
+            if place and assets[name].kind in POWER:
+                text = (
+                    f"no host or link is declared for asset {name}: it is taken to carry all hosts at location:{place}"
+                )
+            elif place:
+                text += f". It is at location:{place}"
+            yield Note("asset-without-parts", text)
 
 
 def _some_hosts(loss: _Loss) -> Iterator[Note]:

@@ -98,6 +98,10 @@ class Spare(Declared):
     location: Identifier | None = None
 
 
+POWER = ("ups", "generator")
+"""Kinds of assets that carry every host of their location where they name none themselves."""
+
+
 class Asset(Declared):
     """A piece of equipment, software or supply that services stand on, through hosts, links or a location."""
 

@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from drp.domain.cuts import location_of, offices_of
 from drp.domain.findings import ASSETS, DOCUMENTS, NETWORK, Advice, Finding, Record, listed
 from drp.domain.inventory import City
+from drp.domain.lines import neighbours, reachable
 from drp.domain.registers import Asset, Document, Link
 from drp.domain.review_objectives import shortest_rto_first
 from drp.domain.values import show_duration
@@ -22,12 +23,16 @@ BACKUP_LINK_UNTESTED = Advice(
     "backup-link-untested", "cut the line on purpose, see that traffic goes on, and note the day in last_failover_test"
 )
 BACKUP_LINK_SAME_WAY = Advice("backup-link-same-way", "name a backup link that lies elsewhere: one cut would take both")
+BACKUP_LINK_NO_WAY = Advice(
+    "backup-link-no-way", "name a link that leads from one end to the other by itself or by others"
+)
 SPARE_TOO_LATE = Advice("spare-too-late", "keep one in stock, or agree with a supplier on a lead time below the RTO")
 END_OF_LIFE = Advice("end-of-life", "plan its replacement: nobody mends it or answers for it any longer")
 POWER_UNTESTED = Advice(
     "power-untested", "run it under load for as long as it must last, and note the day in last_test"
 )
 
+NOTICE = timedelta(days=90)
 YEAR = timedelta(days=365)
 """How long a test is believed."""
 
@@ -38,6 +43,7 @@ def review_registers(city: City, today: date) -> Iterator[Finding]:
         yield from _document(name, document, documents.get(document.parent or ""), today)
     for name, link in city.network.links.items():
         yield from _link(name, link, city.network.links.get(link.backup_link or ""), today)
+        yield from _no_way_over_backup(city, name, link)
     stands_on = _StandsOn(city) if city.assets.assets else None
     for name, asset in city.assets.assets.items():
         yield from _asset(name, asset, today)
@@ -87,11 +93,20 @@ def _link(name: str, link: Link, backup: Link | None, today: date) -> Iterator[F
         yield BACKUP_LINK_UNTESTED.at(record, (*place, "last_failover_test"), message)
 
 
+def _no_way_over_backup(city: City, name: str, link: Link) -> Iterator[Finding]:
+    """A backup link that is somewhere else altogether carries nothing of this one's traffic."""
+    if link.backup_link is None or link.backup_link == name:
+        return
+    if link.b not in reachable(neighbours(city.network, without=[name]), link.a):
+        message = f"without link {name!r} nothing connects {link.a!r} and {link.b!r}, {link.backup_link!r} neither"
+        yield BACKUP_LINK_NO_WAY.at(Record(NETWORK), ("links", name, "backup_link"), message)
+
+
 def _asset(name: str, asset: Asset, today: date) -> Iterator[Finding]:
     record, place = Record(ASSETS), ("assets", name)
-    if asset.end_of_life is not None and asset.end_of_life < today:
-        message = f"{asset.title!r} is past its end of life, {asset.end_of_life}"
-        yield END_OF_LIFE.at(record, (*place, "end_of_life"), message)
+    if asset.end_of_life is not None and asset.end_of_life - today <= NOTICE:
+        past = "is past its end of life" if asset.end_of_life < today else "comes to its end of life soon"
+        yield END_OF_LIFE.at(record, (*place, "end_of_life"), f"{asset.title!r} {past}, {asset.end_of_life}")
     if asset.kind in ("ups", "generator"):
         if asset.last_test is None:
             yield POWER_UNTESTED.at(record, (*place, "kind"), f"{asset.title!r} was never tested")

@@ -141,6 +141,11 @@ FAULTS = [
     Row("an unknown agency", put(of("dss", "agency"), "diskominfoo"), {("unknown-name", "dss")}),
     Row("a circle of dependencies", put(of("sim-egov", "depends_on"), ["dss"]), {("dependency-cycle", "sim-egov")}),
     Row("two services in one database", put(of("eis", "datasets", 0, "database"), "dss"), {("same-place", "eis")}),
+    Row(
+        "a line that ends where it starts",
+        put(at(NETWORK, "links", "r07", "b"), "kec-tanah-sareal"),
+        {("line-to-itself", "network")},
+    ),
     Row("a line that ends nowhere", put(at(NETWORK, "links", "r07", "b"), "bulan"), {("unknown-name", "network")}),
 ]
 
@@ -195,7 +200,7 @@ ROWS = [
     Row(
         "a fibre gets a second way that nobody has tried",
         put(at(NETWORK, "links", "r07", "backup_link"), "r08"),
-        {("backup-link-untested", "links.r07.backup_link")},
+        {("backup-link-untested", "links.r07.backup_link"), ("backup-link-no-way", "links.r07.backup_link")},
         {("redundancy-lost", "links.r07.replaces")},
     ),
     Row(

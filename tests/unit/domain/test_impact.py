@@ -47,7 +47,10 @@ DOWN: list[tuple[list[str], dict[str, str]]] = [
     (["dr-centre:drc"], {}),
     (["utama"], {}),
     (["s1"], {}),
-    (["genset"], {}),
+    (
+        ["genset"],  # it names no host: it carries all that stand at its location
+        {name: f"service:{name} ← host:{name}-1 ← asset:genset" for name in ("arsip", "identitas", "pengaduan")},
+    ),
     (
         ["primary"],
         {
@@ -230,7 +233,10 @@ def notes(impact: Impact) -> dict[str, tuple[str, ...]]:
         (["identitas-1"], {"service-without-host": ("portal",), "dependencies-not-stated": ("kabar",)}),
         (["primary"], {"dependencies-not-stated": ("kabar",), "host-elsewhere": ("lokal-1",)}),
         (["s1"], {"location-without-line": ("pulau",)}),
-        (["genset"], {"asset-without-parts": ()}),
+        (
+            ["genset"],
+            {"asset-without-parts": (), "service-without-host": ("portal",), "dependencies-not-stated": ("kabar",)},
+        ),
         (["humas"], {"office-shared": ("pusat",)}),
         (
             ["simpul"],

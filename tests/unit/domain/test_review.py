@@ -322,7 +322,7 @@ def test_one_change_gives_exactly_its_warning(
         {LINK + "backup_link": GONE, LINK + "replaces": GONE},
         {SPARE + ".stock": 0, SPARE + ".lead_time": "5m"},
         {SPARE + ".stock": 0, "assets.assets.server.hosts": [], "assets.assets.server.location": "kantor"},
-        {"assets.assets.server.end_of_life": "2026-11-20"},
+        {"assets.assets.server.end_of_life": "2027-02-19"},
         {S + "hosting": "agency"},
     ],
     ids=lambda changes: ",".join(changes),
