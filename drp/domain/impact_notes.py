@@ -111,14 +111,11 @@ def _lonely_assets(loss: _Loss) -> Iterator[Note]:
     for name in loss.named("asset"):
         if not assets[name].hosts and not assets[name].links:
             place = assets[name].location
-            text = f"no host or link is declared for asset {name}: what stands on it is not known"
             if place and assets[name].kind in POWER:
-                text = (
-                    f"no host or link is declared for asset {name}: it is taken to carry all hosts at location:{place}"
-                )
-            elif place:
-                text += f". It is at location:{place}"
-            yield Note("asset-without-parts", text)
+                text = f"it is taken to carry all hosts at location:{place}"
+            else:
+                text = "what stands on it is not known" + (f". It is at location:{place}" if place else "")
+            yield Note("asset-without-parts", f"no host or link is declared for asset {name}: {text}")
 
 
 def _some_hosts(loss: _Loss) -> Iterator[Note]:

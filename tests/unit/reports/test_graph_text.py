@@ -157,7 +157,7 @@ def test_single_points_are_told_with_lines_that_nobody_has_tested() -> None:
         (["cabang"], ["Agencies that lose some of their offices: 1", "camat (1 of 2)"]),
         (
             ["genset"],
-            ["No host or link is declared for asset genset: what stands on it is not known. It is at location:pusat"],
+            ["No host or link is declared for asset genset: it is taken to carry all hosts at location:pusat"],
         ),
     ],
     ids=lambda value: "+".join(value) if len(value) < 4 else "",
