@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
+from drp.domain.data_loss import DAY, daily_times
 from drp.domain.estimates import Estimate, History
-from drp.domain.forecast import DAY, ExpectedService, ExpectedStep, Forecast, Outlook, daily_times
+from drp.domain.forecast import ExpectedService, ExpectedStep, Forecast, Outlook
 from drp.domain.inventory import City
 from drp.domain.protection import backup_of
 from drp.domain.transfer import Channel
