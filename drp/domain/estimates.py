@@ -56,9 +56,15 @@ class History:
 
     stages: Mapping[tuple[str, Stage], Sequence[MeasuredStage]] = field(default_factory=dict)
     restore_points: Mapping[str, Sequence[RestorePoint]] = field(default_factory=dict)
+    _sizes: dict[str, int | None] = field(default_factory=dict, compare=False)
 
     def size_of(self, service: Service) -> int | None:
         """The bytes of a service's data: as last backed up, else as declared; None where a dataset has no size."""
+        if service.id not in self._sizes:
+            self._sizes[service.id] = self._size_of(service)
+        return self._sizes[service.id]
+
+    def _size_of(self, service: Service) -> int | None:
         points = self.restore_points.get(service.id)
         if points:
             return sum(snapshot.bytes for snapshot in points[0].snapshots)

@@ -25,6 +25,7 @@ from drp.domain.service import Service
 from drp.domain.transfer import Channel, Transfer, channel_between, shared_times
 
 MOST_LOST_NAMED = 5
+NO_TIME = timedelta()
 
 
 class Outlook(StrEnum):
@@ -260,7 +261,7 @@ def _bytes_on_the_line(size: int | None, restore: Estimate, channel: Channel) ->
 def _placed(
     step: Step, estimate: Estimate, shared: timedelta | None, before: Mapping[str, ExpectedStep], *, known: bool
 ) -> ExpectedStep:
-    start = alone_start = timedelta()
+    start = alone_start = NO_TIME
     certain = known and estimate.duration is not None
     last: ExpectedStep | None = None
     for name in step.needs:
@@ -269,7 +270,7 @@ def _placed(
             start, last = need.end, need
         alone_start = max(alone_start, need.alone_end)
         certain = certain and need.certain
-    duration = estimate.duration or timedelta()
+    duration = estimate.duration or NO_TIME
     return ExpectedStep(
         step=step,
         estimate=estimate,
