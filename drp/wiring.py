@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import getpass
 import os
 import threading
@@ -222,7 +221,6 @@ def draw_graph(start: Path, things: Sequence[str], form: Form, *, network: bool,
     from drp.reports.graph import draw_impact, draw_network, draw_services, draw_single_points
 
     city = city_of(workspace_at(start))
-    gc.freeze()  # the city stays: looking for garbage among it takes longer than drawing a large one
     if single_points:
         return draw_single_points(city, form)
     if things:

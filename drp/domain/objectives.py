@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
+from typing import Literal
 
 from drp.domain.inventory import Tier
 from drp.domain.service import Service
@@ -41,14 +42,19 @@ class Objectives:
 
 def objectives_of(service: Service, tiers: Mapping[str, Tier]) -> Objectives | None:
     """The service's own objectives where it names them, else its tier's; None where one is missing."""
-    tier = tiers.get(service.tier) if service.tier else None
-    rto = service.rto if service.rto is not None else (tier.rto if tier else None)
-    rpo = service.rpo if service.rpo is not None else (tier.rpo if tier else None)
+    rto, rpo = own_or_tiers(service, tiers, "rto"), own_or_tiers(service, tiers, "rpo")
     if rto is None or rpo is None:
         return None
-    return Objectives(
-        rto=rto, rpo=rpo, mtpd=service.mtpd if service.mtpd is not None else (tier.mtpd if tier else None)
-    )
+    return Objectives(rto=rto, rpo=rpo, mtpd=own_or_tiers(service, tiers, "mtpd"))
+
+
+def own_or_tiers(
+    service: Service, tiers: Mapping[str, Tier], objective: Literal["rto", "rpo", "mtpd", "wrt"]
+) -> timedelta | None:
+    """One objective: the service's own where it names it, else its tier's; None where neither does."""
+    own: timedelta | None = getattr(service, objective)
+    tier = tiers.get(service.tier) if service.tier else None
+    return own if own is not None or tier is None else getattr(tier, objective)
 
 
 def judge(measured: timedelta | None, objective: timedelta, *, open_ended: bool = False) -> Verdict:

@@ -11,6 +11,7 @@ from itertools import groupby
 
 from drp.domain.findings import WORKSPACE, Advice, Finding, Location, Record, listed, service_record
 from drp.domain.inventory import City, DrCentre, Site, SlaTarget, Tier
+from drp.domain.objectives import own_or_tiers
 from drp.domain.service import Service
 from drp.domain.values import show_duration
 
@@ -90,13 +91,8 @@ class Target:
 
 
 def _effective(service: Service, tiers: Mapping[str, Tier]) -> Effective:
-    tier = tiers.get(service.tier) if service.tier else None
-
-    def value(key: str) -> timedelta | None:
-        own: timedelta | None = getattr(service, key)
-        return own if own is not None or tier is None else getattr(tier, key)
-
-    return Effective(value("rto"), value("rpo"), value("mtpd"), value("wrt"))
+    rto, rpo = own_or_tiers(service, tiers, "rto"), own_or_tiers(service, tiers, "rpo")
+    return Effective(rto, rpo, own_or_tiers(service, tiers, "mtpd"), own_or_tiers(service, tiers, "wrt"))
 
 
 def shortest_rto_first(city: City, names: Collection[str]) -> list[tuple[timedelta, str]]:

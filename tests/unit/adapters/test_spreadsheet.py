@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zipfile
 from pathlib import Path
 
@@ -170,3 +171,9 @@ def test_the_bytes_that_tests_write_are_what_they_should_be(tmp_path: Path) -> N
     path = tmp_path / "book.xlsx"
     path.write_bytes(xlsx({"D": ROWS}))
     assert zipfile.ZipFile(path).testzip() is None
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "list.csv")
+    with pytest.raises(UsageError, match="no ordinary file"):
+        read_spreadsheet(tmp_path / "list.csv")
