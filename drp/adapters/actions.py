@@ -13,6 +13,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from drp.adapters.host_program import folder_of
 from drp.adapters.supervisor import ALREADY_RUNNING, kept_environment
 from drp.adapters.worker import MESSAGES_FILE
 from drp.domain.events import Body
@@ -31,12 +32,12 @@ class SupervisedActions:
         self.workspace, self.ssh, self.playbooks, self.inventory = workspace, ssh, playbooks, inventory
 
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
-        """Run a job of playbooks/library/drp_host.py on a host."""
+        """Run a job of playbooks/module_utils/drp_host on a host."""
         spec = {
             "host": host.model_dump(),
             "private_key": str(self.workspace / self.ssh.private_key),
             "known_hosts": str(self.workspace / self.ssh.known_hosts),
-            "program": str(self.playbooks / "library" / "drp_host.py"),
+            "program": str(folder_of(self.playbooks)),
             "job": job,
             "ca_pem": ca_certificate,
         }

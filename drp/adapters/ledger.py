@@ -1,7 +1,7 @@
 """The ledger in SQLite: append-only, hash-chained per run, with projections written in the same transaction.
 
-Events are the truth (`drp.domain.events`); the tables `runs`, `restore_points` and `active_sites` only make common
-questions quick, and can be rebuilt from the events at any time (`rebuild_projections`).
+Events are the truth (`drp.domain.events`); the tables of `ledger_projections` only make common questions quick, and can
+be rebuilt from the events at any time (`rebuild_projections`).
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from drp.adapters.ledger_projections import SCHEMA, TABLES, VERSION, project
+from drp.domain.backup_record import Arrival, BackupState, Copy, Notice, Proof, RepositoryCheck
 from drp.domain.events import Body, Event, canonical_json, event_hash, first_break
 from drp.domain.restore_point import RestorePoint
-from drp.domain.values import to_stamp
+from drp.domain.values import from_stamp, to_stamp
 from drp.errors import BusyError, DrpError, IntegrityError, UsageError
 from drp.ports import RunRow
 
@@ -31,20 +33,8 @@ CREATE TRIGGER IF NOT EXISTS events_never_change BEFORE UPDATE ON events
     BEGIN SELECT raise(ABORT, 'the ledger is append-only'); END;
 CREATE TRIGGER IF NOT EXISTS events_never_go BEFORE DELETE ON events
     BEGIN SELECT raise(ABORT, 'the ledger is append-only'); END;
-CREATE TABLE IF NOT EXISTS runs (
-    run TEXT PRIMARY KEY, kind TEXT NOT NULL, genesis TEXT NOT NULL, services TEXT NOT NULL,
-    opened_at TEXT NOT NULL, closed_at TEXT, outcome TEXT, verdict TEXT, exit_code INTEGER
-);
-CREATE INDEX IF NOT EXISTS runs_by_time ON runs (opened_at);
-CREATE TABLE IF NOT EXISTS restore_points (
-    id TEXT PRIMARY KEY, service TEXT NOT NULL, sentinel_at TEXT NOT NULL, arrived_at TEXT NOT NULL,
-    record TEXT NOT NULL
-);
-CREATE INDEX IF NOT EXISTS restore_points_by_service ON restore_points (service, sentinel_at);
-CREATE TABLE IF NOT EXISTS active_sites (service TEXT PRIMARY KEY, site TEXT NOT NULL, since TEXT NOT NULL);
 """
 _EVENT_COLUMNS = "run, sequence, at, type, body, previous, hash"
-_PROJECTIONS = ("runs", "restore_points", "active_sites")
 _WAIT_FOR_WRITER_SECONDS = 20
 
 
@@ -61,8 +51,14 @@ class SqliteLedger:
             self.database.execute("PRAGMA journal_mode = WAL")
             self.database.execute("PRAGMA synchronous = FULL")
             self.database.executescript(_SCHEMA)
+            self._bring_projections_up_to_date()
         except (OSError, sqlite3.Error) as error:
             raise _ledger_error(path, error) from error
+
+    def _bring_projections_up_to_date(self) -> None:
+        """Another drp may have made the tables otherwise; the events say all that they hold."""
+        if self.database.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+            self.rebuild_projections()
 
     def close(self) -> None:
         self.database.close()
@@ -121,39 +117,8 @@ class SqliteLedger:
                 f"INSERT INTO events ({_EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (run, sequence, at, type_, canonical_json(body), previous, event.hash),
             )
-            self._project(event)
+            project(self.database.execute, event)
         return event
-
-    def _project(self, event: Event) -> None:
-        body, execute = event.body, self.database.execute
-        match event.type:
-            case "run.opened":
-                execute(
-                    "INSERT INTO runs (run, kind, genesis, services, opened_at) VALUES (?, ?, ?, ?, ?)",
-                    (event.run, body["kind"], body["genesis"], json.dumps(body["services"]), event.at),
-                )
-            case "run.closed":
-                execute(
-                    "UPDATE runs SET closed_at = ?, outcome = ?, verdict = ?, exit_code = ? WHERE run = ?",
-                    (event.at, body["outcome"], body.get("verdict"), body["exit_code"], event.run),
-                )
-            case "restore_point.recorded":
-                execute(
-                    "INSERT OR REPLACE INTO restore_points (id, service, sentinel_at, arrived_at, record)"
-                    " VALUES (?, ?, ?, ?, ?)",
-                    (body["id"], body["service"], body["sentinel_at"], body["arrived_at"], canonical_json(body)),
-                )
-            case "site.activated":
-                execute(
-                    "INSERT INTO active_sites (service, site, since) VALUES (?, ?, ?)"
-                    " ON CONFLICT (service) DO UPDATE SET site = excluded.site, since = excluded.since",
-                    (body["service"], body["site"], event.at),
-                )
-            case "lab.built":
-                # A new city on this machine: what earlier ones left is gone, and its services start at the primary.
-                for service in body["services"]:
-                    execute("DELETE FROM active_sites WHERE service = ?", (service,))
-                    execute("DELETE FROM restore_points WHERE service = ?", (service,))
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -174,9 +139,11 @@ class SqliteLedger:
             text = f"the ledger of run {run} holds an event that cannot be read"
             raise IntegrityError(text, where=str(self.path), hint="restore it from a copy; do not repair it") from error
 
-    def runs(self, *, kinds: tuple[str, ...] = (), limit: int = 1000) -> list[RunRow]:
-        """Runs, newest first."""
-        condition = f"WHERE kind IN ({', '.join('?' * len(kinds))})" if kinds else ""
+    def runs(self, *, kinds: tuple[str, ...] = (), limit: int = 1000, only_open: bool = False) -> list[RunRow]:
+        """Runs, newest first: all, or those that have not been closed."""
+        conditions = [f"kind IN ({', '.join('?' * len(kinds))})"] if kinds else []
+        conditions += ["closed_at IS NULL"] if only_open else []
+        condition = f"WHERE {' AND '.join(conditions)}" if conditions else ""
         rows = self._read(
             "SELECT run, kind, genesis, services, opened_at, closed_at, outcome, verdict, exit_code FROM runs"
             f" {condition} ORDER BY opened_at DESC, run DESC LIMIT ?",
@@ -207,6 +174,72 @@ class SqliteLedger:
         rows = self._read("SELECT site FROM active_sites WHERE service = ?", (service,))
         return str(rows[0][0]) if rows else "primary"
 
+    def arrivals(self, service: str = "", since: datetime | None = None) -> list[Arrival]:
+        """Restore points in short, oldest first: of one service or of all, with data from `since` on."""
+        rows = self._read(
+            "SELECT id, service, site, dr_centre, sentinel_at, arrived_at, bytes FROM restore_points"
+            " WHERE (? = '' OR service = ?) AND sentinel_at >= ? ORDER BY service, sentinel_at",
+            (service, service, "" if since is None else to_stamp(since)),
+        )
+        return [Arrival(row[0], row[1], row[2], row[3], from_stamp(row[4]), from_stamp(row[5]), row[6]) for row in rows]
+
+    def backup_states(self) -> dict[str, BackupState]:
+        """How the backups of each service stand that was ever tried."""
+        rows = self._read(
+            "SELECT service, last_run, opened_at, is_open, outcome, due_at, done_at, done_due_at, failures"
+            " FROM backup_states",
+            (),
+        )
+        return {
+            row[0]: BackupState(
+                row[0],
+                row[1],
+                from_stamp(row[2]),
+                bool(row[3]),
+                row[4],
+                _stamp(row[5]),
+                _stamp(row[6]),
+                _stamp(row[7]),
+                row[8],
+            )
+            for row in rows
+        }
+
+    def copies(self, service: str = "") -> list[Copy]:
+        """Restore points that have arrived at other DR centres too, oldest first."""
+        rows = self._read(
+            "SELECT restore_point, service, dr_centre, arrived_at FROM copies WHERE ? = '' OR service = ?"
+            " ORDER BY arrived_at",
+            (service, service),
+        )
+        return [Copy(row[0], row[1], row[2], from_stamp(row[3])) for row in rows]
+
+    def proofs(self, service: str = "") -> list[Proof]:
+        """The newest proof of each dataset in each way."""
+        rows = self._read(
+            "SELECT service, dataset, how, restore_point, proved_at, run FROM proofs WHERE ? = '' OR service = ?"
+            " ORDER BY proved_at",
+            (service, service),
+        )
+        return [Proof(row[0], row[1], row[2], row[3], from_stamp(row[4]), row[5]) for row in rows]
+
+    def checks(self, service: str = "", since: datetime | None = None) -> list[RepositoryCheck]:
+        """Checks of repositories, oldest first."""
+        rows = self._read(
+            "SELECT service, host, dr_centre, checked_at, part, parts, is_good, run FROM checks"
+            " WHERE (? = '' OR service = ?) AND checked_at >= ? ORDER BY checked_at",
+            (service, service, "" if since is None else to_stamp(since)),
+        )
+        return [
+            RepositoryCheck(row[0], row[1], row[2], from_stamp(row[3]), row[4], row[5], bool(row[6]), row[7])
+            for row in rows
+        ]
+
+    def notices(self) -> dict[str, Notice]:
+        """What people were told of, by key."""
+        rows = self._read("SELECT key, state, since, told_at FROM notices", ())
+        return {row[0]: Notice(row[0], row[1], from_stamp(row[2]), _stamp(row[3])) for row in rows}
+
     # -- proof -----------------------------------------------------------------------------------------------------
 
     def verify(self, run: str) -> None:
@@ -223,15 +256,22 @@ class SqliteLedger:
     def rebuild_projections(self) -> None:
         """Throw the projections away and make them again from the events."""
         with self._transaction():
-            for table in _PROJECTIONS:
-                self.database.execute(f"DELETE FROM {table}")  # the names are this module's own
+            for table in TABLES:
+                self.database.execute(f"DROP TABLE IF EXISTS {table}")
+            for statement in filter(str.strip, SCHEMA.split(";")):
+                self.database.execute(statement)
             for row in self.database.execute(f"SELECT {_EVENT_COLUMNS} FROM events ORDER BY position").fetchall():
-                self._project(_event(row))
+                project(self.database.execute, _event(row))
+            self.database.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def _event(row: tuple[str, int, str, str, str, str, str]) -> Event:
     run, sequence, at, type_, body, previous, hash_ = row
     return Event(run, sequence, at, type_, json.loads(body), previous, hash_)
+
+
+def _stamp(text: str | None) -> datetime | None:
+    return None if text is None else from_stamp(text)
 
 
 def _run_row(row: tuple[str, str, str, str, str, str | None, str | None, str | None, int | None]) -> RunRow:

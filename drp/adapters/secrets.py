@@ -6,7 +6,7 @@ import os
 import subprocess
 from pathlib import Path
 
-from drp.domain.service import SecretReference
+from drp.domain.secret import SecretReference
 from drp.errors import DrpError
 
 COMMAND_LIMIT_SECONDS = 60

@@ -1,4 +1,4 @@
-"""Worker: runs one job of `drp_host.py` on a host over SSH. Host keys are pinned; an unknown one ends it.
+"""Worker: runs one job of `drp_host` on a host over SSH. Host keys are pinned; an unknown one ends it.
 
 The program and the job travel over standard input, which then stays open: its end tells the host that drp has gone.
 """
@@ -13,20 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from drp.adapters.host_program import LOADER, packed
 from drp.adapters.worker import Worker
 
 CONNECT_LIMIT_SECONDS = 15
 ALIVE_INTERVAL_SECONDS = 10
-
-# Reads as many bytes as it is told, and runs them; the job follows on the same stream.
-LOADER = (
-    "import sys;s=sys.stdin.buffer.raw;b=b'';n={length}\n"
-    "while len(b)<n:\n"
-    " c=s.read(n-len(b))\n"
-    " if not c:sys.exit(1)\n"
-    " b+=c\n"
-    "exec(compile(b,'drp_host.py','exec'),{{'__name__':'drp_host_ssh'}})"
-)
 
 
 class Interrupted(Exception):
@@ -93,7 +84,7 @@ def _run(worker: Worker) -> int:
 
     spec = worker.spec
     client = _connect(spec)
-    program = Path(spec["program"]).read_bytes()
+    program = packed(Path(spec["program"]))
     command = shlex.join([spec["host"]["python"], "-I", "-c", LOADER.format(length=len(program))])
     if spec["host"]["become"]:
         command = "sudo -n -- " + command

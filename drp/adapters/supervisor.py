@@ -67,6 +67,8 @@ def _silence() -> None:
 def _supervise(folder: Path, module: str, secrets: bytes, lock: int) -> None:
     environment = kept_environment()
     environment["DRP_LOCK_DESCRIPTOR"] = str(lock)
+    # A shell starts what runs in the background with interrupts ignored; a worker is ended by an interrupt.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     with open(folder / "stdout", "wb") as stdout, open(folder / "stderr", "wb") as stderr:
         worker = subprocess.Popen(
             [sys.executable, "-m", module, str(folder)],

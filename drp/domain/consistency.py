@@ -27,7 +27,7 @@ from drp.domain.graph import find_cycle
 from drp.domain.inventory import AnsibleHost, Workspace
 from drp.domain.objectives import objectives_of
 from drp.domain.registers import Assets, Documents, Network, People
-from drp.domain.service import Dataset, FilesDataset, Service
+from drp.domain.service import Service
 
 MOST_NAMES_COMPARED, MOST_GUESSES = 500, 50
 """Comparing names takes long; so many wrong ones in one run are no slips of the pen."""
@@ -322,7 +322,7 @@ def _overlapping_places(services: Mapping[str, Service]) -> Iterator[Finding]:
     for service in services.values():
         for position, dataset in enumerate(service.datasets):
             own = f"{service.id}/{dataset.id}"
-            places = {place: _above(place) for place in _places(dataset)}
+            places = {place: _above(place) for place in dataset.places}
             for host in dict.fromkeys((dataset.host, service.recovers_on.get(dataset.host, dataset.host))):
                 known = taken.get((host, dataset.type))
                 if known is None:
@@ -338,12 +338,6 @@ def _overlapping_places(services: Mapping[str, Service]) -> Iterator[Finding]:
                             "a restore of one would destroy the other; give each its own place, or its own host",
                         )
                 known.take(own, places)
-
-
-def _places(dataset: Dataset) -> list[str]:
-    if isinstance(dataset, FilesDataset):
-        return list(dataset.paths)
-    return [f"port {dataset.port}, database {dataset.database}"]
 
 
 def _lines_to_themselves(network: Network | None) -> Iterator[Finding]:

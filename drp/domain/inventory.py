@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StringConstraints, field_validator, model_validator
 
+from drp.domain.backup_settings import BackupDefaults, Metrics, Notifications, Retention
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import Assets, Documents, Network, People, SchemaVersion
-from drp.domain.service import SecretReference, Service
+from drp.domain.secret import SecretReference
+from drp.domain.service import Service
 from drp.domain.values import (
     AddressRange,
     Day,
@@ -125,6 +127,7 @@ class Tier(Declared):
     rpo: Duration
     mtpd: Duration | None = None
     wrt: Duration | None = None
+    retention: Retention | None = None
 
 
 ExerciseLevel = Literal["tabletop", "restore-test", "component", "functional", "full"]
@@ -197,6 +200,9 @@ class Workspace(Model):
     estimates: StageDefaults = StageDefaults()
     sla_targets: dict[Identifier, SlaTarget] = {}
     exercise_programme: dict[Identifier, dict[ExerciseLevel, PositiveDuration]] = {}
+    backups: BackupDefaults = BackupDefaults()
+    notifications: Notifications | None = None
+    metrics: Metrics | None = None
     ssh: SshAccess
     lab: LabSettings | None = None
 

@@ -6,10 +6,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from drp.domain.backup_settings import BackupSettings
 from drp.domain.findings import Location
 from drp.domain.inventory import AnsibleHost, Tier
 from drp.domain.objectives import objectives_of
-from drp.domain.service import BackupSettings, Service
+from drp.domain.service import Service
 
 Purpose = Literal["show", "backup", "watch", "recovery"]
 

@@ -14,46 +14,27 @@ from pydantic import (
     StrictBool,
     StrictInt,
     StringConstraints,
-    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
+from drp.domain.backup_settings import BackupSettings
+from drp.domain.datasets import Dataset
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import SchemaVersion
-from drp.domain.schedule import SCHEDULE_HINT, SCHEDULE_PATTERN, Schedule, parse_schedule
 from drp.domain.values import (
     AbsolutePath,
     AccountName,
     Address,
-    DatabaseName,
     Duration,
     FileName,
     HostAddress,
     HostName,
     Identifier,
     PositiveDuration,
-    Size,
     Text,
     UnitName,
 )
-
-
-class SecretReference(Model):
-    """Where a secret is found; the secret itself never stands in a workspace file. Exactly one of the four."""
-
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
-
-    file: FileName | None = None
-    env: Annotated[str, StringConstraints(pattern=r"^[A-Z_][A-Z0-9_]{0,127}$")] | None = None
-    credential: Identifier | None = None
-    command: tuple[Text, ...] | None = None
-
-    @model_validator(mode="after")
-    def _exactly_one(self) -> Self:
-        if sum(value is not None for value in (self.file, self.env, self.credential, self.command)) != 1:
-            raise ValueError("name exactly one of file, env, credential (systemd's) or command (a list)")
-        return self
 
 
 def _person(value: Any) -> Any:
@@ -77,80 +58,6 @@ class Contact(Declared):
 
 
 ContactReference = Annotated[Contact, BeforeValidator(_person, json_schema_input_type=Identifier | Contact)]
-
-Level = Literal["low", "medium", "high"]
-
-
-class Classification(Model):
-    """How much confidentiality, integrity and availability of a dataset matter."""
-
-    confidentiality: Level
-    integrity: Level
-    availability: Level
-
-
-class DatasetFacts(Declared):
-    """What is known about any dataset. None of it changes how the dataset is backed up or restored.
-
-    `daily_change` is how many bytes a day's backups carry to the DR centre. A dataset that is a copy of another one
-    (`copy_of: service/dataset`) is not authoritative.
-    """
-
-    id: Identifier
-    host: HostName
-    size: Size | None = None
-    daily_change: Size | None = None
-    classification: Classification | None = None
-    personal_data: StrictBool | None = None
-    copy_of: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{0,47}/[a-z][a-z0-9-]{0,47}$")] | None = None
-
-    def mechanics(self) -> dict[str, Any]:
-        """Only what decides how it is backed up and restored."""
-        return self.model_dump(mode="json", exclude=set(DatasetFacts.model_fields) - {"id", "host"})
-
-
-class PostgresqlDataset(DatasetFacts):
-    """One PostgreSQL database with its roles, dumped as a stream by `pg_dump` on the host."""
-
-    type: Literal["postgresql"]
-    database: DatabaseName
-    run_as: AccountName = "postgres"
-    port: Annotated[StrictInt, Field(ge=1, le=65535)] = 5432
-
-
-class FilesDataset(DatasetFacts):
-    """Files and directories of a host, by absolute path. The first one must be a directory: the sentinel goes there."""
-
-    type: Literal["files"]
-    paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)]
-    excludes: tuple[AbsolutePath, ...] = ()
-
-
-Dataset = Annotated[PostgresqlDataset | FilesDataset, Field(discriminator="type")]
-
-
-def _schedule(text: Any) -> Any:
-    if not isinstance(text, str):
-        raise ValueError(f"{text!r} is not a schedule; put quotes around it")
-    parse_schedule(text)
-    return text
-
-
-_SCHEDULE_SCHEMA = {"type": "string", "maxLength": 100, "pattern": SCHEDULE_PATTERN, "description": SCHEDULE_HINT}
-
-
-class BackupSettings(Model):
-    """`estimate` is how long a backup is thought to take to arrive at the DR centre, until one has been measured."""
-
-    dr_centre: Identifier
-    password: SecretReference
-    schedule: Annotated[str, BeforeValidator(_schedule), WithJsonSchema(_SCHEDULE_SCHEMA)] | None = None
-    estimate: PositiveDuration | None = None
-    stall_timeout: PositiveDuration = timedelta(minutes=5)
-
-    @property
-    def when(self) -> Schedule | None:
-        return None if self.schedule is None else parse_schedule(self.schedule)
 
 
 class Account(Model):

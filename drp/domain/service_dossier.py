@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from drp.domain.assumptions import EVERYTHING, assumptions_of
+from drp.domain.datasets import Dataset
 from drp.domain.dossier import Dossier, Row, Section
 from drp.domain.findings import HOSTS, Record, service_record
 from drp.domain.graph import with_dependencies
@@ -20,7 +21,7 @@ from drp.domain.people import person_of
 from drp.domain.protection import gaps_of
 from drp.domain.registers import Person
 from drp.domain.schedule import Schedule
-from drp.domain.service import Contact, Dataset, Service
+from drp.domain.service import Contact, Service
 from drp.domain.values import milliseconds, show_duration, show_size, to_stamp
 
 _RUNS_SHOWN = 2

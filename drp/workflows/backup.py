@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
-from drp.domain.dataset_types import procedure_of
 from drp.domain.events import Body, hash_of
 from drp.domain.protection import backup_of
 from drp.domain.restore_point import RestorePoint, Snapshot
 from drp.domain.service import Service
-from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp
 from drp.errors import CancelledError, DrpError, ExitCode
 from drp.ports import ActionState, World
+from drp.workflows.host_jobs import HostJob, repository_job, start_or_adopt
 from drp.workflows.naming import action_folder, new_run
 from drp.workflows.repository import ca_certificate, centre_of, prefix_of, repository_url, secrets_of
 
-POLL_SECONDS = 0.05
 PROGRESS_EVERY_SECONDS = 5
 
 
@@ -107,81 +104,68 @@ def _carry_out(world: World, service: Service, run: str) -> RestorePoint:
     plan = world.ledger.events(run)[0].body["plan"]
     results: dict[str, Body] = {}
     for host in plan["hosts"]:
-        folder = action_folder(world, run, host)
-        if world.actions.state(folder) is ActionState.ABSENT:
-            _start(world, service, run, plan, host, folder)
-        results[host] = _follow(world, service, host, folder)
-        world.ledger.append(run, "clock.measured", {"host": host, **results[host]["clock"]})
+        job = _start(world, service, run, plan, host)
+        results[host] = {"result": job.wait(), "clock": job.clock}
+        world.ledger.append(run, "clock.measured", {"host": host, **job.clock})
     arrived_at = max(_arrival(world, service, host, results[host]["result"]) for host in plan["hosts"])
     return _restore_point(world, service, run, plan, results, arrived_at)
 
 
-def _start(world: World, service: Service, run: str, plan: Body, host: str, folder: Path) -> None:
+def _start(world: World, service: Service, run: str, plan: Body, host: str) -> HostJob:
     centre = centre_of(world, service)
-    url = repository_url(centre, service, host)
+
+    def job() -> Body:
+        world.say(f"{service.id}: backing up on {host} to {centre.title}")
+        return _job(world, service, run, plan, host)
+
+    return start_or_adopt(
+        world,
+        run,
+        host,
+        host,
+        job,
+        secrets=lambda: secrets_of(world, service),
+        certificate=ca_certificate(world.workspace, centre),
+        where=f"{service.id} on {host}",
+        on_message=_teller(world, service),
+    )
+
+
+def _job(world: World, service: Service, run: str, plan: Body, host: str) -> Body:
+    job = repository_job(world, service, host, run, "backup")
+    url = job["repository"]["url"]
     known = any(point.repositories.get(host) == url for point in world.ledger.restore_points(service.id))
     procedures = [
-        procedure_of(dataset, service.id, plan["sentinel"])
+        dataset.procedure(service.id, plan["sentinel"])
         for dataset in service.datasets
         if service.stand_in(dataset.host, plan["site"]) == host
     ]
-    job = {
-        "verb": "backup",
-        "run": run,
-        "service": service.id,
-        "restic_host": host,
-        "repository": {"url": url, "region": centre.region},
+    return job | {
         "may_create_repository": not known,
         "may_unlock": True,
-        "stall_seconds": int(backup_of(service).stall_timeout.total_seconds()),
         "requires": ["restic", *(name for procedure in procedures for name in procedure["requires"])],
         "datasets": procedures,
     }
-    certificate = ca_certificate(world.workspace, centre)
-    world.say(f"{service.id}: backing up on {host} to {centre.title}")
-    world.actions.start_remote(folder, world.city.hosts[host], job, secrets_of(world, service), certificate)
-    world.ledger.append(run, "action.started", {"action": host})
 
 
-def _follow(world: World, service: Service, host: str, folder: Path) -> Body:
-    """Wait for a host's part of the backup, telling its progress. The error of a failed one is raised."""
-    seen, told_at = 0, world.clock.monotonic()
-    messages: list[Body] = []
-    while True:
-        state = world.actions.state(folder)
-        for message in world.actions.messages(folder, seen):
-            seen += 1
-            messages.append(message)
-            if message["event"] == "part.ended":
-                text = f"{message['files']} files, {_size(message['bytes'])} in {message['duration_ms'] / 1000:.1f} s"
-                world.say(f"{service.id}: {message['dataset']}/{message['part']}: {text}")
-            elif (
-                message["event"] == "part.progress"
-                and message["bytes"]
-                and world.clock.monotonic() - told_at > PROGRESS_EVERY_SECONDS
-            ):
-                told_at = world.clock.monotonic()
-                world.say(f"{service.id}: {message['dataset']}/{message['part']}: {_size(message['bytes'])} so far")
-        if state is not ActionState.RUNNING:
-            break
-        world.clock.sleep(POLL_SECONDS)
-    where = f"{service.id} on {host}"
-    result = next((message for message in messages if message["event"] == "result"), None)
-    if result is not None:
-        hello = next(message for message in messages if message["event"] == "hello")
-        return {"result": result["result"], "clock": _clock_offset(hello)}
-    trouble = next((message for message in reversed(messages) if message["event"] == "trouble"), None)
-    if trouble is not None:
-        where += f", dataset {trouble['dataset']}" if trouble["dataset"] else ""
-        raise error_of(trouble["kind"], trouble["text"], where)
-    raise error_of("lost", "", where)
+def _teller(world: World, service: Service) -> Callable[[Body], None]:
+    """Says how a backup goes on: each part that has ended, and now and then how far a long one is."""
+    told_at = world.clock.monotonic()
 
+    def tell(message: Body) -> None:
+        nonlocal told_at
+        if message["event"] == "part.ended":
+            text = f"{message['files']} files, {_size(message['bytes'])} in {message['duration_ms'] / 1000:.1f} s"
+            world.say(f"{service.id}: {message['dataset']}/{message['part']}: {text}")
+        elif (
+            message["event"] == "part.progress"
+            and message["bytes"]
+            and world.clock.monotonic() - told_at > PROGRESS_EVERY_SECONDS
+        ):
+            told_at = world.clock.monotonic()
+            world.say(f"{service.id}: {message['dataset']}/{message['part']}: {_size(message['bytes'])} so far")
 
-def _clock_offset(hello: Body) -> Body:
-    """How far the host's clock is from the control node's, and how sure that is (half the time of the exchange)."""
-    asked, answered = hello["asked_at_us"], hello["answered_at_us"]
-    host_us = int(from_stamp(hello["host_time"]).timestamp() * 1_000_000)
-    return {"offset_ms": (host_us - (asked + answered) // 2) // 1000, "uncertainty_ms": (answered - asked) // 2000}
+    return tell
 
 
 def _arrival(world: World, service: Service, host: str, result: Body) -> datetime:
@@ -253,11 +237,7 @@ def _cancel(world: World, service: Service, run: str) -> None:
     world.say(f"{service.id}: stopping; restic takes its lock away first")
     plan = world.ledger.events(run)[0].body["plan"]
     for host in plan["hosts"]:
-        folder = action_folder(world, run, host)
-        world.actions.stop(folder)
-        limit = world.clock.monotonic() + 45
-        while world.actions.state(folder) is ActionState.RUNNING and world.clock.monotonic() < limit:
-            world.clock.sleep(POLL_SECONDS)
+        HostJob(world, action_folder(world, run, host), f"{service.id} on {host}").stop()
     world.ledger.append(run, "run.closed", {"outcome": "aborted", "exit_code": int(ExitCode.CANCELLED)})
 
 

@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from drp.domain.dataset_types import Procedure, procedure_of
+from drp.domain.datasets import DatasetType, Procedure, read_dataset
 from drp.domain.events import Body
 from drp.domain.plan import Step
 from drp.domain.probing import usable_again
 from drp.domain.protection import backup_of
 from drp.domain.restore_point import RestorePoint
 from drp.domain.run import Recovery
-from drp.domain.service import Dataset, FilesDataset, PostgresqlDataset, Service
+from drp.domain.service import Service
 from drp.domain.timeline import Mark
 from drp.domain.values import show_duration, to_stamp
 from drp.domain.verification import check_restored, newest_transaction
@@ -25,7 +23,6 @@ from drp.ports import World
 from drp.workflows.repository import ca_certificate, centre_of, secrets_of
 
 Record = Callable[[str, Body], None]
-_DECLARATION: TypeAdapter[PostgresqlDataset | FilesDataset] = TypeAdapter(Dataset)
 
 NAMES = {
     "restore": "restoring",
@@ -153,9 +150,9 @@ def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> Fou
     return FoundUse((mark,), tuple(reservations))
 
 
-def datasets_of(point: RestorePoint) -> list[PostgresqlDataset | FilesDataset]:
+def datasets_of(point: RestorePoint) -> list[DatasetType]:
     """The datasets as they were declared when they were backed up: what was backed up is what is restored."""
-    return [_DECLARATION.validate_python(declared) for declared in point.datasets.values()]
+    return [read_dataset(declared) for declared in point.datasets.values()]
 
 
 def changed_since(service: Service, point: RestorePoint) -> list[str]:
@@ -177,7 +174,7 @@ def _procedures(service: Service, point: RestorePoint) -> list[Procedure]:
     """The datasets' procedures, with the snapshots of the restore point in their parts."""
     procedures = []
     for dataset in datasets_of(point):
-        procedure = procedure_of(dataset, service.id)
+        procedure = dataset.procedure(service.id)
         for part in procedure["parts"]:
             part["snapshot"] = next(
                 item.snapshot for item in point.snapshots if (item.dataset, item.part) == (dataset.id, part["name"])

@@ -1,29 +1,26 @@
-"""Runs playbooks/library/drp_host.py as drp does over SSH, but with programs from the folder given as argument."""
+"""Runs playbooks/module_utils/drp_host as drp does over SSH, but with programs from the folder given as argument."""
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import os
 import sys
 from pathlib import Path
 from typing import Any
 
-HOST_PROGRAM = Path(__file__).parents[2] / "playbooks" / "library" / "drp_host.py"
+HOST_PROGRAM = Path(__file__).parents[2] / "playbooks" / "module_utils" / "drp_host"
 
 
-def load() -> Any:
-    """The program as a module; Ansible and drp load it by path as well."""
-    specification = importlib.util.spec_from_file_location("drp_host_under_test", HOST_PROGRAM)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return module
+def load(module: str) -> Any:
+    """A module of the program."""
+    if str(HOST_PROGRAM.parent) not in sys.path:
+        sys.path.append(str(HOST_PROGRAM.parent))
+    return importlib.import_module(f"{HOST_PROGRAM.name}.{module}")
 
 
 def main() -> None:
-    module = load()
-    prepare = module.Host._prepare_restic
+    host_class = load("process").Host
+    prepare = host_class._prepare_restic
 
     def with_programs(host: Any, *arguments: Any) -> None:
         host.environment["PATH"] = os.pathsep.join((sys.argv[1], host.environment["PATH"]))
@@ -31,8 +28,8 @@ def main() -> None:
         os.environ["PATH"] = host.environment["PATH"]
         prepare(host, *arguments)
 
-    module.Host._prepare_restic = with_programs
-    module.main_ssh()
+    host_class._prepare_restic = with_programs
+    load("main").main_ssh()
 
 
 if __name__ == "__main__":

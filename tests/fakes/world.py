@@ -12,7 +12,7 @@ from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
 from drp.domain.probing import Sample
 from drp.domain.restore_point import RestorePoint
-from drp.domain.service import SecretReference
+from drp.domain.secret import SecretReference
 from drp.domain.values import to_stamp
 from drp.errors import BusyError
 from drp.ports import Evidence, World

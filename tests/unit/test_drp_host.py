@@ -17,7 +17,7 @@ from tests.fakes.host_driver import load
 PASSWORD, KEY, SECRET_KEY = "kata-sandi-8812", "AKIA-7731", "kunci-rahasia-5520"
 SECRETS = {"password": PASSWORD, "access_key_id": KEY, "secret_access_key": SECRET_KEY}
 FAKES = Path(__file__).parents[1] / "fakes"
-meaning_of = load().meaning_of
+meaning_of = load("trouble").meaning_of
 
 
 @pytest.mark.parametrize(
@@ -173,11 +173,11 @@ def host(tmp_path: Path) -> Host:
 
 
 def test_a_command_that_fails_on_a_full_disk_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load().no_space_or("command", "psql: error: is the server running?") == "command"
+    assert load("trouble").no_space_or("command", "psql: error: is the server running?") == "command"
     free = os.statvfs("/")
     full = os.statvfs_result((*free[:3], 0, 0, *free[5:]))
     monkeypatch.setattr(os, "statvfs", lambda folder: full if folder == "/var" else free)
-    assert load().no_space_or("command", "psql: error: is the server running?") == "no_space"
+    assert load("trouble").no_space_or("command", "psql: error: is the server running?") == "no_space"
 
 
 def test_a_dump_that_ends_well_is_committed_whole(host: Host) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from drp.adapters.inventory import load_city
+from drp.domain.datasets import FilesDataset, PostgresqlDataset
 from drp.domain.estimates import History
 from drp.domain.feasibility import shortfalls_of
 from drp.domain.forecast import forecast
@@ -21,7 +22,7 @@ from drp.domain.lines import neighbours, reachable
 from drp.domain.model import Declared
 from drp.domain.objectives import objectives_of
 from drp.domain.protection import gaps_of
-from drp.domain.service import FilesDataset, PostgresqlDataset, SecretReference
+from drp.domain.secret import SecretReference
 
 REPOSITORY = Path(__file__).parents[2]
 

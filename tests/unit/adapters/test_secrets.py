@@ -11,7 +11,7 @@ import pytest
 
 from drp.adapters import secrets as module
 from drp.adapters.secrets import WorkspaceSecrets
-from drp.domain.service import SecretReference
+from drp.domain.secret import SecretReference
 from drp.errors import DrpError
 
 VALUE = "kata-rahasia-9431"

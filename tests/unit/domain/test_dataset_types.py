@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from drp.domain.dataset_types import procedure_of
-from drp.domain.service import FilesDataset, PostgresqlDataset
+from drp.domain.datasets import FilesDataset, PostgresqlDataset
 
 DATABASE = PostgresqlDataset(
     type="postgresql", id="data", host="host-1", database="Zzdatabase", run_as="zzowner", port=5999
@@ -38,7 +37,7 @@ def commands(value: Any) -> Iterator[tuple[list[str], str]]:
 
 @pytest.mark.parametrize("text", ["Zzdatabase", "zzowner", TOKEN, "5999"])
 def test_a_name_of_the_inventory_is_an_argument_of_its_own_or_the_value_of_a_variable(text: str) -> None:
-    found = list(commands(procedure_of(DATABASE, "service", TOKEN)))
+    found = list(commands(DATABASE.procedure("service", TOKEN)))
     assert len(found) == 10
     seen = 0
     for argv, stdin in found:
@@ -51,13 +50,13 @@ def test_a_name_of_the_inventory_is_an_argument_of_its_own_or_the_value_of_a_var
 
 
 def test_no_command_goes_through_a_shell() -> None:
-    for argv, _ in commands(procedure_of(DATABASE, "service", TOKEN)):
+    for argv, _ in commands(DATABASE.procedure("service", TOKEN)):
         assert argv[:4] == ["runuser", "-u", "zzowner", "--"]
         assert argv[4] in ("psql", "pg_dump", "pg_restore", "dropdb")
 
 
 def test_the_database_is_the_value_of_an_option_wherever_an_option_can_take_one() -> None:
-    for argv, _ in commands(procedure_of(DATABASE, "service", TOKEN)):
+    for argv, _ in commands(DATABASE.procedure("service", TOKEN)):
         if "Zzdatabase" in argv and "dropdb" not in argv:
             assert argv[argv.index("Zzdatabase") - 1] == "-d"
 
@@ -102,14 +101,14 @@ def test_a_hostile_path_never_gets_here(field: str, path: str) -> None:
 
 def test_a_procedure_has_what_the_host_program_reads() -> None:
     for dataset in (DATABASE, FILES):
-        procedure = procedure_of(dataset, "service", TOKEN)
+        procedure = dataset.procedure("service", TOKEN)
         assert procedure["id"] == dataset.id
         assert {"parts", "sentinel", "absence", "prepare_restore", "requires", "units"} <= procedure.keys()
         assert all(item["what"] for item in procedure["absence"])
 
 
 def test_files_are_marked_in_their_first_directory_and_looked_for_one_by_one() -> None:
-    procedure = procedure_of(FILES, "service", TOKEN)
+    procedure = FILES.procedure("service", TOKEN)
     assert procedure["parts"] == [
         {"name": "files", "kind": "tree", "paths": ["/srv/zz path$(id)", "/etc/zz"], "excludes": ["/srv/x"]}
     ]
@@ -119,7 +118,7 @@ def test_files_are_marked_in_their_first_directory_and_looked_for_one_by_one() -
 
 
 def test_the_dump_is_of_the_moment_in_which_its_rows_are_counted() -> None:
-    part = procedure_of(DATABASE, "service")["parts"][1]
+    part = DATABASE.procedure("service")["parts"][1]
     assert "--snapshot={snapshot}" in part["dump"]
     assert "REPEATABLE READ" in part["session"]["open"]
-    assert part["session"]["count"] == procedure_of(DATABASE, "service")["count"]["stdin"]
+    assert part["session"]["count"] == DATABASE.procedure("service")["count"]["stdin"]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import importlib.util
 from pathlib import Path
 
 import pytest
@@ -11,8 +10,8 @@ import pytest
 import drp.adapters.ssh_worker
 from drp.domain.trouble import _MEANINGS, error_of
 from drp.errors import BusyError, IntegrityError, UnreachableError
+from tests.fakes.host_driver import HOST_PROGRAM, load
 
-HOST_PROGRAM = Path(__file__).parents[3] / "playbooks" / "library" / "drp_host.py"
 SSH_WORKER = Path(drp.adapters.ssh_worker.__file__)
 
 
@@ -50,21 +49,20 @@ def emitted(source: Path) -> set[str]:
 
 
 def restic_kinds() -> set[str]:
-    specification = importlib.util.spec_from_file_location("drp_host_of_kinds", HOST_PROGRAM)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
-    specification.loader.exec_module(module)
-    return {kind for kind, _ in module.RESTIC_MEANINGS}
+    return {kind for kind, _ in load("trouble").RESTIC_MEANINGS}
+
+
+def host_kinds() -> set[str]:
+    return set().union(*(emitted(path) for path in HOST_PROGRAM.glob("*.py")))
 
 
 def test_the_sources_are_read_as_they_are_written() -> None:
     """Guards this file: if the sources change their form, the kinds must still be found."""
-    assert {"no_restic", "no_program", "control_gone", "stalled", "dump", "load", "command"} <= emitted(HOST_PROGRAM)
+    assert {"no_restic", "no_program", "control_gone", "stalled", "dump", "load", "command"} <= host_kinds()
     assert {"cancelled", "host_key", "ssh_login", "ssh", "connection_lost"} <= emitted(SSH_WORKER)
 
 
-@pytest.mark.parametrize("kind", sorted(emitted(HOST_PROGRAM) | emitted(SSH_WORKER) | restic_kinds()))
+@pytest.mark.parametrize("kind", sorted(host_kinds() | emitted(SSH_WORKER) | restic_kinds()))
 def test_every_kind_has_a_meaning_and_a_next_step(kind: str) -> None:
     assert kind in _MEANINGS
     assert _MEANINGS[kind].hint

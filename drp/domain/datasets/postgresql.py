@@ -1,20 +1,13 @@
-"""Dataset types: how each kind of data is dumped, restored, counted, marked and looked for, as argument lists.
-
-This is the only description of a type. `playbooks/library/drp_host.py` carries it out on a host, for backups and in
-the recovery playbooks alike. A new type is one more function here, and its model in `drp.domain.inventory`.
-"""
+"""PostgreSQL: one database with its roles, dumped by `pg_dump` in the same moment in which its rows are counted."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Literal
 
-from drp.domain.service import FilesDataset, PostgresqlDataset
+from pydantic import Field, StrictInt
 
-Procedure = dict[str, Any]
-"""What `drp_host.py` needs of a dataset: parts, sentinel, absence, count, prepare_restore, requires, units
-(services that must run before a restore)."""
-
-SENTINEL_FILE = ".drp-sentinel.json"
+from drp.domain.datasets.base import DatasetType, Procedure, Scratch
+from drp.domain.values import AccountName, DatabaseName
 
 # Roles are written as statements that may be run again where they exist already. The cluster's own first role (number
 # 10) and PostgreSQL's built-in ones stay as they are at the recovery site. A role's settings within the database come
@@ -70,14 +63,24 @@ SELECT json_build_object('token', token, 'written_at',
 """
 
 
-def procedure_of(dataset: PostgresqlDataset | FilesDataset, service: str, token: str = "") -> Procedure:
-    """Compile a dataset. `token` is the sentinel to write; reading and restoring need none."""
-    if isinstance(dataset, PostgresqlDataset):
-        return _postgresql(dataset, service, token)
-    return _files(dataset, token)
+class PostgresqlDataset(DatasetType):
+    """One PostgreSQL database with its roles, dumped as a stream by `pg_dump` on the host."""
+
+    type: Literal["postgresql"]
+    database: DatabaseName
+    run_as: AccountName = "postgres"
+    port: Annotated[StrictInt, Field(ge=1, le=65535)] = 5432
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        return (f"port {self.port}, database {self.database}",)
+
+    def procedure(self, service: str, token: str = "", scratch: Scratch | None = None) -> Procedure:
+        assert scratch is None, "a scratch place is not built yet"
+        return _procedure(self, service, token)
 
 
-def _postgresql(dataset: PostgresqlDataset, service: str, token: str) -> Procedure:
+def _procedure(dataset: PostgresqlDataset, service: str, token: str) -> Procedure:
     as_owner = ["runuser", "-u", dataset.run_as, "--"]
     connection = ["-p", str(dataset.port)]
 
@@ -135,17 +138,4 @@ def _postgresql(dataset: PostgresqlDataset, service: str, token: str) -> Procedu
                 "command": {"argv": psql("postgres", "-v", f"name={dataset.database}"), "stdin": exists},
             }
         ],
-    }
-
-
-def _files(dataset: FilesDataset, token: str) -> Procedure:
-    return {
-        "id": dataset.id,
-        "type": dataset.type,
-        "units": [],
-        "requires": [],
-        "parts": [{"name": "files", "kind": "tree", "paths": list(dataset.paths), "excludes": list(dataset.excludes)}],
-        "prepare_restore": [],
-        "sentinel": {"kind": "file", "directory": dataset.paths[0], "name": SENTINEL_FILE, "token": token},
-        "absence": [{"kind": "path", "what": f"path {path}", "path": path} for path in dataset.paths],
     }

@@ -1,0 +1,33 @@
+"""The program that drp sends to hosts: the package `playbooks/module_utils/drp_host`, packed for one way over SSH."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+PACKAGE = "drp_host"
+
+LOADER = (
+    "import os,sys;s=sys.stdin.buffer.raw;n={length};f=os.memfd_create('drp_host')\n"
+    "while n:\n"
+    " c=s.read(n)\n"
+    " if not c:sys.exit(1)\n"
+    " os.write(f,c);n-=len(c)\n"
+    "sys.path.insert(0,'/proc/self/fd/%d'%f)\n"
+    "from drp_host.main import main_ssh;main_ssh()"
+)
+"""Reads as many bytes as it is told into a memory file and runs them; the job follows on the same stream."""
+
+
+def folder_of(playbooks: Path) -> Path:
+    return playbooks / "module_utils" / PACKAGE
+
+
+def packed(folder: Path) -> bytes:
+    """The package as a zip archive that Python imports from."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.glob("*.py")):
+            archive.write(path, f"{PACKAGE}/{path.name}")
+    return buffer.getvalue()

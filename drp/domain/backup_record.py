@@ -1,0 +1,83 @@
+"""What the ledger knows of backups, as its projections keep it: quick to read, and rebuildable from the events."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BackupState:
+    """How the backups of a service stand. `failures` counts the failed attempts since the last good one; a run that is
+    open still counts as neither. `due_at` is the moment of the schedule that the last run was for, if it was for one.
+    """
+
+    service: str
+    last_run: str
+    opened_at: datetime
+    is_open: bool
+    outcome: str | None
+    due_at: datetime | None
+    done_at: datetime | None
+    done_due_at: datetime | None
+    failures: int
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A restore point in short: when its data is from, and when it had arrived at its DR centre."""
+
+    id: str
+    service: str
+    site: str
+    dr_centre: str
+    sentinel_at: datetime
+    arrived_at: datetime
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """A restore point that has arrived at another DR centre too."""
+
+    restore_point: str
+    service: str
+    dr_centre: str
+    arrived_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """The newest time at which a dataset was restored and found to be what was backed up. `how`: test-restore, drill,
+    failover or restore."""
+
+    service: str
+    dataset: str
+    how: str
+    restore_point: str
+    proved_at: datetime
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryCheck:
+    """A check of a repository: its structure, and the data of the `part`-th of `parts` (0 of 0: the structure only)."""
+
+    service: str
+    host: str
+    dr_centre: str
+    checked_at: datetime
+    part: int
+    parts: int
+    is_good: bool
+    run: str
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """Something that people were told of, or were told that it is over."""
+
+    key: str
+    state: str
+    since: datetime
+    told_at: datetime | None

@@ -1,0 +1,177 @@
+"""Back datasets up: the sentinel first, then each part as one snapshot; all of them, or none that counts."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import subprocess
+import time
+
+from .content import write_sentinel
+from .process import END_LIMIT_SECONDS, Output, program_of, within
+from .repository import assign_snapshots, finish_restic, open_repository, start_backup
+from .tools import check_tools
+from .trouble import ControlGone, Trouble, no_space_or, tail
+
+UNLOCK_LIMIT_SECONDS = 10
+COUNT_STALLS = 12  # counting every row of a large table takes longer than any other silence
+
+
+def backup(host):
+    """Back up, and leave no lock behind: a restic that is interrupted in the very moment in which it makes its lock
+    does not take it away."""
+    try:
+        return back_up_all(host)
+    except Trouble:
+        if host.has_ended_restic:
+            try:
+                host.run_restic("unlock", limit=UNLOCK_LIMIT_SECONDS)
+            except Trouble:
+                pass  # the DR centre is away; the next backup does it
+        raise
+
+
+def back_up_all(host):
+    """Write the sentinel, then back every dataset up in the declared order; all or nothing is reported."""
+    job = host.job
+    tools = check_tools(host)
+    open_repository(host)
+    sentinels = {}
+    for dataset in job["datasets"]:
+        sentinels[dataset["id"]] = within(dataset, write_sentinel, host, dataset)
+    content, parts = {}, []
+    for dataset in job["datasets"]:
+        content[dataset["id"]] = {}
+        for part in dataset["parts"]:
+            started = time.monotonic()
+            host.emit({"event": "part.started", "dataset": dataset["id"], "part": part["name"]})
+            action = back_up_stream if part["kind"] == "stream" else back_up_tree
+            counted = within(dataset, action, host, dataset, part)
+            content[dataset["id"]].update(counted["content"])
+            parts.append(
+                {
+                    "dataset": dataset["id"],
+                    "part": part["name"],
+                    "files": counted["files"],
+                    "bytes": counted["bytes"],
+                    "duration_ms": int((time.monotonic() - started) * 1000),
+                }
+            )
+            host.emit(dict(parts[-1], event="part.ended"))
+    assign_snapshots(host, parts)
+    return {"sentinels": sentinels, "content": content, "parts": parts, "tools": tools}
+
+
+def back_up_stream(host, dataset, part):
+    """Stream a dump into restic. This program holds the pipe's write end open until the dump has ended well; only
+    then does restic see the end of the data. A failed dump interrupts restic instead, which then leaves no snapshot
+    (restic 0.14 takes the end of a broken stream for the end of the data)."""
+    session = Session(host, part["session"]) if part.get("session") else None
+    try:
+        values = session.values if session else {}
+        read_end, write_end = os.pipe()
+        restic, output, errors, summary = start_backup(
+            host, dataset, part, ["--stdin", "--stdin-filename", part["file"]], stdin=read_end
+        )
+        os.close(read_end)
+        try:
+            argv = [word.replace("{snapshot}", values.get("snapshot", "")) for word in part["dump"]]
+            dump = host.start(argv, stdin=subprocess.DEVNULL, stdout=write_end, stderr=subprocess.PIPE)
+            complaints = Output(dump.stderr)
+            wait_for_dump(host, dump, restic, complaints)
+        except BaseException:
+            host.end(restic)
+            raise
+        finally:
+            os.close(write_end)
+        finish_restic(host, restic, output, errors)
+    finally:
+        if session:
+            session.close()
+    return {
+        "files": 1,
+        "bytes": summary.get("total_bytes_processed", 0),
+        "content": {"rows": session.counted} if session else {},
+    }
+
+
+def wait_for_dump(host, dump, restic, complaints):
+    """Return when the dump has ended well, or restic has failed (its caller then says why)."""
+    host.wait(dump, restic, until=dump)
+    if dump.poll() == 0:
+        return
+    if dump.poll() is not None:
+        # A dump also fails because restic has; then restic's own reason is the one to tell.
+        try:
+            restic.wait(0.5)
+        except subprocess.TimeoutExpired:
+            text = tail(complaints.text())
+            reason = "%s ended with %d: %s" % (program_of(dump.args), dump.returncode, text)
+            raise Trouble(no_space_or("dump", text), reason)
+    host.end(dump)
+    if restic.poll() == 0:
+        raise Trouble("failed", "restic ended before the dump did")
+
+
+def back_up_tree(host, dataset, part):
+    """Back files up. Sources that are missing are found before: restic 0.14 passes over one of several silently."""
+    for path in part["paths"]:
+        if not os.path.lexists(path):
+            raise Trouble("source_missing", "%s does not exist" % path)
+    arguments = [word for path in part["excludes"] for word in ("--exclude", path)] + ["--", *part["paths"]]
+    restic, output, errors, summary = start_backup(host, dataset, part, arguments, stdin=subprocess.DEVNULL)
+    finish_restic(host, restic, output, errors)
+    files, size = summary.get("total_files_processed", 0), summary.get("total_bytes_processed", 0)
+    return {"files": files, "bytes": size, "content": {}}
+
+
+class Session:
+    """A database session that stays open during a dump, so that the dump and the row counts see the same moment."""
+
+    def __init__(self, host, spec):
+        self.host = host
+        self.process = host.start(spec["argv"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.errors = Output(self.process.stderr)
+        self.values = {"snapshot": self.ask(spec["open"], host.stall_seconds)}
+        self.counted = json.loads(self.ask(spec["count"], COUNT_STALLS * host.stall_seconds))
+
+    def ask(self, statement, limit):
+        try:
+            self.process.stdin.write(statement.encode() + b"\n")
+            self.process.stdin.flush()
+            answer = self.read_line(time.monotonic() + limit)
+        except BrokenPipeError:
+            answer = ""
+        if not answer:
+            self.host.end(self.process)
+            raise Trouble("dump", "the database session failed: " + tail(self.errors.text()))
+        return answer
+
+    def read_line(self, until):
+        """The answer's line; empty where the session has ended. A lock that somebody holds must not hang a backup."""
+        answer = b""
+        while not answer.endswith(b"\n"):
+            if select.select([self.process.stdout], [], [], 0.1)[0]:
+                piece = os.read(self.process.stdout.fileno(), 65536)
+                if not piece:
+                    break
+                answer += piece
+            elif self.host.control_is_gone():
+                self.host.end(self.process)
+                raise ControlGone
+            elif time.monotonic() > until:
+                self.host.end(self.process)
+                raise Trouble("stalled", "the database gave no answer; does somebody hold a lock on its tables?")
+        return answer.decode().strip()
+
+    def close(self):
+        try:
+            self.process.stdin.close()
+        except BrokenPipeError:
+            pass
+        try:
+            self.process.wait(END_LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.host.end(self.process)
+        self.process.stdout.close()

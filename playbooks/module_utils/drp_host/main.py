@@ -1,0 +1,58 @@
+"""Carries a job out, and the way in over SSH."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import json
+import signal
+import sys
+import threading
+
+from .process import Host, go_on_ending
+from .trouble import ControlGone, Trouble, now
+
+VERBS = {"backup": "backup", "restore": "restore", "remove": "restore", "absence": "content"}
+"""The module of each verb. Only the one that is needed is read: a host's Python compiles it each time."""
+
+
+def carry_out(job, secrets, ca_pem, emit, watch_stdin):
+    """Do a job and give its result; Trouble where it fails, whatever the reason."""
+    try:
+        host = Host(job, secrets, ca_pem, emit, watch_stdin)
+        module = importlib.import_module("." + VERBS[job["verb"]], __package__)
+        return getattr(module, job["verb"])(host)
+    except OSError as error:
+        kind = "no_space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "command"
+        raise Trouble(kind, "%s: %s" % (error.filename or "the host", error.strerror or error))
+    except (ValueError, KeyError, TypeError) as error:
+        # A program answered something that is not what it says when it works, as restic's JSON.
+        raise Trouble("strange_answer", "%s: %s" % (type(error).__name__, str(error)[:200]))
+
+
+def main_ssh():
+    """Read the job from standard input, write events and the result as lines of JSON."""
+    lock = threading.Lock()
+
+    def emit(message):
+        with lock:
+            try:
+                sys.stdout.write(json.dumps(message) + "\n")
+                sys.stdout.flush()
+            except OSError:
+                pass  # drp has gone; `control_is_gone` ends the work
+
+    def interrupted(_number, _frame):
+        go_on_ending()
+        raise ControlGone
+
+    signal.signal(signal.SIGHUP, interrupted)
+    signal.signal(signal.SIGTERM, interrupted)
+    request = json.loads(sys.stdin.readline())
+    emit({"event": "hello", "host_time": now()})
+    try:
+        result = carry_out(request["job"], request["secrets"], request["ca_pem"], emit, watch_stdin=True)
+    except Trouble as trouble:
+        emit({"event": "trouble", "kind": trouble.kind, "text": trouble.text, "dataset": trouble.dataset})
+        sys.exit(1)
+    emit({"event": "result", "result": result})
