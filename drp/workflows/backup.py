@@ -124,7 +124,7 @@ def _start(world: World, service: Service, run: str, plan: Body, host: str) -> H
         host,
         host,
         job,
-        secrets=lambda: secrets_of(world, service),
+        secrets=lambda: secrets_of(world, service, host),
         certificate=ca_certificate(world.workspace, centre),
         where=f"{service.id} on {host}",
         on_message=_teller(world, service),

@@ -128,7 +128,7 @@ def run_on_repository(world: World, service: Service, host: str, run: str, execu
         f"{job['verb']}-{host}",
         executor,
         lambda: job,
-        secrets=lambda: secrets_of(world, service),
+        secrets=lambda: secrets_of(world, service, executor),
         certificate=ca_certificate(world.workspace, centre),
         where=f"{service.id} on {executor}",
     )

@@ -25,9 +25,10 @@ def repository_url(centre: DrCentre, service: Service, host: str) -> str:
     return f"s3:{centre.endpoint}/{centre.bucket}/{prefix_of(service, host)}"
 
 
-def secrets_of(world: World, service: Service) -> Body:
-    """What restic needs on a host. Never written anywhere by drp; see `adapters.actions`."""
-    centre = centre_of(world, service)
+def secrets_of(world: World, service: Service, executor: str, centre: DrCentre | None = None) -> Body:
+    """What restic needs on the host `executor`. Never written anywhere by drp; see `adapters.actions`."""
+    del executor  # every host uses the DR centre's one pair of keys so far
+    centre = centre or centre_of(world, service)
     return {
         "password": world.secrets.read(backup_of(service).password, f"repository password of {service.id}"),
         "access_key_id": world.secrets.read(centre.access_key_id, "S3 access key id"),

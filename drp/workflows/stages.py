@@ -45,7 +45,7 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
         step.stage,
         planned.hosts,
         _variables(world, recovery, step),
-        secrets_of(world, service) if needs_secrets else {},
+        secrets_of(world, service, planned.hosts[0]) if needs_secrets else {},
         ca_certificate(world.workspace, centre) if needs_secrets else "",
     )
 
