@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from drp.adapters.ledger_projections import SCHEMA, TABLES, VERSION, project
-from drp.domain.backup_record import Arrival, BackupState, Copy, Notice, Proof, RepositoryCheck
+from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Notice, Proof, RepositoryCheck
 from drp.domain.events import Body, Event, canonical_json, event_hash, first_break
 from drp.domain.restore_point import RestorePoint
 from drp.domain.values import from_stamp, to_stamp
@@ -183,12 +183,12 @@ class SqliteLedger:
         )
         return [Arrival(row[0], row[1], row[2], row[3], from_stamp(row[4]), from_stamp(row[5]), row[6]) for row in rows]
 
-    def backup_states(self) -> dict[str, BackupState]:
-        """How the backups of each service stand that was ever tried."""
+    def backup_states(self, kind: str = "backup") -> dict[str, BackupState]:
+        """How the backups of each service stand that was ever tried, or its runs of another scheduled kind."""
         rows = self._read(
-            "SELECT service, last_run, opened_at, is_open, outcome, due_at, done_at, done_due_at, failures"
-            " FROM backup_states",
-            (),
+            "SELECT service, last_run, opened_at, is_open, outcome, due_at, done_at, done_due_at, failures, closed_at,"
+            " done_opened_at FROM backup_states WHERE kind = ?",
+            (kind,),
         )
         return {
             row[0]: BackupState(
@@ -201,9 +201,23 @@ class SqliteLedger:
                 _stamp(row[6]),
                 _stamp(row[7]),
                 row[8],
+                _stamp(row[9]),
+                _stamp(row[10]),
             )
             for row in rows
         }
+
+    def active_sites(self) -> dict[str, tuple[str, datetime]]:
+        """Where the services run that were ever moved, and since when."""
+        rows = self._read("SELECT service, site, since FROM active_sites", ())
+        return {service: (site, from_stamp(since)) for service, site, since in rows}
+
+    def data_times(self) -> list[DataTimes]:
+        """From when the data is that services have at their DR centre, by the site that wrote it."""
+        rows = self._read(
+            "SELECT service, site, min(sentinel_at), max(sentinel_at) FROM restore_points GROUP BY service, site", ()
+        )
+        return [DataTimes(service, site, from_stamp(old), from_stamp(new)) for service, site, old, new in rows]
 
     def copies(self, service: str = "") -> list[Copy]:
         """Restore points that have arrived at other DR centres too, oldest first."""

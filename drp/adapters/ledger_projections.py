@@ -9,7 +9,7 @@ from typing import Any
 
 from drp.domain.events import Event, canonical_json
 
-VERSION = 2
+VERSION = 3
 """Of the tables below; to be raised with every change of them or of `project`."""
 
 SCHEMA = """
@@ -25,11 +25,14 @@ CREATE TABLE IF NOT EXISTS restore_points (
     sentinel_at TEXT NOT NULL, arrived_at TEXT NOT NULL, bytes INTEGER NOT NULL, record TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS restore_points_by_service ON restore_points (service, sentinel_at);
+CREATE INDEX IF NOT EXISTS restore_points_by_site ON restore_points (service, site, sentinel_at);
 CREATE TABLE IF NOT EXISTS active_sites (service TEXT PRIMARY KEY, site TEXT NOT NULL, since TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS backup_states (
-    service TEXT PRIMARY KEY, last_run TEXT NOT NULL, opened_at TEXT NOT NULL, is_open INTEGER NOT NULL,
-    outcome TEXT, due_at TEXT, done_at TEXT, done_due_at TEXT, failures INTEGER NOT NULL
+    kind TEXT NOT NULL, service TEXT NOT NULL, last_run TEXT NOT NULL, opened_at TEXT NOT NULL,
+    is_open INTEGER NOT NULL, outcome TEXT, due_at TEXT, done_at TEXT, done_due_at TEXT, failures INTEGER NOT NULL,
+    closed_at TEXT, done_opened_at TEXT, PRIMARY KEY (kind, service)
 );
+CREATE INDEX IF NOT EXISTS backup_states_by_run ON backup_states (last_run);
 CREATE TABLE IF NOT EXISTS copies (
     restore_point TEXT NOT NULL, service TEXT NOT NULL, dr_centre TEXT NOT NULL, arrived_at TEXT NOT NULL,
     PRIMARY KEY (restore_point, dr_centre)
@@ -47,6 +50,9 @@ CREATE TABLE IF NOT EXISTS notices (
     key TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT
 );
 """
+SCHEDULED_KINDS = ("backup", "copy", "forget", "check", "restore-test", "prune")
+"""The kinds of runs whose state is kept for each service: the schedule asks for it."""
+
 TABLES = (
     "runs",
     "restore_points",
@@ -131,12 +137,12 @@ def _open(execute: Execute, event: Event) -> None:
         "INSERT INTO runs (run, kind, genesis, services, opened_at) VALUES (?, ?, ?, ?, ?)",
         (event.run, body["kind"], body["genesis"], json.dumps(body["services"]), event.at),
     )
-    for service in body["services"] if body["kind"] == "backup" else ():
+    for service in body["services"] if body["kind"] in SCHEDULED_KINDS else ():
         execute(
-            "INSERT INTO backup_states (service, last_run, opened_at, is_open, due_at, failures)"
-            " VALUES (?, ?, ?, 1, ?, 0) ON CONFLICT (service) DO UPDATE SET last_run = excluded.last_run,"
-            " opened_at = excluded.opened_at, is_open = 1, outcome = NULL, due_at = excluded.due_at",
-            (service, event.run, event.at, body.get("due_at")),
+            "INSERT INTO backup_states (kind, service, last_run, opened_at, is_open, due_at, failures)"
+            " VALUES (?, ?, ?, ?, 1, ?, 0) ON CONFLICT (kind, service) DO UPDATE SET last_run = excluded.last_run,"
+            " opened_at = excluded.opened_at, is_open = 1, outcome = NULL, due_at = excluded.due_at, closed_at = NULL",
+            (body["kind"], service, event.run, event.at, body.get("due_at")),
         )
 
 
@@ -148,12 +154,13 @@ def _close(execute: Execute, event: Event) -> None:
     )
     if body["outcome"] == "done":
         execute(
-            "UPDATE backup_states SET is_open = 0, outcome = 'done', done_at = ?, done_due_at = due_at, failures = 0"
-            " WHERE last_run = ?",
-            (event.at, event.run),
+            "UPDATE backup_states SET is_open = 0, outcome = 'done', closed_at = ?, done_at = ?, done_due_at = due_at,"
+            " done_opened_at = opened_at, failures = 0 WHERE last_run = ?",
+            (event.at, event.at, event.run),
         )
     else:
         execute(
-            "UPDATE backup_states SET is_open = 0, outcome = ?, failures = failures + 1 WHERE last_run = ?",
-            (body["outcome"], event.run),
+            "UPDATE backup_states SET is_open = 0, outcome = ?, closed_at = ?, failures = failures + 1"
+            " WHERE last_run = ?",
+            (body["outcome"], event.at, event.run),
         )

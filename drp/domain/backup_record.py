@@ -8,8 +8,9 @@ from datetime import datetime
 
 @dataclass(frozen=True, slots=True)
 class BackupState:
-    """How the backups of a service stand. `failures` counts the failed attempts since the last good one; a run that is
-    open still counts as neither. `due_at` is the moment of the schedule that the last run was for, if it was for one.
+    """How the backups of a service stand, or its checks, copies and so on. `failures` counts the failed attempts since
+    the last good one; a run that is open still counts as neither. `due_at` is the moment of the schedule that the last
+    run was for, if it was for one; `closed_at` is when the last run ended; `done_…` are those of the last good run.
     """
 
     service: str
@@ -21,6 +22,18 @@ class BackupState:
     done_at: datetime | None
     done_due_at: datetime | None
     failures: int
+    closed_at: datetime | None = None
+    done_opened_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DataTimes:
+    """How far the restore points of a service go back, of data that it wrote at one site."""
+
+    service: str
+    site: str
+    oldest: datetime
+    newest: datetime
 
 
 @dataclass(frozen=True, slots=True)

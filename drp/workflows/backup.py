@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,7 +12,7 @@ from drp.domain.events import Body, hash_of
 from drp.domain.protection import backup_of
 from drp.domain.restore_point import RestorePoint, Snapshot
 from drp.domain.service import Service
-from drp.domain.values import from_stamp
+from drp.domain.values import from_stamp, to_stamp
 from drp.errors import CancelledError, DrpError, ExitCode
 from drp.ports import ActionState, World
 from drp.workflows.host_jobs import HostJob, repository_job, start_or_adopt
@@ -32,13 +32,16 @@ class BackupResult:
     error: DrpError | None
 
 
-def back_up(world: World, services: Sequence[str]) -> list[BackupResult]:
-    """Back up each service in turn. A service that fails leaves no restore point and does not stop the others."""
+def back_up(world: World, services: Sequence[str], due: Mapping[str, datetime] | None = None) -> list[BackupResult]:
+    """Back up each service in turn. A service that fails leaves no restore point and does not stop the others.
+
+    `due` names the moments of the schedule that the backups are for, where they are for one.
+    """
     results = []
     for name in services:
         service = world.city.services[name]
         try:
-            results.append(_back_up_one(world, service))
+            results.append(_back_up_one(world, service, (due or {}).get(name)))
         except CancelledError:
             raise
         except DrpError as error:
@@ -46,7 +49,7 @@ def back_up(world: World, services: Sequence[str]) -> list[BackupResult]:
     return results
 
 
-def _back_up_one(world: World, service: Service) -> BackupResult:
+def _back_up_one(world: World, service: Service, due_at: datetime | None) -> BackupResult:
     world.locks.acquire(f"backup-{service.id}", f"drp backup of {service.id}")
     try:
         run = _unfinished(world, service)
@@ -58,7 +61,7 @@ def _back_up_one(world: World, service: Service) -> BackupResult:
             )
             run = None
         if run is None:
-            run = _open(world, service)
+            run = _open(world, service, due_at)
         else:
             world.say(f"{service.id}: going on with {run}, which was cut off")
         try:
@@ -91,12 +94,15 @@ def _is_lost(world: World, run: str) -> bool:
     return any(world.actions.state(action_folder(world, run, host)) is ActionState.LOST for host in hosts)
 
 
-def _open(world: World, service: Service) -> str:
+def _open(world: World, service: Service, due_at: datetime | None) -> str:
     run = new_run("backup", world.clock.now())
     site = world.ledger.active_site(service.id)
     hosts = list(dict.fromkeys(service.stand_in(dataset.host, site) for dataset in service.datasets))
     plan = {"service": service.id, "site": site, "hosts": hosts, "sentinel": f"{run}-{secrets.token_hex(8)}"}
-    world.ledger.open_run(run, "backup", hash_of(plan), [service.id], {"plan": plan, "by": world.operator})
+    body: Body = {"plan": plan, "by": world.operator}
+    if due_at is not None:
+        body["due_at"] = to_stamp(due_at)
+    world.ledger.open_run(run, "backup", hash_of(plan), [service.id], body)
     return run
 
 
