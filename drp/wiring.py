@@ -231,18 +231,28 @@ def draw_graph(start: Path, things: Sequence[str], form: Form, *, network: bool,
 def lab_plan(workspace: Path, city: City) -> LabPlan:
     """What the lab builds for a workspace. UsageError where the workspace has no `lab:` section."""
     from drp.domain.protection import backup_of
-    from drp.lab.plan import LabFiles, LabHost, LabPlan, LabService
+    from drp.lab.plan import LabDrCentre, LabFiles, LabHost, LabPlan, LabService
 
     settings = city.workspace.lab
     if settings is None:
         hint = "add `lab: {network: 198.18.0.0/16, dr_centre: NAME}`; see drp.yaml of the drp repository"
         raise UsageError("drp.yaml has no section lab", where=str(workspace), hint=hint)
-    centre = city.workspace.dr_centres[settings.dr_centre]
 
     def file(path: str | None, what: str) -> Path:
         if path is None:
             raise UsageError(f"the lab needs {what} as a file", where="drp.yaml", hint="write {file: var/lab/…}")
         return workspace / path
+
+    def centre(name: str) -> LabDrCentre:
+        found = city.workspace.dr_centres[name]
+        return LabDrCentre(
+            name,
+            found.endpoint,
+            found.bucket,
+            ca_certificate=file(found.ca_certificate, f"the ca_certificate of DR centre {name}"),
+            access_key_id=file(found.access_key_id.file, f"the access_key_id of DR centre {name}"),
+            secret_access_key=file(found.secret_access_key.file, f"the secret_access_key of DR centre {name}"),
+        )
 
     services = [
         service
@@ -262,12 +272,8 @@ def lab_plan(workspace: Path, city: City) -> LabPlan:
             LabService(service.id, service.runs_on[0], str(service.address) if service.address else None)
             for service in services
         ),
-        s3_endpoint=centre.endpoint,
-        s3_bucket=centre.bucket,
+        dr_centres=tuple(centre(name) for name in (settings.dr_centre, *settings.other_dr_centres)),
         files=LabFiles(
-            ca_certificate=file(centre.ca_certificate, "the DR centre's ca_certificate"),
-            s3_access_key_id=file(centre.access_key_id.file, "access_key_id"),
-            s3_secret_access_key=file(centre.secret_access_key.file, "secret_access_key"),
             ssh_private_key=workspace / city.workspace.ssh.private_key,
             ssh_known_hosts=workspace / city.workspace.ssh.known_hosts,
             repository_passwords={

@@ -155,6 +155,8 @@ def _of_workspace(workspace: Workspace | None) -> Iterator[_Reference]:
         yield _Reference(record, ("exercise_programme", tier), "tier", tier)
     if workspace.lab:
         yield _Reference(record, ("lab", "dr_centre"), "DR centre", workspace.lab.dr_centre)
+        for position, name in enumerate(workspace.lab.other_dr_centres):
+            yield _Reference(record, ("lab", "other_dr_centres", position), "DR centre", name)
         for position, service in enumerate(workspace.lab.services):
             yield _Reference(record, ("lab", "services", position), "service", service)
 

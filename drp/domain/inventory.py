@@ -171,10 +171,11 @@ class SshAccess(Model):
 
 
 class LabSettings(Model):
-    """What `drp lab up` builds: the hosts of these services, or of all where none is named."""
+    """What `drp lab up` builds: the hosts of these services, or of all where none is named, and these DR centres."""
 
     network: AddressRange
     dr_centre: Identifier
+    other_dr_centres: tuple[Identifier, ...] = ()
     services: tuple[Identifier, ...] = ()
 
 

@@ -17,7 +17,7 @@ from drp.errors import IntegrityError, UsageError
 from drp.lab import credentials, dr_centre, hosts, network, services
 from drp.lab.machine import check_machine, check_root
 from drp.lab.plan import (
-    DR_CENTRE,
+    LabDrCentre,
     LabFiles,
     LabHost,
     LabNames,
@@ -28,18 +28,19 @@ from drp.lab.plan import (
 )
 from drp.lab.processes import ProcessIdentity, is_running, kill, kill_marked
 from drp.lab.state import DONE, LabState, Part, forget, hold, load
-from drp.lab.status import ClientStatus, HostStatus, LabStatus, NetworkStatus, S3Status, status
+from drp.lab.status import ClientStatus, DrCentreStatus, HostStatus, LabStatus, NetworkStatus, status
 
 __all__ = [
     "ClientStatus",
+    "DrCentreStatus",
     "HostStatus",
+    "LabDrCentre",
     "LabFiles",
     "LabHost",
     "LabPlan",
     "LabService",
     "LabStatus",
     "NetworkStatus",
-    "S3Status",
     "disaster",
     "down",
     "start_dr_centre",
@@ -80,8 +81,9 @@ def up(plan: LabPlan, *, say: Say, clients: bool = True) -> list[str]:
         credentials.make(names, plan)
         say(f"network {plan.network} on bridge {names.bridge}")
         network.make_bridge(names, plan)
-        complete = not lost and is_running(state.dr_centre.process) and all(_client_runs(state, clients))
-        _start_s3(names, state, say)
+        complete = not lost and all(_centre_runs(state)) and all(_client_runs(state, clients))
+        for centre in plan.dr_centres:
+            _start_dr_centre(names, state, centre, say)
         _start_hosts(names, state, lost, say)
         installed = _install_services(names, state, say)
         if clients:
@@ -93,6 +95,12 @@ def up(plan: LabPlan, *, say: Say, clients: bool = True) -> list[str]:
 
 def _client_runs(state: LabState, clients: bool) -> Iterable[bool]:
     return [is_running(state.clients[name].process) for name in state.clients] if clients else []
+
+
+def _centre_runs(state: LabState) -> Iterable[bool]:
+    for centre in state.plan.dr_centres:
+        part = state.dr_centres.get(centre.name)
+        yield part is not None and part.phase == DONE and is_running(part.process)
 
 
 def _complete(state: LabState, host: LabHost) -> bool:
@@ -124,24 +132,25 @@ def _check_same(state: LabState, plan: LabPlan) -> None:
                 f"host {host.name} runs in the lab, and the inventory now has it otherwise or not at all",
                 hint="drp lab down, then drp lab up",
             )
-    before, now = state.plan, plan
-    if (before.network, before.s3_endpoint) != (now.network, now.s3_endpoint) and is_running(state.dr_centre.process):
+    running = any(is_running(part.process) for part in state.dr_centres.values())
+    before, now = ((item.network, [centre.endpoint for centre in item.dr_centres]) for item in (state.plan, plan))
+    if running and before != now:
         raise UsageError("the lab is up with another network or S3 endpoint", hint="drp lab down, then drp lab up")
 
 
-def _start_s3(names: LabNames, state: LabState, say: Say) -> None:
-    if state.dr_centre.phase == DONE and is_running(state.dr_centre.process):
+def _start_dr_centre(names: LabNames, state: LabState, centre: LabDrCentre, say: Say) -> None:
+    known = state.dr_centres.get(centre.name)
+    if known is not None and known.phase == DONE and is_running(known.process):
         return
-    say(f"DR centre: S3 at {state.plan.s3_endpoint}, bucket {state.plan.s3_bucket}")
+    say(f"DR centre {centre.name}: S3 at {centre.endpoint}, bucket {centre.bucket}")
     # Also one that an interrupted `up` had started and not yet written down.
-    kill_marked(names.marker, role=DR_CENTRE)
-    state.dr_centre = Part()
+    kill_marked(names.marker, role=centre.role)
+    part = state.dr_centres[centre.name] = Part()
     state.save(names)
-    process = dr_centre.start(names, state.plan)
-    state.dr_centre.process = process
+    part.process = dr_centre.start(names, state.plan, centre)
     state.save(names)
-    dr_centre.await_ready(names, state.plan, process)
-    state.dr_centre.phase = DONE
+    dr_centre.await_ready(names, centre, part.process)
+    part.phase = DONE
     state.save(names)
 
 
@@ -239,7 +248,7 @@ def down(workspace: Path, *, say: Say, purge: bool = False) -> None:
 def _remove(names: LabNames, state: LabState | None) -> int:
     """End the lab's processes and remove its interfaces and run files; return how many things there were."""
     if state is not None:
-        parts = [*state.clients.values(), state.dr_centre, *state.hosts.values()]
+        parts = [*state.clients.values(), *state.dr_centres.values(), *state.hosts.values()]
         known = [part.process for part in parts if part.process is not None and is_running(part.process)]
         kill(known)
     else:
@@ -293,21 +302,25 @@ def disaster(workspace: Path, scenario: str, *, site: str = "primary", say: Say)
         return at
 
 
-def stop_dr_centre(workspace: Path) -> None:
-    """Kill the S3 server in the middle of whatever it does. Its data stay. Nothing happens when it is not running."""
+def stop_dr_centre(workspace: Path, name: str = "") -> None:
+    """Kill the S3 server of a DR centre (the first, unless one is named) in the middle of whatever it does. Its data
+    stay. Nothing happens when it is not running."""
     names = _names_of_lab(workspace)
     with hold(names):
         state = _require_state(names)
-        if state.dr_centre.process is not None:
-            kill([state.dr_centre.process])
-        network.unplug(names, DR_CENTRE)
+        centre = state.plan.dr_centre(name)
+        process = state.dr_centres[centre.name].process
+        if process is not None:
+            kill([process])
+        network.unplug(names, centre.role)
 
 
-def start_dr_centre(workspace: Path) -> None:
-    """Start the S3 server again over the same data, and wait until it answers."""
+def start_dr_centre(workspace: Path, name: str = "") -> None:
+    """Start the S3 server of a DR centre again over the same data, and wait until it answers."""
     names = _names_of_lab(workspace)
     with hold(names):
-        _start_s3(names, _require_state(names), _silently)
+        state = _require_state(names)
+        _start_dr_centre(names, state, state.plan.dr_centre(name), _silently)
 
 
 def _silently(_line: str) -> None:

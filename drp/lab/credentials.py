@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drp.errors import IntegrityError
-from drp.lab.plan import LabNames, LabPlan
+from drp.lab.plan import LabDrCentre, LabNames, LabPlan
 from drp.lab.state import write_file
 
 if TYPE_CHECKING:
@@ -28,8 +28,9 @@ def make(names: LabNames, plan: LabPlan) -> None:
     Each path is listed in generated.json before it is written, so that a purge knows what is the lab's own.
     """
     files = plan.files
-    _keep_or_write(names, files.s3_access_key_id, _random_text(20))
-    _keep_or_write(names, files.s3_secret_access_key, secrets.token_urlsafe(30))
+    for centre in plan.dr_centres:
+        _keep_or_write(names, centre.access_key_id, _random_text(20))
+        _keep_or_write(names, centre.secret_access_key, secrets.token_urlsafe(30))
     for path in files.repository_passwords.values():
         _keep_or_write(names, path, secrets.token_urlsafe(32))
     if not files.ssh_private_key.exists():
@@ -43,7 +44,8 @@ def make(names: LabNames, plan: LabPlan) -> None:
             _write(names, path, private)
             _write(names, public_key_of(path), public)
     _pin_host_keys(names, plan)
-    _make_certificates(names, plan)
+    for centre in plan.dr_centres:
+        _make_certificates(names, centre)
 
 
 def _random_text(length: int) -> str:
@@ -98,17 +100,18 @@ def _pin_host_keys(names: LabNames, plan: LabPlan) -> None:
         _write(names, path, content)
 
 
-def server_certificate(names: LabNames) -> tuple[Path, Path]:
-    """The S3 server's certificate and its key."""
-    return names.directory / "tls" / "server.pem", names.directory / "tls" / "server-key.pem"
+def server_certificate(names: LabNames, centre: LabDrCentre) -> tuple[Path, Path]:
+    """An S3 server's certificate and its key."""
+    folder = names.directory / "tls"
+    return folder / f"{centre.name}-server.pem", folder / f"{centre.name}-server-key.pem"
 
 
-def _make_certificates(names: LabNames, plan: LabPlan) -> None:
-    certificate, key = server_certificate(names)
-    if key.exists() and _certificate_fits(certificate, plan.files.ca_certificate, plan.s3_address):
+def _make_certificates(names: LabNames, centre: LabDrCentre) -> None:
+    certificate, key = server_certificate(names, centre)
+    if key.exists() and _certificate_fits(certificate, centre.ca_certificate, centre.address):
         return
-    authority, server, private = _issue(plan.s3_address)
-    _write(names, plan.files.ca_certificate, authority)
+    authority, server, private = _issue(centre.address)
+    _write(names, centre.ca_certificate, authority)
     _write(names, key, private)
     _write(names, certificate, server)
 

@@ -1,6 +1,6 @@
-"""The lab's DR centre: `rclone serve s3` over TLS in a network namespace of its own.
+"""The lab's DR centres: each an `rclone serve s3` over TLS in a network namespace of its own.
 
-Its data are plain files in <workspace>/var/lab/s3, one directory per bucket; they survive disasters and `down`.
+Their data are plain files in <workspace>/var/lab/s3, one directory per bucket; they survive disasters and `down`.
 Any access key may delete any object, and there are no versions and no locks: for those, use a real object store.
 """
 
@@ -15,7 +15,7 @@ from drp.errors import IntegrityError, UnreachableError
 from drp.lab import network
 from drp.lab.credentials import server_certificate
 from drp.lab.machine import find_rclone
-from drp.lab.plan import DR_CENTRE, LabNames, LabPlan
+from drp.lab.plan import LabDrCentre, LabNames, LabPlan
 from drp.lab.processes import (
     ProcessIdentity,
     await_pid,
@@ -31,34 +31,33 @@ from drp.lab.state import make_directory
 READY_SECONDS = 20
 
 
-def data_directory(names: LabNames) -> Path:
-    return names.directory / "s3"
+def data_directory(names: LabNames, centre: LabDrCentre) -> Path:
+    return names.directory / "s3" / centre.name
 
 
-def start(names: LabNames, plan: LabPlan) -> ProcessIdentity:
-    """Start the S3 server and its network, and return its process. It may not answer yet."""
+def start(names: LabNames, plan: LabPlan, centre: LabDrCentre) -> ProcessIdentity:
+    """Start an S3 server and its network, and return its process. It may not answer yet."""
     rclone = find_rclone() or "rclone"
-    make_directory(data_directory(names) / plan.s3_bucket)
-    certificate, key = server_certificate(names)
-    pid_file, log = names.pid_file(DR_CENTRE), names.log_file(DR_CENTRE)
+    make_directory(data_directory(names, centre) / centre.bucket)
+    certificate, key = server_certificate(names, centre)
+    pid_file, log = names.pid_file(centre.role), names.log_file(centre.role)
     make_directory(pid_file.parent)
     pid_file.unlink(missing_ok=True)
-    options = ["--addr", f"0.0.0.0:{plan.s3_port}", "--cert", str(certificate), "--key", str(key)]
-    server = ["unshare", "--net", rclone, "serve", "s3", str(data_directory(names)), *options]
-    start_detached(recording_its_pid(pid_file, server), env=_environment(names, plan), log=log)
-    process = await_pid(pid_file, marker=names.marker, log=log, where=DR_CENTRE)
-    _await_own_network(process, log)
-    network.plug_in(names, DR_CENTRE, process, plan.s3_address, plan.network.prefixlen)
+    options = ["--addr", f"0.0.0.0:{centre.port}", "--cert", str(certificate), "--key", str(key)]
+    server = ["unshare", "--net", rclone, "serve", "s3", str(data_directory(names, centre)), *options]
+    start_detached(recording_its_pid(pid_file, server), env=_environment(names, centre), log=log)
+    process = await_pid(pid_file, marker=names.marker, log=log, where=centre.role)
+    _await_own_network(process, log, centre)
+    network.plug_in(names, centre.role, process, centre.address, plan.network.prefixlen)
     return process
 
 
-def _environment(names: LabNames, plan: LabPlan) -> dict[str, str]:
+def _environment(names: LabNames, centre: LabDrCentre) -> dict[str, str]:
     """The keys go by environment: arguments are readable for everyone in `ps`."""
     identifier, secret = (
-        path.read_text(encoding="utf-8").strip()
-        for path in (plan.files.s3_access_key_id, plan.files.s3_secret_access_key)
+        path.read_text(encoding="utf-8").strip() for path in (centre.access_key_id, centre.secret_access_key)
     )
-    for text, path in ((identifier, plan.files.s3_access_key_id), (secret, plan.files.s3_secret_access_key)):
+    for text, path in ((identifier, centre.access_key_id), (secret, centre.secret_access_key)):
         if len(text) < 16 or any(sign in text for sign in ',"\n'):
             raise IntegrityError(
                 "not an S3 key that the lab's server takes",
@@ -67,10 +66,10 @@ def _environment(names: LabNames, plan: LabPlan) -> dict[str, str]:
             )
     # rclone reads a list here, as one line of CSV; the pair itself holds a comma.
     pair = f'"{identifier},{secret}"'
-    return environment(names.marker, DR_CENTRE, RCLONE_AUTH_KEY=pair, RCLONE_CONFIG="/dev/null")
+    return environment(names.marker, centre.role, RCLONE_AUTH_KEY=pair, RCLONE_CONFIG="/dev/null")
 
 
-def _await_own_network(process: ProcessIdentity, log: Path) -> None:
+def _await_own_network(process: ProcessIdentity, log: Path, centre: LabDrCentre) -> None:
     """Wait until the process has left the machine's network: a cable laid earlier would end in the machine's own."""
     own = os.readlink("/proc/self/ns/net")
 
@@ -78,23 +77,23 @@ def _await_own_network(process: ProcessIdentity, log: Path) -> None:
         try:
             return os.readlink(f"/proc/{process.pid}/ns/net") != own
         except OSError:
-            raise UnreachableError("the S3 server did not start: " + tail(log), where=DR_CENTRE) from None
+            raise UnreachableError("the S3 server did not start: " + tail(log), where=centre.role) from None
 
     if not wait_until(left, limit_seconds=10):
-        raise UnreachableError("the S3 server got no network of its own: " + tail(log), where=DR_CENTRE)
+        raise UnreachableError("the S3 server got no network of its own: " + tail(log), where=centre.role)
 
 
-def await_ready(names: LabNames, plan: LabPlan, process: ProcessIdentity) -> None:
+def await_ready(names: LabNames, centre: LabDrCentre, process: ProcessIdentity) -> None:
     """Wait until the endpoint answers over TLS with a certificate that the CA vouches for."""
-    context = ssl.create_default_context(cafile=str(plan.files.ca_certificate))
-    log = names.log_file(DR_CENTRE)
+    context = ssl.create_default_context(cafile=str(centre.ca_certificate))
+    log = names.log_file(centre.role)
     said = ""
 
     def answers() -> bool | None:
         nonlocal said
         if not is_running(process):
-            raise UnreachableError("the S3 server ended: " + tail(log), where=DR_CENTRE, hint=f"its log is {log}")
-        connection = http.client.HTTPSConnection(plan.s3_address, plan.s3_port, timeout=2, context=context)
+            raise UnreachableError("the S3 server ended: " + tail(log), where=centre.role, hint=f"its log is {log}")
+        connection = http.client.HTTPSConnection(centre.address, centre.port, timeout=2, context=context)
         try:
             connection.request("GET", "/")
             return connection.getresponse().status < 500
@@ -105,5 +104,5 @@ def await_ready(names: LabNames, plan: LabPlan, process: ProcessIdentity) -> Non
             connection.close()
 
     if not wait_until(answers, limit_seconds=READY_SECONDS):
-        message = f"{plan.s3_endpoint} does not answer within {READY_SECONDS} s: {said}"
-        raise UnreachableError(message, where=DR_CENTRE, hint=f"its log is {log}")
+        message = f"{centre.endpoint} does not answer within {READY_SECONDS} s: {said}"
+        raise UnreachableError(message, where=centre.role, hint=f"its log is {log}")

@@ -77,7 +77,7 @@ def hosts_file(plan: LabPlan, host: LabHost) -> str:
     lines = ["127.0.0.1 localhost", f"{host.address} {host.name}"]
     lines += [f"{other.address} {other.name}" for other in plan.hosts if other != host]
     lines += [f"{service.address} {service.id}" for service in plan.services if service.address]
-    lines += [f"{plan.s3_address} dr-centre"]
+    lines += [f"{centre.address} {centre.role}" for centre in plan.dr_centres]
     return "\n".join(lines) + "\n"
 
 
@@ -102,7 +102,8 @@ def make_ready(names: LabNames, plan: LabPlan, host: LabHost, process: ProcessId
         "if it cannot reach the DR centre, this machine filters bridged packets, as Docker does: "
         "sysctl -w net.bridge.bridge-nf-call-iptables=0"
     )
-    run_inside(names, process, _PREPARE, plan.s3_address, str(plan.s3_port), where=host.name, hint=hint)
+    endpoint = (plan.dr_centre().address, str(plan.dr_centre().port))
+    run_inside(names, process, _PREPARE, *endpoint, where=host.name, hint=hint)
 
 
 def inside(names: LabNames, process: ProcessIdentity, *argv: str) -> list[str]:

@@ -7,6 +7,7 @@ lives exactly as long as the processes in it, so nothing is left in /run/netns, 
 from __future__ import annotations
 
 import json
+import socket
 from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,8 @@ def interfaces(names: LabNames) -> list[str]:
 
 
 def bridge_exists(names: LabNames) -> bool:
-    return Path(f"/sys/class/net/{names.bridge}").exists()
+    # Not by /sys: that shows the network that was there when it was mounted, which in a container may be another one.
+    return any(name == names.bridge for _, name in socket.if_nameindex())
 
 
 def check_free(names: LabNames, network: IPv4Network) -> None:
@@ -95,7 +97,7 @@ def plug_in(names: LabNames, name: str, namespace: ProcessIdentity, address: str
 def unplug(names: LabNames, name: str) -> None:
     """Remove a host's cable if it is there. The kernel may be removing it itself, as its namespace has just ended."""
     near = names.interface(name)
-    script = f"ip link delete {near} 2>/dev/null; ! test -e /sys/class/net/{near}"
+    script = f"ip link delete {near} 2>/dev/null; ! ip link show {near} >/dev/null 2>&1"
     run(["sh", "-c", script], env=environment(names.marker, "network"), where=name)
 
 
@@ -103,6 +105,6 @@ def remove_all(names: LabNames) -> int:
     """Remove every interface of the lab, and return how many there were."""
     found = interfaces(names)
     for interface in found:
-        script = f"ip link delete {interface} 2>/dev/null; ! test -e /sys/class/net/{interface}"
+        script = f"ip link delete {interface} 2>/dev/null; ! ip link show {interface} >/dev/null 2>&1"
         run(["sh", "-c", script], env=environment(names.marker, "network"), where="lab network")
     return len(found)

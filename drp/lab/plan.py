@@ -20,7 +20,7 @@ SITES = ("primary", "recovery")
 GIBIBYTE = 1024**3
 SMALLEST_DISK_BYTES = 128 * 1024**2
 DR_CENTRE = "dr-centre"
-"""The name of the S3 server's namespace; no host may be called this."""
+"""What the roles of the S3 servers' processes begin with; no host may be called this."""
 
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _SERVICE_ID = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
@@ -52,24 +52,46 @@ class LabFiles:
     `repository_passwords` maps service ids to files.
     """
 
-    ca_certificate: Path
-    s3_access_key_id: Path
-    s3_secret_access_key: Path
     ssh_private_key: Path
     ssh_known_hosts: Path
     repository_passwords: Mapping[str, Path]
 
 
 @dataclass(frozen=True)
+class LabDrCentre:
+    """An S3 server. `endpoint` is https://ADDRESS:PORT with an address of the lab's network; the paths are those of the
+    files that the lab writes its certificate authority and its keys into."""
+
+    name: str
+    endpoint: str
+    bucket: str
+    ca_certificate: Path
+    access_key_id: Path
+    secret_access_key: Path
+
+    @property
+    def address(self) -> str:
+        return urlsplit(self.endpoint).hostname or ""
+
+    @property
+    def port(self) -> int:
+        return urlsplit(self.endpoint).port or 443
+
+    @property
+    def role(self) -> str:
+        """What its processes are called: the role in their environment, pid file, log, cable."""
+        return f"{DR_CENTRE}-{self.name}"
+
+
+@dataclass(frozen=True)
 class LabPlan:
-    """Everything the lab needs. `s3_endpoint` is https://ADDRESS:PORT with an address of the lab's network."""
+    """Everything the lab needs."""
 
     workspace: Path
     network: IPv4Network
     hosts: tuple[LabHost, ...]
     services: tuple[LabService, ...]
-    s3_endpoint: str
-    s3_bucket: str
+    dr_centres: tuple[LabDrCentre, ...]
     files: LabFiles
 
     @property
@@ -77,13 +99,12 @@ class LabPlan:
         """The machine's own address on the lab's bridge, the first of the network. Nothing is routed through it."""
         return self.network.network_address + 1
 
-    @property
-    def s3_address(self) -> str:
-        return urlsplit(self.s3_endpoint).hostname or ""
-
-    @property
-    def s3_port(self) -> int:
-        return urlsplit(self.s3_endpoint).port or 443
+    def dr_centre(self, name: str = "") -> LabDrCentre:
+        """The DR centre of this name, or the first one. UsageError for a name that the lab does not have."""
+        found = [centre for centre in self.dr_centres if name in ("", centre.name)]
+        if not found:
+            raise UsageError(f"the lab has no DR centre {name!r}", hint="see: drp lab status")
+        return found[0]
 
 
 @dataclass(frozen=True)
@@ -154,25 +175,30 @@ def check_plan(plan: LabPlan) -> None:
         _check_service(plan, service, names)
         if service.address is not None:
             _claim(taken, service.address, f"service {service.id}", network)
+    for centre in plan.dr_centres:
+        _check_dr_centre(centre, network, names)
+        _claim(taken, centre.address, f"the endpoint of DR centre {centre.name}", network)
+
+
+def _check_dr_centre(centre: LabDrCentre, network: IPv4Network, names: set[str]) -> None:
     try:
-        parts = urlsplit(plan.s3_endpoint)
+        parts = urlsplit(centre.endpoint)
         in_range = parts.port is None or parts.port > 0
     except ValueError:
         in_range = False
     if not in_range or parts.scheme != "https" or not parts.hostname or parts.path not in ("", "/"):
         raise UsageError(
-            f"the lab cannot serve S3 at {plan.s3_endpoint!r}",
+            f"the lab cannot serve S3 at {centre.endpoint!r}",
             hint=f"write https://{network.network_address + 10}:9000",
         )
-    _claim(taken, parts.hostname, "the DR centre's endpoint", network)
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", plan.s3_bucket):
-        raise UsageError(
-            f"{plan.s3_bucket!r} is not a bucket name", hint="3 to 63 small letters, digits, dots, hyphens"
-        )
+    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", centre.bucket):
+        raise UsageError(f"{centre.bucket!r} is not a bucket name", hint="3 to 63 small letters, digits, dots, hyphens")
+    if not _HOST_NAME.fullmatch(centre.name) or centre.role in names:
+        raise UsageError(f"{centre.name!r} cannot be a lab DR centre's name", hint="small letters, digits and hyphens")
 
 
 def _check_host(host: LabHost, names: set[str]) -> None:
-    if not _HOST_NAME.fullmatch(host.name) or host.name in {DR_CENTRE, "localhost"}:
+    if not _HOST_NAME.fullmatch(host.name) or host.name in {DR_CENTRE, "localhost"} or host.name.startswith(DR_CENTRE):
         raise UsageError(f"{host.name!r} cannot be a lab host's name", hint="small letters, digits and hyphens")
     if host.name in names:
         raise UsageError(f"host {host.name} is in the plan twice")
@@ -214,8 +240,7 @@ def plan_to_json(plan: LabPlan) -> dict[str, Any]:
         "network": str(plan.network),
         "hosts": [vars(host) for host in plan.hosts],
         "services": [vars(service) for service in plan.services],
-        "s3_endpoint": plan.s3_endpoint,
-        "s3_bucket": plan.s3_bucket,
+        "dr_centres": [{name: str(value) for name, value in vars(centre).items()} for centre in plan.dr_centres],
         "files": {
             **{name: str(value) for name, value in vars(files).items() if name != "repository_passwords"},
             "repository_passwords": {service: str(path) for service, path in files.repository_passwords.items()},
@@ -232,7 +257,11 @@ def plan_from_json(data: Mapping[str, Any]) -> LabPlan:
         network=IPv4Network(data["network"]),
         hosts=tuple(LabHost(**host) for host in data["hosts"]),
         services=tuple(LabService(**service) for service in data["services"]),
-        s3_endpoint=data["s3_endpoint"],
-        s3_bucket=data["s3_bucket"],
+        dr_centres=tuple(_dr_centre(centre) for centre in data["dr_centres"]),
         files=LabFiles(**{name: Path(path) for name, path in files.items()}, repository_passwords=passwords),
     )
+
+
+def _dr_centre(data: Mapping[str, str]) -> LabDrCentre:
+    paths = {name: Path(data[name]) for name in ("ca_certificate", "access_key_id", "secret_access_key")}
+    return LabDrCentre(data["name"], data["endpoint"], data["bucket"], **paths)

@@ -18,7 +18,7 @@ from drp.lab.processes import ProcessIdentity
 
 INTENDED = "intended"
 DONE = "done"
-SCHEMA = 1
+SCHEMA = 2
 
 
 @dataclass
@@ -37,7 +37,7 @@ class LabState:
     hosts: dict[str, Part] = field(default_factory=dict)
     services: dict[str, Part] = field(default_factory=dict)
     clients: dict[str, Part] = field(default_factory=dict)
-    dr_centre: Part = field(default_factory=Part)
+    dr_centres: dict[str, Part] = field(default_factory=dict)
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def save(self, names: LabNames) -> None:
@@ -49,7 +49,7 @@ class LabState:
                 "hosts": {name: asdict(part) for name, part in self.hosts.items()},
                 "services": {name: asdict(part) for name, part in self.services.items()},
                 "clients": {name: asdict(part) for name, part in self.clients.items()},
-                "dr_centre": asdict(self.dr_centre),
+                "dr_centres": {name: asdict(part) for name, part in self.dr_centres.items()},
             }
             write_file(_path(names), json.dumps(data, indent=1).encode())
 
@@ -76,7 +76,7 @@ def load(names: LabNames) -> LabState | None:
             {name: _part(part) for name, part in data["hosts"].items()},
             {name: _part(part) for name, part in data["services"].items()},
             {name: _part(part) for name, part in data["clients"].items()},
-            _part(data["dr_centre"]),
+            {name: _part(part) for name, part in data["dr_centres"].items()},
         )
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drp.lab import network
-from drp.lab.plan import LabNames, names_of
+from drp.lab.plan import LabDrCentre, LabNames, names_of
 from drp.lab.processes import is_running
 from drp.lab.services import record_of
 from drp.lab.state import DONE, Part, load
@@ -25,7 +25,8 @@ class HostStatus:
 
 
 @dataclass(frozen=True)
-class S3Status:
+class DrCentreStatus:
+    name: str
     endpoint: str
     bucket: str
     up: bool
@@ -60,7 +61,7 @@ class LabStatus:
     exists: bool
     network: NetworkStatus
     hosts: tuple[HostStatus, ...] = ()
-    s3: S3Status | None = None
+    dr_centres: tuple[DrCentreStatus, ...] = ()
     clients: tuple[ClientStatus, ...] = ()
 
 
@@ -79,7 +80,7 @@ def status(workspace: Path) -> LabStatus:
         hosts=tuple(
             HostStatus(host.name, host.site, host.address, *_state(state.hosts.get(host.name))) for host in plan.hosts
         ),
-        s3=S3Status(plan.s3_endpoint, plan.s3_bucket, is_running(state.dr_centre.process), _pid(state.dr_centre)),
+        dr_centres=tuple(_dr_centre(centre, state.dr_centres.get(centre.name)) for centre in plan.dr_centres),
         clients=tuple(_client(names, service, part) for service, part in state.clients.items()),
     )
 
@@ -93,6 +94,11 @@ def _state(part: Part | None) -> tuple[str, int | None]:
     if part is None or pid is None:
         return "down", None
     return ("up" if part.phase == DONE else "starting"), pid
+
+
+def _dr_centre(centre: LabDrCentre, part: Part | None) -> DrCentreStatus:
+    pid = _pid(part)
+    return DrCentreStatus(centre.name, centre.endpoint, centre.bucket, pid is not None, pid)
 
 
 def _client(names: LabNames, service: str, part: Part) -> ClientStatus:

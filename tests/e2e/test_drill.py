@@ -94,15 +94,21 @@ def watched(bench: Workbench) -> Watched:
     return Watched((backup, drill, *lists), drill, spy, (before, complaints_of(bench)))
 
 
+def is_this_machines(path: str, at: str) -> bool:
+    """Whether a file is one of the machine's own that shines through, and that something outside the lab wrote."""
+    return Path(path).is_file() and int(Path(path).stat().st_mtime) == int(at)
+
+
 def test_a_drill_meets_its_objectives_while_production_works(watched: Watched, bench: Workbench) -> None:
     assert "MET" in watched.drill.stdout
     assert "NOT_MET" not in watched.drill.stdout
     assert watched.complaints[1] > watched.complaints[0] + 20
     # What is new on the primary host is the application's own work, none of drp's.
     places = "/etc /home /opt /root /srv /tmp /usr/local /var"
-    new = bench.ssh(PRIMARY, f"find {places} -newer /tmp/before-the-drill -type f")
+    new = bench.ssh(PRIMARY, f"find {places} -newer /tmp/before-the-drill -type f -printf '%Ts %p\\n'")
     own = ("/var/lib/postgresql/", "/srv/pengaduan/uploads/", "/var/log/")
-    assert [path for path in new.splitlines() if not path.startswith(own)] == []
+    found = [line.split(" ", 1) for line in new.splitlines()]
+    assert [path for at, path in found if not path.startswith(own) and not is_this_machines(path, at)] == []
     assert f"{PRIMARY}" not in watched.drill.stderr
     assert bench.drp("status", SERVICE, "--json").json()[0]["active_site"] == "primary"
     assert "198.19.0.80" not in bench.ssh(RECOVERY, "ip -4 address")

@@ -257,7 +257,7 @@ class Workbench:
 
     def repository(self) -> Path:
         """The plain files of the service's repository at the lab's DR centre."""
-        return self.folder / "var/lab/s3/drp-bogor" / SERVICE / PRIMARY_NAME
+        return self.folder / "var/lab/s3/drc/drp-bogor" / SERVICE / PRIMARY_NAME
 
     def restic(self, *arguments: str) -> str:
         """restic on the control node, with the lab's keys. To restic a comma in a certificate's path ends the path."""

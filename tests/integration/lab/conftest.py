@@ -11,10 +11,21 @@ from pathlib import Path
 import pytest
 
 from drp.lab import city, network
-from drp.lab.plan import LabFiles, LabHost, LabPlan, LabService, names_of
+from drp.lab.plan import LabDrCentre, LabFiles, LabHost, LabPlan, LabService, names_of
 from drp.lab.processes import find_marked
 
 PRIMARY, RECOVERY, SERVICE = "198.19.1.10", "198.19.2.10", "198.19.0.80"
+
+
+def make_dr_centre(lab: Path, name: str, address: str) -> LabDrCentre:
+    return LabDrCentre(
+        name,
+        f"https://{address}:9000",
+        "drp-test",
+        ca_certificate=lab / f"tls/{name}-ca.pem",
+        access_key_id=lab / f"secrets/{name}-access-key-id",
+        secret_access_key=lab / f"secrets/{name}-secret-access-key",
+    )
 
 
 def make_plan(workspace: Path) -> LabPlan:
@@ -27,12 +38,8 @@ def make_plan(workspace: Path) -> LabPlan:
             LabHost("standby-1", "recovery", RECOVERY, disk_bytes=512 * 1024**2),
         ),
         services=(LabService("pengaduan", "app-1", SERVICE),),
-        s3_endpoint="https://198.19.3.10:9000",
-        s3_bucket="drp-test",
+        dr_centres=(make_dr_centre(lab, "drc", "198.19.3.10"), make_dr_centre(lab, "other", "198.19.4.10")),
         files=LabFiles(
-            ca_certificate=lab / "tls/ca.pem",
-            s3_access_key_id=lab / "secrets/s3-access-key-id",
-            s3_secret_access_key=lab / "secrets/s3-secret-access-key",
             ssh_private_key=lab / "ssh/id_ed25519",
             ssh_known_hosts=lab / "ssh/known_hosts",
             repository_passwords={"pengaduan": lab / "secrets/pengaduan-repository-password"},

@@ -62,19 +62,20 @@ def form(**fields: str) -> bytes:
 
 @pytest.fixture(scope="module")
 def s3(plan: LabPlan) -> Iterator[Any]:
-    client = connect(plan, plan.files.s3_secret_access_key.read_text())
+    client = connect(plan, plan.dr_centre().secret_access_key.read_text())
     yield client
     client.close()
 
 
-def connect(plan: LabPlan, secret: str) -> Any:
+def connect(plan: LabPlan, secret: str, name: str = "") -> Any:
+    centre = plan.dr_centre(name)
     return boto3.client(
         "s3",
-        endpoint_url=plan.s3_endpoint,
-        aws_access_key_id=plan.files.s3_access_key_id.read_text(),
+        endpoint_url=centre.endpoint,
+        aws_access_key_id=centre.access_key_id.read_text(),
         aws_secret_access_key=secret,
         region_name="id-west-1",
-        verify=str(plan.files.ca_certificate),
+        verify=str(centre.ca_certificate),
         config=Config(
             retries={"total_max_attempts": 1},
             connect_timeout=3,
@@ -209,18 +210,25 @@ def test_the_init_script_tells_the_truth(shell: Shell) -> None:
 
 def test_s3_takes_and_gives_over_tls(s3: Any, plan: LabPlan) -> None:
     content = os.urandom(100_000)
-    s3.put_object(Bucket=plan.s3_bucket, Key="a/b", Body=content)
-    with s3.get_object(Bucket=plan.s3_bucket, Key="a/b")["Body"] as body:
+    s3.put_object(Bucket=plan.dr_centre().bucket, Key="a/b", Body=content)
+    with s3.get_object(Bucket=plan.dr_centre().bucket, Key="a/b")["Body"] as body:
         assert body.read() == content
+
+
+def test_another_dr_centre_holds_nothing_of_the_first(s3: Any, plan: LabPlan) -> None:
+    other = connect(plan, plan.dr_centre("other").secret_access_key.read_text(), "other")
+    s3.put_object(Bucket="drp-test", Key="first/only", Body=b"1")
+    assert [item["Key"] for item in other.list_objects_v2(Bucket="drp-test").get("Contents", [])] == []
+    other.close()
 
 
 def test_s3_refuses_a_wrong_key_and_shows_its_own_nowhere(plan: LabPlan) -> None:
     stranger = connect(plan, "x" * 40)
     with pytest.raises(ClientError) as refused:
-        stranger.list_objects_v2(Bucket=plan.s3_bucket)
+        stranger.list_objects_v2(Bucket=plan.dr_centre().bucket)
     stranger.close()
     assert refused.value.response["ResponseMetadata"]["HTTPStatusCode"] == 403
-    secret = plan.files.s3_secret_access_key.read_bytes()
+    secret = plan.dr_centre().secret_access_key.read_bytes()
     for arguments in Path("/proc").glob("[0-9]*/cmdline"):
         try:
             assert secret not in arguments.read_bytes()
@@ -231,24 +239,30 @@ def test_s3_refuses_a_wrong_key_and_shows_its_own_nowhere(plan: LabPlan) -> None
 
 
 def test_hosts_reach_the_dr_centre(plan: LabPlan, shell: Shell) -> None:
-    command = f"curl -sk -o /dev/null -w '%{{http_code}}' {plan.s3_endpoint}/"
+    command = f"curl -sk -o /dev/null -w '%{{http_code}}' {plan.dr_centre().endpoint}/"
     # It answers, and gives nothing to somebody without a key.
     assert shell(RECOVERY, command).strip() in {"400", "403"}
 
 
 def test_the_dr_centre_can_be_lost_and_keeps_its_data(s3: Any, plan: LabPlan) -> None:
     city.stop_dr_centre(plan.workspace)
-    assert city.status(plan.workspace).s3 == city.S3Status(plan.s3_endpoint, plan.s3_bucket, up=False, pid=None)
+    lost, other = city.status(plan.workspace).dr_centres
+    assert (lost.name, lost.up, lost.pid) == ("drc", False, None)
+    assert other.up, "the other DR centre goes on"
     city.stop_dr_centre(plan.workspace)
     city.start_dr_centre(plan.workspace)
-    with s3.get_object(Bucket=plan.s3_bucket, Key="a/b")["Body"] as body:
+    with s3.get_object(Bucket=plan.dr_centre().bucket, Key="a/b")["Body"] as body:
         assert len(body.read()) == 100_000
 
 
 def test_secrets_are_readable_for_root_alone(plan: LabPlan) -> None:
     files = plan.files
-    paths = [files.ca_certificate, files.s3_access_key_id, files.s3_secret_access_key, files.ssh_private_key]
-    for path in [*paths, files.ssh_known_hosts, *files.repository_passwords.values()]:
+    paths = [
+        path
+        for centre in plan.dr_centres
+        for path in (centre.ca_certificate, centre.access_key_id, centre.secret_access_key)
+    ]
+    for path in [*paths, files.ssh_private_key, files.ssh_known_hosts, *files.repository_passwords.values()]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
 
@@ -308,7 +322,7 @@ def test_a_disaster_takes_the_primary_site_and_nothing_else(plan: LabPlan, shell
     assert status.clients[0].last_acknowledged_at is not None
     assert json.dumps(dataclasses.asdict(status))
     assert shell(RECOVERY, "echo here") == "here\n"
-    s3.head_object(Bucket=plan.s3_bucket, Key="a/b")
+    s3.head_object(Bucket=plan.dr_centre().bucket, Key="a/b")
     # The address can move: everybody learns at once that it is at another host now.
     shell(RECOVERY, f"ip address add {SERVICE}/16 dev eth0 && arping -q -U -c 1 -I eth0 {SERVICE}")
     with socket.create_connection((SERVICE, 22), timeout=2) as connection:

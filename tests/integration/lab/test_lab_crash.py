@@ -103,7 +103,7 @@ def test_down_without_the_state(
 
 def test_down_keeps_data_unless_it_is_told_to_purge(new_plan: LabPlan) -> None:
     city.up(new_plan, say=silent, clients=False)
-    stored = new_plan.workspace / "var/lab/s3/drp-test/object"
+    stored = new_plan.workspace / "var/lab/s3/drc/drp-test/object"
     stored.write_bytes(b"kept")
     city.down(new_plan.workspace, say=silent)
     assert stored.read_bytes() == b"kept"

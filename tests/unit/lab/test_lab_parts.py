@@ -16,7 +16,7 @@ import pytest
 
 from drp.errors import BusyError, IntegrityError, UnreachableError
 from drp.lab import client, credentials, machine
-from drp.lab.plan import LabFiles, LabHost, LabNames, LabPlan, names_of
+from drp.lab.plan import LabDrCentre, LabFiles, LabHost, LabNames, LabPlan, names_of
 from drp.lab.processes import (
     MARKER,
     ROLE,
@@ -40,12 +40,10 @@ def names(tmp_path: Path) -> LabNames:
 @pytest.fixture
 def plan(tmp_path: Path) -> LabPlan:
     secret = tmp_path / "secrets"
-    files = LabFiles(
-        secret / "ca.pem", secret / "id", secret / "key", secret / "ssh", secret / "known", {"a": secret / "a"}
-    )
+    files = LabFiles(secret / "ssh", secret / "known", {"a": secret / "a"})
     host = LabHost("app-1", "primary", "198.18.1.10")
-    endpoint = "https://198.18.3.10:9000"
-    return LabPlan(tmp_path, IPv4Network("198.18.0.0/16"), (host,), (), endpoint, "bucket", files)
+    centre = LabDrCentre("drc", "https://198.18.3.10:9000", "bucket", secret / "ca.pem", secret / "id", secret / "key")
+    return LabPlan(tmp_path, IPv4Network("198.18.0.0/16"), (host,), (), (centre,), files)
 
 
 def test_a_process_is_found_by_its_marker_and_killed(names: LabNames) -> None:
@@ -119,13 +117,13 @@ def test_credentials_are_made_once_and_fit_together(names: LabNames, plan: LabPl
     made = {path: path.read_bytes() for path in credentials.generated(names)}
     credentials.make(names, plan)
     assert made == {path: path.read_bytes() for path in credentials.generated(names)}
-    assert len(plan.files.s3_access_key_id.read_text()) == 20
-    assert len(plan.files.s3_secret_access_key.read_text()) == 40
+    assert len(plan.dr_centre().access_key_id.read_text()) == 20
+    assert len(plan.dr_centre().secret_access_key.read_text()) == 40
     pinned = plan.files.ssh_known_hosts.read_text().splitlines()
     host_key = credentials.public_key_of(credentials.host_key(names, "app-1")).read_text().rsplit(" ", 1)[0]
     assert pinned == ["203.0.113.9 ssh-ed25519 AAAA", f"198.18.1.10 {host_key}"]
-    certificate, key = credentials.server_certificate(names)
-    context = ssl.create_default_context(cafile=str(plan.files.ca_certificate))
+    certificate, key = credentials.server_certificate(names, plan.dr_centre())
+    context = ssl.create_default_context(cafile=str(plan.dr_centre().ca_certificate))
     context.load_cert_chain(certificate, key)
     assert {path.stat().st_mode & 0o777 for path in made} == {0o600}
 
@@ -133,9 +131,10 @@ def test_credentials_are_made_once_and_fit_together(names: LabNames, plan: LabPl
 def test_a_certificate_is_made_anew_for_another_address(names: LabNames, plan: LabPlan) -> None:
 
     credentials.make(names, plan)
-    certificate, _ = credentials.server_certificate(names)
+    certificate, _ = credentials.server_certificate(names, plan.dr_centre())
     before = certificate.read_bytes()
-    credentials.make(names, dataclasses.replace(plan, s3_endpoint="https://198.18.3.11:9000"))
+    moved = dataclasses.replace(plan.dr_centre(), endpoint="https://198.18.3.11:9000")
+    credentials.make(names, dataclasses.replace(plan, dr_centres=(moved,)))
     assert certificate.read_bytes() != before
 
 

@@ -12,15 +12,29 @@ from typing import Any
 import pytest
 
 from drp.errors import UsageError
-from drp.lab.plan import LabFiles, LabHost, LabPlan, LabService, check_plan, names_of, plan_from_json, plan_to_json
+from drp.lab.plan import (
+    LabDrCentre,
+    LabFiles,
+    LabHost,
+    LabPlan,
+    LabService,
+    check_plan,
+    names_of,
+    plan_from_json,
+    plan_to_json,
+)
+
+
+def make_dr_centre(folder: Path, **changed: Any) -> LabDrCentre:
+    centre = LabDrCentre(
+        "drc", "https://198.18.3.10:9000", "drp-bogor", folder / "ca.pem", folder / "id", folder / "secret"
+    )
+    return dataclasses.replace(centre, **changed)
 
 
 @pytest.fixture
 def plan(tmp_path: Path) -> LabPlan:
     files = LabFiles(
-        tmp_path / "ca.pem",
-        tmp_path / "id",
-        tmp_path / "secret",
         tmp_path / "key",
         tmp_path / "known_hosts",
         {"pengaduan": tmp_path / "password"},
@@ -30,8 +44,7 @@ def plan(tmp_path: Path) -> LabPlan:
         IPv4Network("198.18.0.0/16"),
         (LabHost("app-1", "primary", "198.18.1.10"), LabHost("drc-1", "recovery", "198.18.2.10")),
         (LabService("pengaduan", "app-1", "198.18.0.80"),),
-        "https://198.18.3.10:9000",
-        "drp-bogor",
+        (make_dr_centre(tmp_path),),
         files,
     )
 
@@ -39,7 +52,7 @@ def plan(tmp_path: Path) -> LabPlan:
 def test_a_good_plan_passes_and_comes_back_from_json(plan: LabPlan) -> None:
     check_plan(plan)
     assert plan_from_json(json.loads(json.dumps(plan_to_json(plan)))) == plan
-    assert (plan.s3_address, plan.s3_port, str(plan.gateway)) == ("198.18.3.10", 9000, "198.18.0.1")
+    assert (plan.dr_centre().address, plan.dr_centre().port, str(plan.gateway)) == ("198.18.3.10", 9000, "198.18.0.1")
 
 
 @pytest.mark.parametrize(
@@ -61,16 +74,21 @@ def test_a_good_plan_passes_and_comes_back_from_json(plan: LabPlan) -> None:
         ({"services": (LabService("pengaduan", "elsewhere", None),)}, "not one of the lab's hosts"),
         ({"services": (LabService("other", "app-1", None),)}, "repository password"),
         ({"services": (LabService("pengaduan", "app-1", "8.8.8.8"),)}, "not an address of the lab's network"),
-        ({"s3_endpoint": "https://203.0.113.5:9000"}, "not an address of the lab's network"),
-        ({"s3_endpoint": "https://s3.example.com"}, "not an IPv4 address"),
-        ({"s3_endpoint": "http://198.18.3.10:9000"}, "cannot serve S3"),
-        ({"s3_endpoint": "https://198.18.3.10:99999"}, "cannot serve S3"),
-        ({"s3_bucket": "../escape"}, "not a bucket name"),
+        ({"dr_centres": {"endpoint": "https://203.0.113.5:9000"}}, "not an address of the lab's network"),
+        ({"dr_centres": {"endpoint": "https://s3.example.com"}}, "not an IPv4 address"),
+        ({"dr_centres": {"endpoint": "http://198.18.3.10:9000"}}, "cannot serve S3"),
+        ({"dr_centres": {"endpoint": "https://198.18.3.10:99999"}}, "cannot serve S3"),
+        ({"dr_centres": {"bucket": "../escape", "endpoint": "https://198.18.4.10:9000"}}, "not a bucket name"),
+        ({"dr_centres": {}}, "already the endpoint of DR centre drc's"),
         ({"workspace": Path("/")}, "root directory"),
         ({"workspace": Path("/nonexistent")}, "no such directory"),
     ],
 )
 def test_what_cannot_be_built_is_refused(plan: LabPlan, change: dict[str, Any], said: str) -> None:
+    if "dr_centres" in change:
+        change = {
+            "dr_centres": (*plan.dr_centres, make_dr_centre(plan.workspace, name="other", **change["dr_centres"]))
+        }
     with pytest.raises(UsageError, match=re.escape(said)):
         check_plan(dataclasses.replace(plan, **change))
 
