@@ -79,7 +79,7 @@ def watched(bench: Workbench) -> Watched:
     bench.sql(PRIMARY, f"CREATE ROLE canary LOGIN PASSWORD '{ROLE_CANARY}'")
     bench.ssh(PRIMARY, "touch /tmp/before-the-drill")
     # The lab's own S3 server has its key in its environment; a real one is elsewhere.
-    spy = Spy({process.pid for process in find_marked(bench.names.marker, role="dr-centre")})
+    spy = Spy({process.pid for process in find_marked(bench.names.marker, role="dr-centre-drc")})
     spy.start()
     try:
         backup = bench.drp("backup", "run", SERVICE, MY_TOKEN=TOKEN_CANARY)
