@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,6 +13,7 @@ from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Noti
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
 from drp.domain.probing import Sample
+from drp.domain.protection_facts import Facts
 from drp.domain.restore_point import RestorePoint
 from drp.domain.secret import SecretReference
 
@@ -61,6 +62,9 @@ class Ledger(Protocol):
     def proofs(self, service: str = "") -> list[Proof]: ...
     def checks(self, service: str = "", since: datetime | None = None) -> list[RepositoryCheck]: ...
     def notices(self) -> dict[str, Notice]: ...
+    def protection(
+        self, copies_of: Mapping[str, tuple[str, ...]], now: datetime, since: datetime
+    ) -> dict[str, Facts]: ...
     def verify(self, run: str) -> None: ...
 
 

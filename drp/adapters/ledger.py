@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from drp.adapters.ledger_projections import SCHEMA, TABLES, VERSION, project
+from drp.adapters.ledger_protection import read_facts
 from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Notice, Proof, RepositoryCheck
 from drp.domain.events import Body, Event, canonical_json, event_hash, first_break
+from drp.domain.protection_facts import Facts
 from drp.domain.restore_point import RestorePoint
 from drp.domain.values import from_stamp, to_stamp
 from drp.errors import BusyError, DrpError, IntegrityError, UsageError
@@ -253,6 +255,12 @@ class SqliteLedger:
         """What people were told of, by key."""
         rows = self._read("SELECT key, state, since, told_at FROM notices", ())
         return {row[0]: Notice(row[0], row[1], from_stamp(row[2]), _stamp(row[3])) for row in rows}
+
+    def protection(self, copies_of: Mapping[str, tuple[str, ...]], now: datetime, since: datetime) -> dict[str, Facts]:
+        """What is known of the protection of these services, each with the other DR centres that it is copied to."""
+        only = next(iter(copies_of)) if len(copies_of) == 1 else ""
+        sites, states, proofs = self.active_sites(), self.backup_states(), self.proofs(only)
+        return read_facts(self._read, copies_of, sites, states, proofs, now, since)
 
     # -- proof -----------------------------------------------------------------------------------------------------
 

@@ -8,8 +8,9 @@ from collections.abc import Callable
 from typing import Any
 
 from drp.domain.events import Event, canonical_json
+from drp.domain.values import from_stamp, milliseconds
 
-VERSION = 3
+VERSION = 4
 """Of the tables below; to be raised with every change of them or of `project`."""
 
 SCHEMA = """
@@ -35,8 +36,19 @@ CREATE TABLE IF NOT EXISTS backup_states (
 CREATE INDEX IF NOT EXISTS backup_states_by_run ON backup_states (last_run);
 CREATE TABLE IF NOT EXISTS copies (
     restore_point TEXT NOT NULL, service TEXT NOT NULL, dr_centre TEXT NOT NULL, arrived_at TEXT NOT NULL,
-    PRIMARY KEY (restore_point, dr_centre)
+    site TEXT, sentinel_at TEXT, bytes INTEGER, PRIMARY KEY (restore_point, dr_centre)
 );
+CREATE INDEX IF NOT EXISTS copies_by_data ON copies (service, dr_centre, sentinel_at);
+CREATE TABLE IF NOT EXISTS data_times (
+    service TEXT NOT NULL, sentinel_at TEXT NOT NULL, id TEXT NOT NULL, site TEXT NOT NULL, dr_centre TEXT NOT NULL,
+    arrived_at TEXT NOT NULL, bytes INTEGER NOT NULL, is_kept INTEGER NOT NULL, was_active INTEGER NOT NULL,
+    gap_ms INTEGER, loss_ms INTEGER, PRIMARY KEY (service, sentinel_at, id)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS check_parts (
+    service TEXT NOT NULL, host TEXT NOT NULL, dr_centre TEXT NOT NULL, parts INTEGER NOT NULL, part INTEGER NOT NULL,
+    is_good INTEGER NOT NULL, checked_at TEXT NOT NULL, run TEXT NOT NULL,
+    PRIMARY KEY (service, host, dr_centre, parts, part, is_good)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS proofs (
     service TEXT NOT NULL, dataset TEXT NOT NULL, how TEXT NOT NULL, restore_point TEXT NOT NULL,
     proved_at TEXT NOT NULL, run TEXT NOT NULL, PRIMARY KEY (service, dataset, how)
@@ -46,6 +58,10 @@ CREATE TABLE IF NOT EXISTS checks (
     part INTEGER NOT NULL, parts INTEGER NOT NULL, is_good INTEGER NOT NULL, run TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS checks_by_service ON checks (service, checked_at);
+CREATE TABLE IF NOT EXISTS preflights (
+    service TEXT NOT NULL, purpose TEXT NOT NULL, at TEXT NOT NULL, run TEXT NOT NULL, findings TEXT NOT NULL,
+    PRIMARY KEY (service, purpose)
+);
 CREATE TABLE IF NOT EXISTS notices (
     key TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT
 );
@@ -59,9 +75,17 @@ TABLES = (
     "active_sites",
     "backup_states",
     "copies",
+    "data_times",
     "proofs",
     "checks",
+    "check_parts",
+    "preflights",
     "notices",
+)
+
+TABLES_OF_A_SERVICE = (
+    *("active_sites", "restore_points", "data_times", "backup_states"),
+    *("copies", "proofs", "checks", "check_parts", "preflights"),
 )
 
 Execute = Callable[[str, tuple[Any, ...]], Any]
@@ -85,7 +109,13 @@ def project(execute: Execute, event: Event) -> None:
                     canonical_json(body),
                 ),
             )
+            _keep_data_time(execute, body)
         case "restore_point.forgotten":
+            execute(
+                "UPDATE data_times SET is_kept = 0 WHERE id = ? AND (service, sentinel_at) ="
+                " (SELECT service, sentinel_at FROM restore_points WHERE id = ?)",
+                (body["id"], body["id"]),
+            )
             execute("DELETE FROM restore_points WHERE id = ?", (body["id"],))
             execute("DELETE FROM copies WHERE restore_point = ?", (body["id"],))
         case "site.activated":
@@ -96,9 +126,25 @@ def project(execute: Execute, event: Event) -> None:
             )
         case "copy.recorded":
             execute(
-                "INSERT OR REPLACE INTO copies (restore_point, service, dr_centre, arrived_at) VALUES (?, ?, ?, ?)",
-                (body["restore_point"], body["service"], body["dr_centre"], body["arrived_at"]),
+                "INSERT OR REPLACE INTO copies (restore_point, service, dr_centre, arrived_at, site, sentinel_at,"
+                " bytes) SELECT ?, ?, ?, ?, site, sentinel_at, bytes"
+                " FROM (SELECT 1) LEFT JOIN restore_points ON id = ?",
+                (
+                    *(body[name] for name in ("restore_point", "service", "dr_centre", "arrived_at")),
+                    body["restore_point"],
+                ),
             )
+        case "lab.built":
+            for service in body["services"]:
+                _forget(execute, service)
+        case _:
+            _project_proof(execute, event)
+
+
+def _project_proof(execute: Execute, event: Event) -> None:
+    """Carry an event into the tables that say how good the backups are, and who was told."""
+    body = event.body
+    match event.type:
         case "proof.recorded":
             execute(
                 "INSERT OR REPLACE INTO proofs (service, dataset, how, restore_point, proved_at, run)"
@@ -115,19 +161,55 @@ def project(execute: Execute, event: Event) -> None:
                     *(body["part"], body["parts"], int(body["is_good"]), event.run),
                 ),
             )
+            execute(
+                "INSERT OR REPLACE INTO check_parts (service, host, dr_centre, parts, part, is_good, checked_at, run)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(body[name] for name in ("service", "host", "dr_centre", "parts", "part")),
+                    *(int(body["is_good"]), event.at, event.run),
+                ),
+            )
+        case "preflight.recorded":
+            execute(
+                "INSERT OR REPLACE INTO preflights (service, purpose, at, run, findings) VALUES (?, ?, ?, ?, ?)",
+                (body["service"], body["purpose"], event.at, event.run, canonical_json(body["findings"])),
+            )
         case "notice.changed":
             execute(
                 "INSERT OR REPLACE INTO notices (key, state, since, told_at) VALUES (?, ?, ?, ?)",
                 (body["key"], body["state"], body["since"], body["told_at"]),
             )
-        case "lab.built":
-            for service in body["services"]:
-                _forget(execute, service)
+
+
+def _keep_data_time(execute: Execute, point: dict[str, Any]) -> None:
+    """Remember when a restore point's data is from, also after it is forgotten, and what it left open before: else the
+    worst gap of a month would be retention's doing."""
+    service, sentinel_at = point["service"], point["sentinel_at"]
+    active = execute("SELECT site FROM active_sites WHERE service = ?", (service,)).fetchone()
+    was_active = point["site"] == (active[0] if active else "primary")
+    before = execute(
+        "SELECT sentinel_at FROM data_times WHERE service = ? AND sentinel_at < ? AND was_active"
+        " ORDER BY sentinel_at DESC LIMIT 1",
+        (service, sentinel_at),
+    ).fetchone()
+    gap, loss = None, None
+    if before is not None and was_active:
+        start = from_stamp(before[0])
+        gap = milliseconds(from_stamp(sentinel_at) - start)
+        loss = milliseconds(from_stamp(point["arrived_at"]) - start)
+    execute(
+        "INSERT OR REPLACE INTO data_times (service, sentinel_at, id, site, dr_centre, arrived_at, bytes, is_kept,"
+        " was_active, gap_ms, loss_ms) VALUES (?, ?, ?, ?, ?, ?, ?, 1, ?, ?, ?)",
+        (
+            *(service, sentinel_at, point["id"], point["site"], point["dr_centre"], point["arrived_at"]),
+            *(sum(snapshot["bytes"] for snapshot in point["snapshots"]), int(was_active), gap, loss),
+        ),
+    )
 
 
 def _forget(execute: Execute, service: str) -> None:
     """A new city on this machine: what earlier ones left is gone, and its services start at the primary."""
-    for table in ("active_sites", "restore_points", "backup_states", "copies", "proofs", "checks"):
+    for table in TABLES_OF_A_SERVICE:
         execute(f"DELETE FROM {table} WHERE service = ?", (service,))
 
 
