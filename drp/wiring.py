@@ -137,7 +137,9 @@ def build_world(start: Path, say: Say, *, whole: bool = False) -> World:
         workspace=workspace,
         city=city,
         ledger=SqliteLedger(workspace / "var" / "ledger.sqlite3", clock.now),
-        actions=SupervisedActions(workspace, city.workspace.ssh, playbooks_of(workspace), workspace / HOSTS_FILE),
+        actions=SupervisedActions(
+            workspace, city.workspace.ssh, playbooks_of(workspace), workspace / HOSTS_FILE, city.hosts
+        ),
         store=S3ObjectStore(workspace, secrets),
         secrets=secrets,
         locks=FileLocks(workspace / "var" / "locks"),

@@ -6,18 +6,20 @@ import fcntl
 import hashlib
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from drp.adapters.host_program import folder_of
+from drp.adapters.host_program import folder_of, packed_file
+from drp.adapters.ssh_options import proxy_through
 from drp.adapters.supervisor import ALREADY_RUNNING, kept_environment
 from drp.adapters.worker import MESSAGES_FILE
 from drp.domain.events import Body
-from drp.domain.inventory import AnsibleHost, SshAccess
+from drp.domain.inventory import AnsibleHost, SshAccess, jumps_to
 from drp.errors import BusyError, DrpError
 from drp.ports import ActionState, Evidence
 
@@ -28,16 +30,28 @@ EVIDENCE_FILES = ("stdout", "stderr", MESSAGES_FILE, "samples.jsonl")
 class SupervisedActions:
     """Implements `drp.ports.Actions` for one workspace."""
 
-    def __init__(self, workspace: Path, ssh: SshAccess, playbooks: Path, inventory: Path) -> None:
+    def __init__(
+        self,
+        workspace: Path,
+        ssh: SshAccess,
+        playbooks: Path,
+        inventory: Path,
+        hosts: Mapping[str, AnsibleHost] | None = None,
+    ) -> None:
         self.workspace, self.ssh, self.playbooks, self.inventory = workspace, ssh, playbooks, inventory
+        self.hosts = hosts or {}
+        self._program: Path | None = None
 
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
         """Run a job of playbooks/module_utils/drp_host on a host."""
+        if self._program is None:
+            self._program = packed_file(folder_of(self.playbooks), self.workspace / "var" / "cache")
         spec = {
             "host": host.model_dump(),
+            "jumps": [jump.model_dump() for jump in jumps_to(host, self.hosts)],
             "private_key": str(self.workspace / self.ssh.private_key),
             "known_hosts": str(self.workspace / self.ssh.known_hosts),
-            "program": str(folder_of(self.playbooks)),
+            "program": str(self._program),
             "job": job,
             "ca_pem": ca_certificate,
         }
@@ -58,9 +72,30 @@ class SupervisedActions:
             "known_hosts": str(self.workspace / self.ssh.known_hosts),
             "facts_folder": str(folder.parent / "facts"),
             "control_path_folder": str(self._control_path_folder()),
-            "variables": {**variables, "drp_hosts": list(hosts), "drp_ca_pem": ca_certificate},
+            "variables": {
+                **variables,
+                **self._jump_variables(hosts),
+                "drp_hosts": list(hosts),
+                "drp_ca_pem": ca_certificate,
+            },
         }
         self._start(folder, "drp.adapters.ansible_worker", spec, {"drp_secrets": secrets})
+
+    def _jump_variables(self, names: Sequence[str]) -> Body:
+        """How Ansible's own connections go through jump hosts; nothing where no host of a playbook has one."""
+        files = (str(self.workspace / self.ssh.private_key), str(self.workspace / self.ssh.known_hosts))
+        ways = {name: jumps_to(self.hosts[name], self.hosts) for name in names if name in self.hosts}
+        if not any(ways.values()):
+            return {}
+        arguments = {}
+        for name, jumps in ways.items():
+            hops = [jump.model_dump() for jump in jumps]
+            proxy = proxy_through(hops, self.hosts[name].model_dump(), *files).replace("%", "%%")
+            arguments[name] = shlex.join(["-o", f"ProxyCommand={proxy}"]) if jumps else ""
+        return {
+            "drp_ssh_arguments": arguments,
+            "ansible_ssh_common_args": "{{ drp_ssh_arguments[inventory_hostname] }}",
+        }
 
     def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
         """Try a user path at its interval until stopped; samples go to `samples.jsonl` in the folder."""

@@ -22,6 +22,8 @@ _WORDS = {
     "become": ("ansible_become",),
     "python": ("ansible_python_interpreter",),
     "location": ("drp_location",),
+    "jump_host": ("drp_jump_host",),
+    "restic": ("drp_restic",),
     "assumed": ("drp_assumed",),
 }
 _KEYS = frozenset(key for keys in _WORDS.values() for key in keys)

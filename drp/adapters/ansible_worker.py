@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from drp.adapters.ssh_options import pinned
 from drp.adapters.worker import Worker
 
 _OUTCOMES = {
@@ -93,10 +94,9 @@ def _secrets_file(secrets: dict[str, Any]) -> Path:
 def _environment(spec: dict[str, Any]) -> dict[str, str]:
     Path(spec["control_path_folder"]).mkdir(mode=0o700, exist_ok=True)
     ssh = [
-        "-C",
+        *("-F", "none", "-C"),  # a user's own settings could lead to another machine than the one that drp checked
         *("-o", "ControlMaster=auto", "-o", "ControlPersist=30s"),
-        *("-o", f"UserKnownHostsFile={_ssh_path(spec['known_hosts'])}", "-o", "StrictHostKeyChecking=yes"),
-        *("-o", "GlobalKnownHostsFile=/dev/null", "-o", "ServerAliveInterval=10"),
+        *pinned(spec["known_hosts"]),
     ]
     return {
         "ANSIBLE_PIPELINING": "1",
@@ -111,11 +111,6 @@ def _environment(spec: dict[str, Any]) -> dict[str, str]:
         "ANSIBLE_LOCALHOST_WARNING": "0",
         "ANSIBLE_NOCOLOR": "1",
     }
-
-
-def _ssh_path(path: str) -> str:
-    """A path as ssh's own settings want it: in quotes, for its blanks, and with its percent signs doubled."""
-    return '"' + path.replace("%", "%%") + '"'
 
 
 def _last_words(output: Path) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
-import zipfile
+import os
+import tempfile
 from pathlib import Path
 
 PACKAGE = "drp_host"
@@ -25,9 +27,24 @@ def folder_of(playbooks: Path) -> Path:
 
 
 def packed(folder: Path) -> bytes:
-    """The package as a zip archive that Python imports from."""
+    """The package as a zip archive that Python imports from; the same bytes for the same modules."""
+    import zipfile
+
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for path in sorted(folder.glob("*.py")):
-            archive.write(path, f"{PACKAGE}/{path.name}")
+            archive.writestr(zipfile.ZipInfo(f"{PACKAGE}/{path.name}"), path.read_bytes(), zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
+
+
+def packed_file(folder: Path, cache: Path) -> Path:
+    """The archive as a file, named by its content, which many workers read at once without packing it anew."""
+    content = packed(folder)
+    path = cache / f"{PACKAGE}-{hashlib.sha256(content).hexdigest()[:16]}.zip"
+    if not path.is_file():
+        cache.mkdir(mode=0o700, parents=True, exist_ok=True)
+        number, name = tempfile.mkstemp(prefix=f".{PACKAGE}-", dir=cache)
+        with os.fdopen(number, "wb") as file:
+            file.write(content)
+        os.replace(name, path)  # whole, or not there
+    return path

@@ -58,6 +58,7 @@ def faults_of(parts: Parts) -> list[Finding]:
     if parts.hosts is not None:
         found += _wrong_sites(parts.services, parts.hosts)
         found += _not_apart(parts.services, parts.hosts)
+        found += _jumps_in_a_circle(parts.hosts)
     found += _overlapping_places(parts.services)
     found += _circle(parts)
     found += _lines_to_themselves(parts.network)
@@ -168,6 +169,7 @@ def _of_registers(parts: Parts) -> Iterator[_Reference]:
         yield from _of_people(parts.people)
     for host in (parts.hosts or {}).values():
         yield _Reference(Record("hosts"), ("host", host.name), "location", host.location)
+        yield _Reference(Record("hosts"), ("host", host.name), "host", host.jump_host)
     for name, document in (parts.documents.documents if parts.documents else {}).items():
         record = Record(DOCUMENTS)
         yield _Reference(record, ("documents", name, "parent"), "document", document.parent)
@@ -284,6 +286,26 @@ def _not_apart(services: Mapping[str, Service], hosts: Mapping[str, AnsibleHost]
                     f"recovery host {stand_in!r} has the address of primary host {primary[host.address]!r}",
                     "correct ansible_host in inventories/hosts.yaml; a drill would touch production",
                 )
+
+
+def _jumps_in_a_circle(hosts: Mapping[str, AnsibleHost]) -> Iterator[Finding]:
+    """Each circle once: at the first of the hosts that stand in it."""
+    told: set[str] = set()
+    for start in hosts.values():
+        way = [start.name]
+        while (jump := hosts[way[-1]].jump_host) in hosts and jump not in way and jump not in told:
+            way.append(str(jump))
+        if jump in way:
+            circle = way[way.index(str(jump)) :]
+            yield Finding(
+                "fault",
+                "jump-circle",
+                Record("hosts"),
+                ("host", circle[0]),
+                f"jump hosts lead in a circle: {' → '.join([*circle, circle[0]])}",
+                "correct drp_jump_host in inventories/hosts.yaml; one of them must be reached directly",
+            )
+        told.update(way)
 
 
 @dataclass(slots=True)

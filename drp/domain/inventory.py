@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from decimal import Decimal
 from typing import Annotated, Any, Literal, Self
@@ -209,7 +210,11 @@ class Workspace(Model):
 
 
 class AnsibleHost(Model):
-    """What drp needs of a host of the Ansible inventory. `location` is where it stands, if not at its site's."""
+    """What drp needs of a host of the Ansible inventory. `location` is where it stands, if not at its site's.
+
+    It is reached through `jump_host`, another host of the inventory, if that is given. `restic` is where restic runs
+    for its data: on the host, or on the control node for a host that can take no restic.
+    """
 
     name: HostName
     site: Literal["primary", "recovery"] | None
@@ -220,6 +225,24 @@ class AnsibleHost(Model):
     python: FileName = "/usr/bin/python3"
     assumed: bool = False
     location: Identifier | None = None
+    jump_host: HostName | None = None
+    restic: Literal["host", "control-node"] = "host"
+
+
+def jumps_to(host: AnsibleHost, hosts: Mapping[str, AnsibleHost]) -> list[AnsibleHost]:
+    """The hosts on the way to a host, the nearest to the control node first. ValueError where the way is unknown or
+    never ends."""
+    way: list[AnsibleHost] = []
+    names = [host.name]
+    while host.jump_host is not None:
+        names.append(host.jump_host)
+        if host.jump_host not in hosts:
+            raise ValueError(f"unknown jump host: {' → '.join(names)}")
+        if host.jump_host in names[:-1]:
+            raise ValueError(f"its jump hosts lead in a circle: {' → '.join(names)}")
+        host = hosts[host.jump_host]
+        way.insert(0, host)
+    return way
 
 
 class PeopleTimes(Declared):

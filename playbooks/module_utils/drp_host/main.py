@@ -48,6 +48,7 @@ def main_ssh():
 
     signal.signal(signal.SIGHUP, interrupted)
     signal.signal(signal.SIGTERM, interrupted)
+    emit({"event": "ready"})
     request = json.loads(sys.stdin.readline())
     emit({"event": "hello", "host_time": now()})
     try:

@@ -14,6 +14,7 @@ from .trouble import ControlGone, Trouble, meaning_of, no_space_or, tail
 
 END_LIMIT_SECONDS = 15
 OPEN_LIMIT_SECONDS = 30
+LOOK_SECONDS = 0.2
 PR_SET_PDEATHSIG = 1
 
 
@@ -172,7 +173,7 @@ class Host:
         """Run a command of the job, {argv, stdin}, and give its output; Trouble if it fails."""
         process = self.start(command["argv"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
-            output, errors = process.communicate(command.get("stdin", "").encode(), timeout=limit or self.stall_seconds)
+            output, errors = self.communicate(process, command.get("stdin", "").encode(), limit or self.stall_seconds)
         except subprocess.TimeoutExpired:
             self.end(process)
             errors = process.communicate()[1]
@@ -185,6 +186,21 @@ class Host:
             kind = meaning_of(text) if name == "restic" else no_space_or("command", text)
             raise Trouble(kind, "%s ended with %d: %s" % (name, process.returncode, tail(text)))
         return output.decode("utf-8", "replace")
+
+    def communicate(self, process, given, limit):
+        """Its output and errors; TimeoutExpired after `limit` seconds. It is ended where drp has gone: ControlGone."""
+        until = time.monotonic() + limit
+        while True:
+            try:
+                return process.communicate(given, timeout=max(0.01, min(LOOK_SECONDS, until - time.monotonic())))
+            except subprocess.TimeoutExpired:
+                given = None  # it goes on from where it is
+                if time.monotonic() > until:
+                    raise
+            if self.control_is_gone():
+                self.end(process)
+                process.communicate()
+                raise ControlGone
 
     def run_restic(self, *arguments, limit=None):
         return self.run({"argv": self.restic + list(arguments)}, limit)

@@ -27,7 +27,8 @@ def words(node: ast.expr) -> set[str]:
 
 
 def emitted(source: Path) -> set[str]:
-    """All kinds in a source: of `Trouble(kind, …)`, `_trouble(worker, kind, …)`, `kind = …` and a trouble's `kind`."""
+    """All kinds in a source: of `Trouble(kind, …)`, `_trouble(worker, kind, …)`, `return kind, …`, `kind = …` and a
+    trouble's `kind`."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source.read_text())):
         match node:
@@ -36,6 +37,8 @@ def emitted(source: Path) -> set[str]:
             case ast.Call(func=ast.Name(id="_trouble"), args=[_, kind, *_]):
                 found |= words(kind)
             case ast.Call(func=ast.Attribute(attr="__init__"), args=[kind, _]):
+                found |= words(kind)
+            case ast.Return(value=ast.Tuple(elts=[kind, _])):
                 found |= words(kind)
             case ast.Assign(targets=[ast.Name(id="kind")], value=value):
                 found |= words(value)

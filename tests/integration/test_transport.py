@@ -1,0 +1,321 @@
+"""The way to hosts, on real ssh servers: what is told of each thing that can go wrong on it, and what it leaves."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drp.adapters.actions import SupervisedActions
+from drp.domain.inventory import AnsibleHost, SshAccess
+from drp.ports import ActionState
+from tests.e2e.workbench import REPOSITORY
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="an ssh server needs root"),
+]
+
+SSHD = "/usr/sbin/sshd"
+LIMIT_SECONDS = 30
+
+
+def eventually(condition: Callable[[], Any], what: str, limit: float = LIMIT_SECONDS) -> Any:
+    until = time.monotonic() + limit
+    while not (found := condition()):
+        assert time.monotonic() < until, f"in vain: {what}"
+        time.sleep(0.02)
+    return found
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@dataclass
+class Server:
+    """An ssh server on this machine, with a host key of its own."""
+
+    folder: Path
+    name: str
+    port: int = field(default_factory=free_port)
+    process: subprocess.Popen[bytes] | None = None
+    host: AnsibleHost = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.host = AnsibleHost(name=self.name, site="primary", address="127.0.0.1", port=self.port)
+        keygen(self.folder / f"{self.name}-host-key")
+
+    def up(self, *options: str) -> None:
+        settings = self.folder / f"{self.name}.conf"
+        settings.write_text(
+            f"ListenAddress 127.0.0.1\nPort {self.port}\nHostKey {self.folder}/{self.name}-host-key\nPidFile none\n"
+            f"AuthorizedKeysFile {self.folder}/authorized\nStrictModes no\nUsePAM no\nPasswordAuthentication no\n"
+            "KbdInteractiveAuthentication no\n" + "".join(option + "\n" for option in options)
+        )
+        # The server wants a folder in /run; it gets a /run of its own, and this machine's stays as it is.
+        script = 'mount -t tmpfs tmpfs /run && mkdir /run/sshd && exec "$0" -D -e -f "$1"'
+        with open(self.folder / f"{self.name}.log", "ab") as log:
+            self.process = subprocess.Popen(
+                ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script, SSHD, str(settings)],
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+        eventually(lambda: self.answers() or self.process is None or self.process.poll(), f"{self.name} listens")
+        assert self.process.poll() is None, (self.folder / f"{self.name}.log").read_text()
+
+    def answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                return bool(connection.recv(1))
+        except OSError:
+            return False
+
+    def down(self) -> None:
+        """It is gone at once with all its connections, as a host that loses power is."""
+        if self.process is not None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            self.process = None
+
+    @property
+    def known(self) -> str:
+        kind, key = (self.folder / f"{self.name}-host-key.pub").read_text().split()[:2]
+        return f"[127.0.0.1]:{self.port} {kind} {key}\n"
+
+
+def keygen(path: Path) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)], check=True)
+
+
+class Bench:
+    """A workspace with a key and known hosts, and the jobs that run in it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        keygen(folder / "key")
+        (folder.parent / "authorized").write_bytes((folder / "key.pub").read_bytes())
+        self.servers: list[Server] = []
+        self.others: list[subprocess.Popen[bytes]] = []
+        self.count = 0
+
+    def server(self, name: str, *options: str) -> Server:
+        found = Server(self.folder.parent, name)
+        self.servers.append(found)
+        found.up(*options)
+        return found
+
+    def pin(self, *servers: Server) -> None:
+        (self.folder / "known_hosts").write_text("".join(server.known for server in servers))
+
+    def actions(self, **hosts: AnsibleHost) -> SupervisedActions:
+        access = SshAccess(private_key="key", known_hosts="known_hosts")
+        named = {host.name: host for host in hosts.values()}
+        return SupervisedActions(self.folder, access, REPOSITORY / "playbooks", self.folder / "hosts.yaml", named)
+
+    def start(self, host: AnsibleHost, job: dict[str, Any], *others: AnsibleHost) -> Job:
+        self.count += 1
+        actions = self.actions(**{other.name: other for other in others})
+        folder = self.folder / "var" / "runs" / "run-1" / f"action-{self.count}"
+        actions.start_remote(folder, host, job, {}, "")
+        return Job(actions, folder)
+
+    def down(self) -> None:
+        for server in self.servers:
+            server.down()
+        for other in self.others:
+            other.kill()
+            other.wait()
+
+
+@dataclass(frozen=True)
+class Job:
+    actions: SupervisedActions
+    folder: Path
+
+    def messages(self) -> list[dict[str, Any]]:
+        return self.actions.messages(self.folder, 0)
+
+    def end(self) -> dict[str, Any]:
+        """Wait for its end; its last message."""
+        eventually(lambda: self.actions.state(self.folder) is ActionState.ENDED, "the action ends")
+        return self.messages()[-1]
+
+    @property
+    def code(self) -> int:
+        return self.actions.exit_code(self.folder)
+
+
+ABSENCE = {"verb": "absence", "datasets": [{"id": "x", "absence": [{"kind": "path", "what": "x", "path": "/nowhere"}]}]}
+
+
+def waiting(folder: Path) -> dict[str, Any]:
+    """A job that goes on until it is ended; that it runs is told by a file."""
+    script = f"touch '{folder}/runs'; sleep 600 & trap 'kill $!; touch \"{folder}/ended\"; exit 1' INT; wait"
+    command = {"argv": ["sh", "-c", script], "stdin": ""}
+    return {
+        "verb": "absence",
+        "stall_seconds": 300,
+        "datasets": [{"id": "x", "absence": [{"kind": "command", "what": "x", "command": command}]}],
+    }
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    folder = tmp_path / "with blanks, and 100%"
+    folder.mkdir()
+    found = Bench(folder)
+    yield found
+    found.down()
+
+
+def test_a_job_runs_and_its_clock_is_measured(bench: Bench) -> None:
+    server = bench.server("app")
+    bench.pin(server)
+    job = bench.start(server.host, ABSENCE)
+    assert job.end()["result"]["found"] == []
+    assert job.code == 0
+    (hello,) = [message for message in job.messages() if message["event"] == "hello"]
+    assert 0 < hello["answered_at_us"] - hello["asked_at_us"] < 500_000
+    assert [path.name for path in job.folder.glob("ssh-*")] == []
+
+
+def host_unknown(bench: Bench, _server: Server) -> None:
+    (bench.folder / "known_hosts").write_text("")
+
+
+def nothing_pinned(bench: Bench, _server: Server) -> None:
+    (bench.folder / "known_hosts").unlink()
+
+
+def other_host_key(bench: Bench, server: Server) -> None:
+    other = Server(bench.folder.parent, "other", port=server.port)
+    (bench.folder / "known_hosts").write_text(other.known)
+
+
+def other_key(bench: Bench, _server: Server) -> None:
+    for name in ("key", "key.pub"):
+        (bench.folder / name).unlink()
+    keygen(bench.folder / "key")
+
+
+def key_for_all_to_read(bench: Bench, _server: Server) -> None:
+    (bench.folder / "key").chmod(0o644)
+
+
+def no_key(bench: Bench, _server: Server) -> None:
+    (bench.folder / "key").unlink()
+
+
+def nobody_listens(_bench: Bench, server: Server) -> None:
+    server.down()
+
+
+def no_ssh_there(bench: Bench, server: Server) -> None:
+    """Something else listens on the port."""
+    server.down()
+    script = f"import socket;s=socket.create_server(('127.0.0.1',{server.port}));c,_=s.accept();c.close()"
+    deaf = subprocess.Popen(["/usr/bin/python3", "-c", script])
+    bench.others.append(deaf)
+    eventually(lambda: f":{server.port:04X} " in Path("/proc/net/tcp").read_text(), "it listens")
+
+
+@pytest.mark.parametrize(
+    ("breaking", "kind", "says"),
+    [
+        (host_unknown, "host_key", "host key is known for"),
+        (nothing_pinned, "host_key", "known_hosts does not exist"),
+        (other_host_key, "host_key", "another key than the pinned one"),
+        (other_key, "ssh_login", "Permission denied (publickey)"),
+        (key_for_all_to_read, "ssh_login", "bad permissions"),
+        (no_key, "ssh_login", "no such identity"),
+        (nobody_listens, "ssh", "Connection refused"),
+        (no_ssh_there, "ssh", "Connection"),
+    ],
+)
+def test_a_way_that_is_closed(bench: Bench, breaking: Callable[[Bench, Server], None], kind: str, says: str) -> None:
+    server = bench.server("app")
+    bench.pin(server)
+    breaking(bench, server)
+    job = bench.start(server.host, ABSENCE)
+    trouble = job.end()
+    assert (trouble["event"], trouble["kind"]) == ("trouble", kind), trouble
+    assert says in trouble["text"], trouble
+    assert job.code == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"python": "/nowhere/python3"}, "/nowhere/python3"),
+        ({"python": "/bin/true"}, "no reason given"),
+        ({"become": True, "python": "/nowhere/python3"}, "sudo"),
+    ],
+)
+def test_a_host_on_which_the_program_cannot_run(bench: Bench, changes: dict[str, Any], says: str) -> None:
+    server = bench.server("app")
+    bench.pin(server)
+    trouble = bench.start(server.host.model_copy(update=changes), ABSENCE).end()
+    assert trouble["kind"] == "host_program", trouble
+    assert says in trouble["text"], trouble
+
+
+def test_an_address_that_answers_nothing(bench: Bench) -> None:
+    (bench.folder / "known_hosts").write_text("")
+    host = AnsibleHost(name="gone", site="primary", address="192.0.2.1")
+    trouble = bench.start(host, ABSENCE).end()
+    assert trouble["kind"] == "ssh", trouble
+
+
+@pytest.mark.parametrize("whole_server", [True, False])
+def test_a_connection_that_is_cut_in_the_middle(bench: Bench, whole_server: bool) -> None:
+    server = bench.server("app")
+    bench.pin(server)
+    job = bench.start(server.host, waiting(bench.folder))
+    eventually((bench.folder / "runs").exists, "the job runs")
+    if whole_server:
+        server.down()
+    else:
+        # Only the process of this connection.
+        for line in subprocess.run(["ps", "-eo", "pid=,args="], capture_output=True, text=True).stdout.splitlines():
+            pid, words = line.split(maxsplit=1)
+            if words.startswith("sshd: root@notty"):
+                os.kill(int(pid), signal.SIGKILL)
+    trouble = job.end()
+    assert trouble["kind"] == "connection_lost", trouble
+
+
+def test_an_interrupt_ends_the_work_on_the_host_before_the_action(bench: Bench) -> None:
+    server = bench.server("app")
+    bench.pin(server)
+    job = bench.start(server.host, waiting(bench.folder))
+    eventually((bench.folder / "runs").exists, "the job runs")
+    job.actions.stop(job.folder)
+    assert job.end()["kind"] == "cancelled"
+    assert job.code == 130
+    assert (bench.folder / "ended").exists(), "the host ended its command first"
+
+
+def test_a_worker_that_is_killed_ends_the_work_on_the_host(bench: Bench) -> None:
+    server = bench.server("app")
+    bench.pin(server)
+    job = bench.start(server.host, waiting(bench.folder))
+    eventually((bench.folder / "runs").exists, "the job runs")
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes()
+            if b"drp.adapters.ssh_worker" in words and str(job.folder).encode() in words:
+                os.kill(int(entry.name), signal.SIGKILL)
+    eventually((bench.folder / "ended").exists, "the host ends its command")
