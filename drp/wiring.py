@@ -6,7 +6,7 @@ import getpass
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from drp.domain.sheet import Row, Sheet
     from drp.lab.plan import LabPlan
     from drp.reports.graph import Form
+    from drp.workflows.schedule import TaskRunner
 
 
 def shipped(name: str) -> Path:
@@ -303,3 +304,23 @@ def new_workspace(folder: Path) -> list[Path]:
     from drp.adapters.template import write_template
 
     return write_template(folder)
+
+
+def task_kinds() -> dict[str, TaskRunner]:
+    """How each kind of scheduled task is carried out. A kind that is not here is not scheduled."""
+    from drp.workflows.schedule import TaskResult
+
+    def back_up(world: World, due: Mapping[str, datetime]) -> list[TaskResult]:
+        from drp.workflows.backup import back_up as run
+
+        found = run(world, list(due), due)
+        return [
+            TaskResult(
+                result.service,
+                result.error,
+                "" if result.restore_point is None else f"restore point {result.restore_point.id}",
+            )
+            for result in found
+        ]
+
+    return {"backup": back_up}

@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from drp.domain.backup_record import SCHEDULED_KINDS
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, milliseconds
 
@@ -66,9 +67,6 @@ CREATE TABLE IF NOT EXISTS notices (
     key TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT
 );
 """
-SCHEDULED_KINDS = ("backup", "copy", "forget", "check", "restore-test", "prune")
-"""The kinds of runs whose state is kept for each service: the schedule asks for it."""
-
 TABLES = (
     "runs",
     "restore_points",

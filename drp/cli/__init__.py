@@ -27,6 +27,7 @@ _COMMANDS = {
     "inventory": ("inventory", "List, show, compare and import what is declared."),
     "status": ("status", "Show what would be lost now, and what was proved."),
     "backup": ("backup", "Back services up to the DR centre; list restore points."),
+    "schedule": ("schedule", "Show and do what is due; set up what calls drp."),
     "watch": ("watch", "Look at the services from outside, all the time."),
     "drill": ("recovery", "Rehearse a recovery while production runs."),
     "failover": ("recovery", "Recover services at the recovery site, for real."),

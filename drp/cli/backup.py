@@ -15,15 +15,23 @@ def backup() -> None:
     """Back services up to the DR centre; list restore points."""
 
 
-@backup.command(epilog=epilog("drp backup run", "drp backup run pengaduan"))
+@backup.command(epilog=epilog("drp backup run", "drp backup run pengaduan", "drp backup run --due"))
 @click.argument("services", nargs=-1)
+@click.option("--due", is_flag=True, help="Only what is due now by its schedule, the most urgent first.")
 @json_option
 @click.pass_context
-def run(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> int:
+def run(ctx: click.Context, services: tuple[str, ...], due: bool, as_json: bool) -> int:
     """Back up SERVICES (default: all), each to one restore point over all its datasets.
 
     A service with one failed dataset gets no restore point. What was sent already is used again by the next run.
+
+    With --due, a missed backup is caught up once however often it was missed, and one that failed is tried again, later
+    each time. Ends with 11 where another drp does this already.
     """
+    if due:
+        from drp.cli.schedule import do_due
+
+        return do_due(world_of(ctx), ("backup",), services, as_json=as_json)
     from drp.workflows.backup import back_up
     from drp.workflows.selection import services_for
 

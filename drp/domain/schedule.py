@@ -43,6 +43,11 @@ class Schedule:
         return _longest_gap(self.cron)
 
     @property
+    def shortest_gap(self) -> timedelta:
+        """No two runs follow each other more closely, by the wall clock."""
+        return _shortest_gap(self.cron)
+
+    @property
     def minutes_of_day(self) -> frozenset[int]:
         """The minutes of a day, counted from midnight, at which it runs on the days on which it does."""
         return _minutes_of_day(self.cron)
@@ -100,6 +105,13 @@ def _runs(cron: str, start: datetime, span: timedelta) -> list[datetime]:
         if moment - start >= span and len(runs) > 1:
             break
     return runs
+
+
+@lru_cache(maxsize=4096)
+def _shortest_gap(cron: str) -> timedelta:
+    """As if it ran every day: days between only make gaps longer."""
+    minutes = sorted(_minutes_of_day(cron))
+    return timedelta(minutes=min(after - before for before, after in pairwise([*minutes, minutes[0] + 24 * 60])))
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,175 @@
+"""drp schedule"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from drp.cli import show_error
+from drp.cli.common import count_of, epilog, json_option, print_json, print_table, world_of
+from drp.domain.backup_record import SCHEDULED_KINDS
+from drp.errors import BusyError, DrpError, ExitCode
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from drp.domain.due import Decision
+    from drp.ports import World
+    from drp.workflows.schedule import TaskOutcome
+
+
+@click.group()
+def schedule() -> None:
+    """Show and do what is due; set up what calls drp."""
+
+
+@schedule.command(epilog=epilog("drp schedule show", "drp schedule show pengaduan --json"))
+@click.argument("services", nargs=-1)
+@json_option
+@click.pass_context
+def show(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
+    """Show the last and the next run of each task of SERVICES (default: all), and why it is then.
+
+    What is due comes first, in the order in which it would run. Times are those of the organisation's time zone.
+    """
+    from drp.domain.due_text import notes_of, reason_of, told
+    from drp.workflows.schedule import decisions_of, last_run_of
+    from drp.workflows.selection import services_for
+
+    world = world_of(ctx)
+    decisions = decisions_of(world, services_for(world, services, "show") if services else ())
+    now = world.clock.now()
+    if as_json:
+        print_json([_record(found, now) for found in decisions])
+        return
+    rows = []
+    for found in decisions:
+        next_at = "" if found.next_at is None else told(found.task, found.next_at)
+        why = "\n".join([reason_of(found), *notes_of(found, now)])
+        rows.append([found.task.service, found.task.kind, last_run_of(found), "now" if found.is_due else next_at, why])
+    zone = world.city.workspace.organisation.time_zone
+    print_table(f"Schedule ({zone})", ["service", "task", "last run", "next run", "why"], rows)
+    scheduled = {found.task.service for found in decisions if found.task.kind == "backup"}
+    unscheduled = [name for name in services or world.city.services if name not in scheduled]
+    if unscheduled:
+        named = ", ".join(unscheduled[:5]) + (", …" if len(unscheduled) > 5 else "")
+        click.echo(f"Without a scheduled backup: {count_of(len(unscheduled), 'service')} ({named})")
+
+
+def _record(found: Decision, now: datetime) -> dict[str, object]:
+    from drp.domain.due_text import notes_of, reason_of
+    from drp.domain.values import to_stamp
+
+    def stamp(at: datetime | None) -> str | None:
+        return None if at is None else to_stamp(at)
+
+    state = found.state
+    return {
+        "service": found.task.service,
+        "kind": found.task.kind,
+        "schedules": [each.text for each in found.task.schedules],
+        "offset_s": int(found.task.offset.total_seconds()),
+        "is_due": found.is_due,
+        "moment": stamp(found.moment),
+        "next_at": stamp(found.next_at),
+        "why": None if found.why is None else str(found.why),
+        "waits_for": None if found.waits is None else str(found.waits),
+        "held_until": stamp(found.held_until),
+        "missed": stamp(found.missed),
+        "rpo_breach_at": stamp(found.breach_at),
+        "reason": reason_of(found),
+        "notes": notes_of(found, now),
+        "last_run": None
+        if state is None
+        else {
+            "run": state.last_run,
+            "opened_at": stamp(state.opened_at),
+            "outcome": "running" if state.is_open else state.outcome,
+            "due_at": stamp(state.due_at),
+            "last_good_at": stamp(state.done_at),
+            "failures": state.failures,
+        },
+    }
+
+
+@schedule.command(epilog=epilog("drp schedule run", "drp schedule run --kind check --kind prune"))
+@click.argument("services", nargs=-1)
+@click.option(
+    "--kind", "kinds", multiple=True, type=click.Choice(SCHEDULED_KINDS), help="Only this kind; may be repeated."
+)
+@json_option
+@click.pass_context
+def run(ctx: click.Context, services: tuple[str, ...], kinds: tuple[str, ...], as_json: bool) -> int:
+    """Do everything that is due now of SERVICES (default: all): backups, copies, retention, checks, restore tests.
+
+    What is meant to be called every minute by a timer or cron. Ends with 0 where nothing is due, and with 11 where
+    another drp is doing all of this already.
+    """
+    return do_due(world_of(ctx), kinds or SCHEDULED_KINDS, services, as_json=as_json)
+
+
+def do_due(world: World, kinds: Sequence[str], services: Sequence[str], *, as_json: bool) -> int:
+    """Do what is due of these kinds, say what became of it, and give the exit code."""
+    from drp.wiring import task_kinds
+    from drp.workflows.schedule import LANES, run_lane
+    from drp.workflows.selection import services_for
+
+    if services:
+        services = services_for(world, services, "backup")
+    runners = {kind: runner for kind, runner in task_kinds().items() if kind in kinds}
+    lanes = [lane for lane, of_lane in LANES.items() if any(kind in runners for kind in of_lane)]
+    outcomes: list[TaskOutcome] = []
+    busy: list[BusyError] = []
+    for lane in lanes:
+        try:
+            outcomes += run_lane(world, lane, runners, services)
+        except BusyError as error:
+            busy.append(error)
+            click.echo(f"{error}; nothing was started", err=True)
+    if as_json:
+        print_json([_outcome_record(outcome) for outcome in outcomes])
+    else:
+        for outcome in outcomes:
+            if outcome.error is None:
+                done = f"{outcome.decision.task.kind} done"
+                click.echo(f"{outcome.decision.task.service}: {done}{outcome.text and ': ' + outcome.text}")
+        if not outcomes and len(busy) < len(lanes):
+            click.echo("nothing is due")
+    for outcome in outcomes:
+        if outcome.is_busy:
+            click.echo(f"{outcome.decision.task.service}: {outcome.error}", err=True)
+        elif outcome.error is not None:
+            show_error(outcome.error)
+    return _exit_code(outcomes, all_busy=bool(lanes) and len(busy) == len(lanes))
+
+
+def _outcome_record(outcome: TaskOutcome) -> dict[str, object]:
+    from drp.domain.values import to_stamp
+
+    found = outcome.decision
+    return {
+        "service": found.task.service,
+        "kind": found.task.kind,
+        "moment": None if found.moment is None else to_stamp(found.moment),
+        "why": None if found.why is None else str(found.why),
+        "outcome": "done" if outcome.error is None else ("busy" if outcome.is_busy else "failed"),
+        "text": outcome.text,
+        "error": None if outcome.error is None else str(outcome.error),
+    }
+
+
+def _exit_code(outcomes: Sequence[TaskOutcome], *, all_busy: bool) -> int:
+    """Of several tasks: done, incomplete, or the code that all of their errors share. What another drp is doing counts
+    as neither good nor bad, unless there is nothing else."""
+    errors: list[DrpError] = [outcome.error for outcome in outcomes if outcome.error is not None]
+    failed = [error for error in errors if not isinstance(error, BusyError)]
+    if all_busy or (errors and len(errors) == len(outcomes) and not failed):
+        return ExitCode.BUSY
+    if not failed:
+        return ExitCode.DONE
+    if len(errors) < len(outcomes):
+        return ExitCode.INCOMPLETE
+    codes = {error.exit_code for error in failed}
+    return codes.pop() if len(codes) == 1 else ExitCode.FAILED

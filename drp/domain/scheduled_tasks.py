@@ -1,0 +1,86 @@
+"""What a city wants done again and again: backups, copies, retention, checks, restore tests and prunes of services."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from datetime import timedelta
+
+from drp.domain.backup_record import SCHEDULED_KINDS
+from drp.domain.backup_settings import BackupSettings
+from drp.domain.due import Task, Trigger, offset_of
+from drp.domain.inventory import City
+from drp.domain.objectives import own_or_tiers
+from drp.domain.protection import gaps_of
+from drp.domain.schedule import Schedule, parse_schedule
+from drp.domain.service import Service
+
+_EACH_DAY = parse_schedule("daily 00:00")
+_NO_OBJECTIVE = int(timedelta(days=3650).total_seconds())
+
+
+def tasks_of(city: City, services: Collection[str] = (), kinds: Collection[str] = SCHEDULED_KINDS) -> list[Task]:
+    """The tasks of these services (default: all) that can be backed up."""
+    tasks: list[Task] = []
+    for name in services or city.services:
+        service = city.services[name]
+        if service.backup is None or gaps_of(service, "backup", city.hosts, city.workspace.tiers):
+            continue
+        tasks += [task for task in _tasks_of(city, service, service.backup) if task.kind in kinds]
+    return tasks
+
+
+def _tasks_of(city: City, service: Service, backup: BackupSettings) -> Iterator[Task]:
+    proof = city.workspace.backups.proof
+    if backup.when is not None:
+        yield _task(city, service, "backup", [backup.when])
+    if backup.copies:
+        own = [copy.when for copy in backup.copies if copy.when is not None]
+        # One run makes all copies of a service. Where one of them is to follow each backup, all do.
+        if len(own) == len(backup.copies):
+            yield _task(city, service, "copy", own)
+        else:
+            yield _task(city, service, "copy", [], Trigger.EACH_BACKUP)
+    if has_retention(city, service):
+        yield _task(city, service, "forget", [_EACH_DAY], Trigger.DAILY_AFTER_BACKUP)
+        yield _task(city, service, "prune", [parse_schedule(proof.prune)])
+    yield _task(city, service, "check", [parse_schedule(proof.check)])
+    yield _task(city, service, "restore-test", [parse_schedule(proof.restore_test)])
+
+
+def has_retention(city: City, service: Service) -> bool:
+    """Whether a policy says which restore points of a service are kept: its own, its tier's, or the workspace's."""
+    tier = city.workspace.tiers.get(service.tier) if service.tier else None
+    own = service.backup.retention if service.backup is not None else None
+    return (
+        own is not None
+        or (tier is not None and tier.retention is not None)
+        or (city.workspace.backups.retention is not None)
+    )
+
+
+def _task(
+    city: City, service: Service, kind: str, schedules: Sequence[Schedule], trigger: Trigger = Trigger.SCHEDULE
+) -> Task:
+    backups = city.workspace.backups
+    # Restore tests take turns at each moment, which is the same for all; what follows a backup needs no offset.
+    spread = trigger is Trigger.SCHEDULE and kind != "restore-test"
+    return Task(
+        service=service.id,
+        kind=kind,
+        trigger=trigger,
+        schedules=tuple(schedules),
+        zone=city.workspace.organisation.time_zone,
+        offset=offset_of(service.id, kind, schedules) if spread else timedelta(),
+        order=(SCHEDULED_KINDS.index(kind), priority_of(city, service)),
+        retry=backups.retry,
+        rpo=own_or_tiers(service, city.workspace.tiers, "rpo") if kind == "backup" else None,
+        blackouts=tuple(each for each in backups.blackouts if not each.services or service.id in each.services),
+    )
+
+
+def priority_of(city: City, service: Service) -> int:
+    """How soon its turn comes, least first: by what its tier promises, so that it does not matter in which order tiers
+    are written; without a tier, by what it promises itself."""
+    tier = city.workspace.tiers.get(service.tier) if service.tier else None
+    rto = tier.rto if tier is not None else service.rto
+    return _NO_OBJECTIVE if rto is None else int(rto.total_seconds())

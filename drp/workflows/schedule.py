@@ -1,0 +1,136 @@
+"""Do what is due, and show what is next: the schedule's decisions (`drp.domain.due`) carried out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from drp.domain.backup_record import SCHEDULED_KINDS
+from drp.domain.due import Decision, Facts, Task, decide_all
+from drp.domain.due_text import notes_of, reason_of, told
+from drp.domain.scheduled_tasks import tasks_of
+from drp.errors import BusyError, DrpError
+from drp.ports import World
+
+LANES = {"backup": ("backup",), "copy": ("copy", "forget"), "proof": ("check", "restore-test", "prune")}
+"""Kinds that wait for each other. A restore test of hours must not keep a backup waiting: that has a lane of its own,
+with a lock of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskResult:
+    """What became of a task for a service; `text` is a line for people about one that went well."""
+
+    service: str
+    error: DrpError | None = None
+    text: str = ""
+
+
+TaskRunner = Callable[[World, Mapping[str, datetime]], Sequence[TaskResult]]
+"""Carries out a kind of task for services, each for a moment of its schedule, in this order. It opens and closes a run
+of that kind for each service in the ledger, which is how the schedule knows of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskOutcome:
+    """A task that was due, and what became of it."""
+
+    decision: Decision
+    error: DrpError | None
+    text: str = ""
+
+    @property
+    def is_busy(self) -> bool:
+        """Another drp is at it: it is being done."""
+        return isinstance(self.error, BusyError)
+
+
+def decisions_of(
+    world: World, services: Collection[str] = (), kinds: Collection[str] = SCHEDULED_KINDS
+) -> list[Decision]:
+    """What is due now, in its order, then what is not. Restore tests take turns among the services asked for."""
+    tasks = tasks_of(world.city, services, kinds)
+    within = world.city.workspace.backups.proof.restored_within
+    return decide_all(tasks, facts_of(world, tasks), world.clock.now(), restored_within=within)
+
+
+def facts_of(world: World, tasks: Iterable[Task]) -> dict[tuple[str, str], Facts]:
+    """What the ledger knows of each task, by service and kind; read at once for all services."""
+    ledger = world.ledger
+    wanted = [(task.service, task.kind) for task in tasks]
+    states = {kind: ledger.backup_states(kind) for kind in {kind for _, kind in wanted} | {"backup"}}
+    sites = ledger.active_sites()
+    oldest: dict[str, datetime] = {}
+    newest: dict[tuple[str, str], datetime] = {}
+    for times in ledger.data_times():
+        oldest[times.service] = min(times.oldest, oldest.get(times.service, times.oldest))
+        newest[times.service, times.site] = times.newest
+    facts = {}
+    for service, kind in wanted:
+        backup = states["backup"].get(service)
+        site, moved_at = sites.get(service, ("primary", None))
+        facts[service, kind] = Facts(
+            state=states[kind].get(service),
+            since=oldest.get(service),
+            active_since=moved_at,
+            newest_data=newest.get((service, site)),
+            backup_done_at=None if backup is None else backup.done_at,
+        )
+    return facts
+
+
+def missed_backups(world: World, services: Collection[str] = ()) -> dict[str, datetime]:
+    """The services whose scheduled backup was not started in time, and the moment that it was for. A backup that was
+    started and failed is not missed, nor is one that a blackout holds back."""
+    decisions = decisions_of(world, services, ("backup",))
+    return {found.task.service: found.missed for found in decisions if found.missed is not None}
+
+
+def run_lane(
+    world: World, lane: str, runners: Mapping[str, TaskRunner], services: Collection[str] = ()
+) -> list[TaskOutcome]:
+    """Do what is due now of a lane's kinds. BusyError where another drp is doing so."""
+    kinds = tuple(kind for kind in LANES[lane] if kind in runners)
+    lock = "scheduler" if lane == "backup" else f"scheduler-{lane}"
+    world.locks.acquire(lock, f"drp, doing what is due ({', '.join(kinds)}),")
+    try:
+        outcomes: list[TaskOutcome] = []
+        for kind in kinds:
+            due = [found for found in decisions_of(world, services, (kind,)) if found.is_due]
+            if due:
+                outcomes += _run(world, runners[kind], due)
+        return outcomes
+    finally:
+        world.locks.release(lock)
+
+
+def _run(world: World, runner: TaskRunner, due: Sequence[Decision]) -> list[TaskOutcome]:
+    for found in due:
+        notes = "".join(f"; {note}" for note in notes_of(found, world.clock.now()))
+        world.say(f"{found.task.service}: {found.task.kind} is due ({reason_of(found)}{notes})")
+    moments = {found.task.service: found.moment for found in due if found.moment is not None}
+    try:
+        results = {result.service: result for result in runner(world, moments)}
+    except DrpError as error:
+        return [TaskOutcome(found, error) for found in due]
+    nothing = DrpError("nothing was told of its end", hint="see: drp run list")
+    return [
+        TaskOutcome(found, result.error, result.text)
+        for found in due
+        for result in (results.get(found.task.service, TaskResult(found.task.service, nothing)),)
+    ]
+
+
+def next_start(decisions: Iterable[Decision]) -> datetime | None:
+    """When the next of these tasks may start."""
+    return min((found.next_at for found in decisions if found.next_at is not None), default=None)
+
+
+def last_run_of(decision: Decision) -> str:
+    """The last run of a task in words."""
+    state = decision.state
+    if state is None:
+        return "never"
+    outcome = "running" if state.is_open else state.outcome or "failed"
+    return f"{told(decision.task, state.opened_at)} {outcome}"
