@@ -15,6 +15,7 @@ ORDER = (
     "tests/integration/test_killed_drill.py",
     "tests/e2e/test_drill.py",
     "tests/integration/test_trouble_backup.py",
+    "tests/integration/test_trouble_middle.py",
     "tests/integration/test_trouble_drill.py",
     "tests/integration/test_restic_versions.py",
     "tests/e2e/test_failover.py",

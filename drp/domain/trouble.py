@@ -62,6 +62,11 @@ _MEANINGS = {
         "the DR centre does not answer",
         "check the line and the DR centre, then run the same command again; what was sent is used again",
     ),
+    "centre_error": _Meaning(
+        UnreachableError,
+        "the DR centre answers with an error of its own; its storage may be full or broken",
+        "ask the DR centre, and look how much space the contract leaves; then run the same command again",
+    ),
     "stalled": _Meaning(
         UnreachableError,
         "the transfer stalled and was ended",

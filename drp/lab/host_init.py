@@ -1,7 +1,8 @@
 """Process 1 of a lab host: starts sshd and reaps what is left to it. Copied into the host; runs on its own Python.
 
 It has no services of its own: they are started by hand, as after a server's installation. SIGTERM, or `reboot` in the
-host, ends it, and the kernel ends everything else in the host with it.
+host, ends it, and the kernel ends everything else in the host with it. SIGHUP is a power cut and a restart: everything
+else in the host is gone at once, what it had on disk is still there, and sshd starts again.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import os
 import signal
 import sys
 
-SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
+SIGNALS = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT, signal.SIGHUP}
+SSHD = ["/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/sshd_config"]
 
 
 def start(argv: list[str]) -> None:
@@ -21,6 +23,16 @@ def start(argv: list[str]) -> None:
             os.execv(argv[0], argv)
         finally:
             os._exit(127)
+
+
+def restart() -> None:
+    os.kill(-1, signal.SIGKILL)
+    while True:
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            break
+    start(SSHD)
 
 
 def reap() -> None:
@@ -40,8 +52,10 @@ def main() -> None:
         name.write("lab-init")
     os.setsid()
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-    start(["/usr/sbin/sshd", "-D", "-e", "-f", "/etc/ssh/sshd_config"])
-    while signal.sigwait(SIGNALS) == signal.SIGCHLD:
+    start(SSHD)
+    while (came := signal.sigwait(SIGNALS)) in (signal.SIGCHLD, signal.SIGHUP):
+        if came == signal.SIGHUP:
+            restart()
         reap()
     sys.exit(0)
 

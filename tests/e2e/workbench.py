@@ -143,7 +143,7 @@ class Workbench:
         assert done.code in codes, f"drp {' '.join(arguments)} gave {done.code}, not {code}: {done.stderr}{done.stdout}"
         return done
 
-    def back_up(self, code: int = 0) -> Done:
+    def back_up(self, code: int | tuple[int, ...] = 0) -> Done:
         return self.drp("backup", "run", SERVICE, code=code)
 
     def ledger(self) -> contextlib.closing[SqliteLedger]:

@@ -101,6 +101,15 @@ def repository_gone(bench: Workbench) -> Iterator[None]:
             shutil.move(aside, bench.repository())
 
 
+@contextlib.contextmanager
+def moved(path: Path) -> Iterator[None]:
+    path.rename(path.with_suffix(".elsewhere"))
+    try:
+        yield
+    finally:
+        path.with_suffix(".elsewhere").rename(path)
+
+
 def program(name: str, script: str) -> Callable[[Workbench], AbstractContextManager[None]]:
     return lambda bench: bench.program(name, script)
 
@@ -130,6 +139,12 @@ TROUBLES = {
     ),
     "empty repository password": Trouble(
         file(f"{SECRETS}/pengaduan-repository-password", lambda _: "\n"), 1, "empty or not set", "put the secret there"
+    ),
+    "no file with the repository password": Trouble(
+        lambda bench: moved(bench.folder / SECRETS / "pengaduan-repository-password"),
+        1,
+        "No such file or directory",
+        "put the secret into this file",
     ),
     "untrusted certificate": Trouble(
         lambda bench: bench.changed(
@@ -174,6 +189,9 @@ TROUBLES = {
 }
 
 
+NOTHING_STARTED = ("empty repository password", "no file with the repository password")
+
+
 def snapshots(bench: Workbench) -> int:
     return len(list((bench.repository() / "snapshots").iterdir()))
 
@@ -203,7 +221,7 @@ def test_trouble(bench: Workbench, known: list[str], name: str) -> None:
     assert trouble.step in failed.stderr.split("next: ")[1]
     assert bench.points() == known
     run = bench.runs("backup")[0]
-    assert (run.outcome, run.exit_code) == ("failed", trouble.code) or name == "empty repository password"
+    assert (run.outcome, run.exit_code) == ("failed", trouble.code) or name in NOTHING_STARTED
     assert bench.locks() == []
     good_backup(bench, known)
 

@@ -25,9 +25,10 @@ RESTIC_MEANINGS = (
         "unreachable",
         (
             r"connection refused|no such host|i/o timeout|no route to host|connection reset|network is unreachable"
-            r"|server misbehaving|context deadline exceeded|: EOF|503 |Service Unavailable|500 Internal"
+            r"|server misbehaving|context deadline exceeded|: EOF|503 |Service Unavailable"
         ),
     ),
+    ("centre_error", r"500 Internal|Internal ?Error"),
     (
         "no_repository",
         (
