@@ -259,8 +259,9 @@ class SqliteLedger:
     def protection(self, copies_of: Mapping[str, tuple[str, ...]], now: datetime, since: datetime) -> dict[str, Facts]:
         """What is known of the protection of these services, each with the other DR centres that it is copied to."""
         only = next(iter(copies_of)) if len(copies_of) == 1 else ""
-        sites, states, proofs = self.active_sites(), self.backup_states(), self.proofs(only)
-        return read_facts(self._read, copies_of, sites, states, proofs, now, since)
+        states, restore_tests = self.backup_states(), self.backup_states("restore-test")
+        sites, proofs = self.active_sites(), self.proofs(only)
+        return read_facts(self._read, copies_of, sites, states, restore_tests, proofs, now, since)
 
     # -- proof -----------------------------------------------------------------------------------------------------
 

@@ -19,7 +19,7 @@ _GROWTH_OVER = timedelta(days=7)
 _ANY_TIME = ""
 
 _NEWEST = """
-SELECT id, sentinel_at, arrived_at, bytes FROM data_times
+SELECT dr_centre, id, sentinel_at, arrived_at, bytes FROM data_times
 WHERE service = ? AND site = ? AND is_kept AND sentinel_at >= ? AND arrived_at <= ? ORDER BY sentinel_at DESC LIMIT 1
 """
 _FIRST = "SELECT sentinel_at FROM data_times WHERE service = ? AND was_active ORDER BY sentinel_at LIMIT 1"
@@ -30,7 +30,7 @@ SELECT sentinel_at, bytes FROM data_times WHERE service = ? AND was_active AND s
 ORDER BY sentinel_at DESC LIMIT 1
 """
 _COPY = """
-SELECT restore_point, sentinel_at, arrived_at, bytes FROM copies
+SELECT dr_centre, restore_point, sentinel_at, arrived_at, bytes FROM copies
 WHERE service = ? AND dr_centre = ? AND site = ? AND sentinel_at >= ? AND arrived_at <= ?
 ORDER BY sentinel_at DESC LIMIT 1
 """
@@ -59,6 +59,7 @@ def read_facts(
     copies_of: Mapping[str, tuple[str, ...]],
     sites: Mapping[str, tuple[str, datetime]],
     states: Mapping[str, BackupState],
+    restore_tests: Mapping[str, BackupState],
     proofs: Iterable[Proof],
     now: datetime,
     since: datetime,
@@ -96,6 +97,7 @@ def read_facts(
             earlier=_earlier(read, service, newest),
             copies=copies,
             state=states.get(service),
+            restore_test=restore_tests.get(service),
             last_checks=tuple(
                 LastCheck(host, centre, part, parts, from_stamp(at), bool(good))
                 for host, centre, part, parts, at, good in last_checks[service]
@@ -127,7 +129,10 @@ def _by_service(read: Read, statement: str, only: str) -> defaultdict[str, list[
 
 
 def _held(rows: list[Any]) -> Held | None:
-    return None if not rows else Held(rows[0][0], from_stamp(rows[0][1]), from_stamp(rows[0][2]), rows[0][3] or 0)
+    if not rows:
+        return None
+    centre, point, sentinel_at, arrived_at, size = rows[0]
+    return Held(centre, point, from_stamp(sentinel_at), from_stamp(arrived_at), size or 0)
 
 
 def _history(read: Read, service: str, start: str) -> History | None:

@@ -18,6 +18,7 @@ STRUCTURE_ONLY = 0
 class Held:
     """The newest restore point of the active site that has arrived at a DR centre."""
 
+    dr_centre: str
     restore_point: str
     sentinel_at: datetime
     arrived_at: datetime
@@ -91,7 +92,8 @@ class Preflight:
 @dataclass(frozen=True, slots=True)
 class Facts:
     """All that is known of one service. `active_since` is None where it never moved. `earlier` is the data time and the
-    size of a restore point about a week before the newest. `copies` are those at other DR centres, by their names."""
+    size of a restore point about a week before the newest. `copies` are those at other DR centres, by their names.
+    `state` and `restore_test` tell of the last attempts to back up and to prove a restore."""
 
     service: str
     site: str
@@ -101,6 +103,7 @@ class Facts:
     earlier: tuple[datetime, int] | None
     copies: dict[str, Held]
     state: BackupState | None
+    restore_test: BackupState | None
     last_checks: tuple[LastCheck, ...]
     reads: tuple[PartRead, ...]
     bad_checks: tuple[BadCheck, ...]

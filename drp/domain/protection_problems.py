@@ -1,0 +1,173 @@
+"""What is wrong with the protection of a service, in words: what, since when, and what to do next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from drp.domain.objectives import Verdict
+from drp.domain.protection_status import CentreStatus, CheckStatus, ProofStatus, ProtectionStatus
+from drp.domain.values import to_stamp
+
+FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing that is wrong. `key` names it for as long as it lasts; `kind` is its part before the names. `since` is
+    None where nobody can know it. `over` is what people are told when it is no more."""
+
+    service: str
+    kind: str
+    about: str
+    text: str
+    over: str
+    since: datetime | None
+    hint: str
+
+    @property
+    def key(self) -> str:
+        return "/".join(filter(None, (self.service, self.kind, self.about)))
+
+    def record(self) -> dict[str, str | None]:
+        since = None if self.since is None else to_stamp(self.since)
+        return {"key": self.key, "text": self.text, "since": since, "next": self.hint}
+
+
+def problems_of(status: ProtectionStatus) -> list[Problem]:
+    """All problems of a service, worst first."""
+    return [
+        *_rpo(status),
+        *_copies(status),
+        *_bad_checks(status),
+        *_attempts(status),
+        *_missed(status),
+        *_restore_test(status),
+        *(problem for check in status.checks for problem in _unchecked(status, check)),
+        *(problem for proof in status.proofs for problem in _unproved(status, proof)),
+        *_preflight(status),
+    ]
+
+
+def _rpo(status: ProtectionStatus) -> Iterator[Problem]:
+    main = status.main
+    if main.verdict is Verdict.MET:
+        return
+    since = None
+    if status.rpo is None:
+        text = "it has no RPO, so nothing says how old its backups may be"
+        hint = f"give it a tier or an RPO in inventories/services/{status.service}.yaml"
+    elif main.held is None and status.active_since is not None:
+        text = f"nothing has been backed up at the {status.site} site since it became the active one"
+        since, hint = status.active_since, f"drp backup run {status.service}"
+    elif main.held is None:
+        text, hint = "nothing has ever been backed up", f"drp backup run {status.service}"
+    elif main.age is not None and main.age < timedelta():
+        text = "its newest restore point is of the future: a clock is wrong"
+        hint = "compare the clocks of the hosts, the control node and the DR centre"
+    else:
+        text = f"a disaster now would cost {_age(main)} of data; the RPO is {roughly(status.rpo)}"
+        since = main.held.sentinel_at + status.rpo
+        hint = f"drp backup run {status.service}; then: drp backup status {status.service}"
+    yield Problem(status.service, "rpo", "", text, "it is within its RPO again", since, hint)
+
+
+def _copies(status: ProtectionStatus) -> Iterator[Problem]:
+    for centre in status.centres:
+        if not centre.is_copy or centre.verdict is Verdict.MET:
+            continue
+        name = centre.dr_centre
+        if centre.held is None:
+            text, since = f"no copy has arrived at {name}", status.active_since
+        else:
+            text, since = f"the copy at {name} is {_age(centre)} old, more than it may be", None
+        hint = f"see the last runs: drp run list; and what stands between the DR centres and {name}"
+        yield Problem(status.service, "copy", name, text, f"the copy at {name} is new enough again", since, hint)
+
+
+def _bad_checks(status: ProtectionStatus) -> Iterator[Problem]:
+    for check in status.checks:
+        if check.bad:
+            parts = ", ".join(
+                "the structure" if bad.parts == 0 else f"part {bad.part} of {bad.parts}" for bad in check.bad
+            )
+            since = min(bad.checked_at for bad in check.bad)
+            place = f"{check.host} at {check.dr_centre}"
+            text = f"the repository of {place} was found bad: {parts}"
+            hint = f"back it up anew elsewhere, keep what is there, and have {check.dr_centre} examine its storage"
+            over = f"the repository of {place} was found good again"
+            yield Problem(status.service, "check", f"{check.host}@{check.dr_centre}", text, over, since, hint)
+
+
+def _attempts(status: ProtectionStatus) -> Iterator[Problem]:
+    attempts = status.attempts
+    if attempts.failures:
+        times = "the last backup" if attempts.failures == 1 else f"the last {attempts.failures} backups"
+        text = f"{times} failed"
+        if attempts.next_try is not None:
+            text += "; it is tried again"
+        hint = f"drp run show {attempts.run}"
+        yield Problem(status.service, FAILED, "", text, "backups succeed again", attempts.failed_at, hint)
+
+
+def _missed(status: ProtectionStatus) -> Iterator[Problem]:
+    if status.missed_at is not None:
+        text, hint = "a backup of its schedule was missed", "does drp run as scheduled? drp schedule show"
+        over = "its schedule is kept again"
+        yield Problem(status.service, "missed", "", text, over, status.missed_at, hint)
+
+
+def _restore_test(status: ProtectionStatus) -> Iterator[Problem]:
+    test = status.restore_test
+    if test is not None and test.failures:
+        text, hint = "the last test restore failed: its backups may be worthless", f"drp run show {test.last_run}"
+        over = "a test restore succeeded again"
+        yield Problem(status.service, "restore-test", "", text, over, test.closed_at, hint)
+
+
+def _unchecked(status: ProtectionStatus, check: CheckStatus) -> Iterator[Problem]:
+    if check.bad or check.verdict is not Verdict.NOT_MET:
+        return
+    place = f"{check.host} at {check.dr_centre}"
+    read = "never whole" if check.covered_since is None else "too long ago"
+    text = f"the repository of {place} was read back {read}"
+    over = f"the repository of {place} was read back in time again"
+    hint = f"drp backup check {status.service}"
+    yield Problem(status.service, "unchecked", f"{check.host}@{check.dr_centre}", text, over, check.covered_since, hint)
+
+
+def _unproved(status: ProtectionStatus, proof: ProofStatus) -> Iterator[Problem]:
+    if proof.verdict is not Verdict.NOT_MET:
+        return
+    when = "never" if proof.age is None else f"{roughly(proof.age)} ago, which is too long,"
+    text = f"dataset {proof.dataset} was {when} proved to be restorable"
+    over, hint = f"dataset {proof.dataset} is proved to be restorable", f"drp restore --test {status.service}"
+    yield Problem(status.service, "unproved", proof.dataset, text, over, None, hint)
+
+
+def _preflight(status: ProtectionStatus) -> Iterator[Problem]:
+    errors = [text for level, text in status.preflight if level == "error"]
+    if errors:
+        more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
+        hint = f"drp backup preflight {status.service}"
+        over = "nothing stands in the way of a backup or a recovery any more"
+        yield Problem(status.service, "preflight", "", f"preflight: {errors[0]}{more}", over, None, hint)
+
+
+def _age(centre: CentreStatus) -> str:
+    return "all" if centre.age is None else roughly(centre.age)
+
+
+def roughly(duration: timedelta) -> str:
+    """A duration for a table, in its two largest units and rounded up: `40 s`, `5 m`, `4 h 12 m`, `12 d 3 h`."""
+    seconds = -(-duration // timedelta(seconds=1))
+    if seconds < 60:
+        return f"{max(seconds, 0)} s"
+    minutes = -(-seconds // 60)
+    if minutes < 60:
+        return f"{minutes} m"
+    if minutes < 24 * 60:
+        return f"{minutes // 60} h {minutes % 60} m" if minutes % 60 else f"{minutes // 60} h"
+    hours = -(-minutes // 60)
+    return f"{hours // 24} d {hours % 24} h" if hours % 24 else f"{hours // 24} d"
