@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from drp.cli import show_error
+from drp.cli.backup_status import status
 from drp.cli.common import epilog, json_option, print_json, print_table, world_of
 from drp.domain.values import show_duration
 from drp.errors import ExitCode
@@ -13,6 +14,9 @@ from drp.errors import ExitCode
 @click.group()
 def backup() -> None:
     """Back services up to the DR centre; list restore points."""
+
+
+backup.add_command(status)
 
 
 @backup.command(epilog=epilog("drp backup run", "drp backup run pengaduan", "drp backup run --due"))

@@ -62,7 +62,9 @@ def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, li
         row = [found.service, str(found.verdict), _age(found.main), rpo, gap, size, _read_back(found), _proved(found)]
         rows.append(row)
         rows += [
-            [f"  at {copy.dr_centre}", str(copy.verdict), _age(copy), *[""] * 5] for copy in found.centres if copy.is_copy
+            [f"  at {copy.dr_centre}", str(copy.verdict), _age(copy), *[""] * 5]
+            for copy in found.centres
+            if copy.is_copy
         ]
     columns = ["service", "status", "data age", "RPO", "worst gap", "size", "read back", "proved"]
     print_table("Backups that have arrived; the worst gap is that of 30 days", columns, rows)

@@ -85,7 +85,8 @@ class Attempts:
 
 @dataclass(frozen=True, slots=True)
 class ProtectionStatus:
-    """One service, judged `at` a moment. `centres` are the DR centre that it is backed up to, and those that it is copied to."""
+    """One service, judged `at` a moment. `centres` are the DR centre that it is backed up to, and those that it is
+    copied to."""
 
     service: str
     at: datetime
