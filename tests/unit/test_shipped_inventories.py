@@ -127,8 +127,9 @@ def records(city: City) -> Iterator[tuple[str, Declared]]:
         for name, record in found.items():
             yield f"{kind}.{name}", record
     for name, centre in workspace.dr_centres.items():
-        assert centre.contract is not None
-        yield f"dr_centres.{name}.contract", centre.contract
+        yield f"dr_centres.{name}", centre
+        if centre.contract is not None:
+            yield f"dr_centres.{name}.contract", centre.contract
     for name, runbook in city.runbooks.items():
         assert runbook.people is not None
         yield f"runbooks.{name}.people", runbook.people
