@@ -46,6 +46,10 @@ class RestorePoint:
     datasets: dict[str, dict[str, Any]]
     clocks: dict[str, dict[str, int]]
 
+    def snapshots_of(self, dataset: str) -> dict[str, str]:
+        """The snapshot of each part of a dataset."""
+        return {item.part: item.snapshot for item in self.snapshots if item.dataset == dataset}
+
     def clock_offset(self, dataset: str) -> timedelta:
         """How far ahead the clock was that dated a dataset's sentinel."""
         return timedelta(milliseconds=self.clocks[self.datasets[dataset]["host"]]["offset_ms"])

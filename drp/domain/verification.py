@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from drp.domain.datasets import read_dataset
 from drp.domain.events import Body
 from drp.domain.restore_point import RestorePoint
 from drp.domain.values import from_stamp
@@ -48,23 +49,43 @@ def check_restored(point: RestorePoint, datasets: list[str], result: dict[str, A
         if rows is not None:
             checks.append(DataCheck(dataset, "content", _rows(rows), _rows(found.get("rows"))))
         for part in counted:
-            checks.append(DataCheck(dataset, "content", _files(part["expected"]), _files(part["actual"])))
+            checks.append(DataCheck(dataset, "content", _amount(part, "expected"), _amount(part, "actual")))
         if rows is None and not counted:
             checks.append(DataCheck(dataset, "content", "counted", "not counted"))
-        sentinel = found.get("sentinel") or {}
-        checks.append(DataCheck(dataset, "sentinel", point.sentinel, str(sentinel.get("token", "none"))))
+        checks += [DataCheck(dataset, "check", what, what) for what in found.get("checks", ())]
+        checks += _dated(point, dataset, found.get("sentinel") or {})
     return checks
 
 
+def _dated(point: RestorePoint, dataset: str, found: Body) -> list[DataCheck]:
+    """The check of what dates a dataset: its sentinel, or a record at least as new as the newest before the dump."""
+    dated_by = read_dataset(point.datasets[dataset]).dated_by
+    if dated_by == "sentinel":
+        return [DataCheck(dataset, "sentinel", point.sentinel, str(found.get("token", "none")))]
+    if dated_by == "nothing":
+        return []
+    newest, before = found.get("newest_at"), point.content.get(dataset, {}).get("newest_at")
+    expected = f"newest record not before {before}"
+    is_good = before and newest and from_stamp(newest) >= from_stamp(before)
+    return [DataCheck(dataset, "freshness", expected, expected if is_good else f"newest record {newest}")]
+
+
 def newest_transaction(point: RestorePoint, result: dict[str, Any]) -> datetime | None:
-    """Tb of the datasets in a restore's result: the oldest of their sentinels, since only up to there all of them are
-    complete together, by the control node's clock. None if a sentinel is missing or is not this restore point's."""
+    """Tb of the datasets in a restore's result: the oldest of their sentinels (or newest records, where they are dated
+    by these), since only up to there all of them are complete together, by the control node's clock.
+
+    None if a sentinel is missing or is not this restore point's, or if nothing dates a dataset: nobody knows then.
+    """
     stamps = []
     for dataset in point.datasets:
-        sentinel = result["datasets"].get(dataset, {}).get("sentinel")
-        if not sentinel or sentinel.get("token") != point.sentinel:
+        found = result["datasets"].get(dataset, {}).get("sentinel") or {}
+        is_fresh = read_dataset(point.datasets[dataset]).dated_by == "freshness"
+        if is_fresh and found.get("newest_at"):
+            stamps.append(from_stamp(found["newest_at"]) - point.clock_offset(dataset))
+        elif not is_fresh and found.get("token") and found["token"] == point.sentinel:
+            stamps.append(from_stamp(found["written_at"]) - point.clock_offset(dataset))
+        else:
             return None
-        stamps.append(from_stamp(sentinel["written_at"]) - point.clock_offset(dataset))
     return min(stamps, default=None)
 
 
@@ -74,5 +95,8 @@ def _rows(rows: dict[str, int] | None) -> str:
     return ", ".join(f"{table} {count}" for table, count in sorted(rows.items())) + f" ({sum(rows.values())} rows)"
 
 
-def _files(counted: dict[str, int]) -> str:
-    return f"{counted['files']} files, {counted['bytes']} bytes"
+def _amount(part: dict[str, Any], which: str) -> str:
+    counted = part[which]
+    if "files" in counted:
+        return f"{counted['files']} files, {counted['bytes']} bytes"
+    return f"{part['part']}: {counted['bytes']} bytes"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from drp.domain.datasets import DatasetType, Procedure, read_dataset
+from drp.domain.datasets import DatasetType, Procedure, read_dataset, with_snapshots
 from drp.domain.events import Body
 from drp.domain.plan import Step
 from drp.domain.probing import usable_again
@@ -172,15 +172,9 @@ def changed_since(service: Service, point: RestorePoint) -> list[str]:
 
 def _procedures(service: Service, point: RestorePoint) -> list[Procedure]:
     """The datasets' procedures, with the snapshots of the restore point in their parts."""
-    procedures = []
-    for dataset in datasets_of(point):
-        procedure = dataset.procedure(service.id)
-        for part in procedure["parts"]:
-            part["snapshot"] = next(
-                item.snapshot for item in point.snapshots if (item.dataset, item.part) == (dataset.id, part["name"])
-            )
-        procedures.append(procedure)
-    return procedures
+    return [
+        with_snapshots(dataset.procedure(service.id), point.snapshots_of(dataset.id)) for dataset in datasets_of(point)
+    ]
 
 
 def _variables(world: World, recovery: Recovery, step: Step) -> Body:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 from pydantic import Field, TypeAdapter
 
-from drp.domain.datasets.base import Classification, DatasetFacts, DatasetType, Procedure, Scratch
+from drp.domain.datasets.base import Classification, DatasetFacts, DatasetType, Procedure, Scratch, with_snapshots
 from drp.domain.datasets.files import FilesDataset
 from drp.domain.datasets.postgresql import PostgresqlDataset
 
@@ -24,6 +24,7 @@ __all__ = [
     "Procedure",
     "Scratch",
     "read_dataset",
+    "with_snapshots",
 ]
 
 Dataset = Annotated[PostgresqlDataset | FilesDataset, Field(discriminator="type")]

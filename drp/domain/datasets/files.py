@@ -13,7 +13,10 @@ SENTINEL_FILE = ".drp-sentinel.json"
 
 
 class FilesDataset(DatasetType):
-    """Files and directories of a host, by absolute path. The first one must be a directory: the sentinel goes there."""
+    """Files and directories of a host, by absolute path. The first one must be a directory: the sentinel goes there.
+
+    `excludes` may hold wildcards, as in `/srv/app/cache/*`; `paths` are taken by the letter.
+    """
 
     type: Literal["files"]
     paths: Annotated[tuple[AbsolutePath, ...], Field(min_length=1)]
@@ -25,18 +28,27 @@ class FilesDataset(DatasetType):
 
     def procedure(self, service: str, token: str = "", scratch: Scratch | None = None) -> Procedure:
         del service
-        assert scratch is None, "a scratch place is not built yet"
-        return _procedure(self, token)
-
-
-def _procedure(dataset: FilesDataset, token: str) -> Procedure:
-    return {
-        "id": dataset.id,
-        "type": dataset.type,
-        "units": [],
-        "requires": [],
-        "parts": [{"name": "files", "kind": "tree", "paths": list(dataset.paths), "excludes": list(dataset.excludes)}],
-        "prepare_restore": [],
-        "sentinel": {"kind": "file", "directory": dataset.paths[0], "name": SENTINEL_FILE, "token": token},
-        "absence": [{"kind": "path", "what": f"path {path}", "path": path} for path in dataset.paths],
-    }
+        part = {"name": "files", "kind": "tree", "paths": list(self.paths), "excludes": list(self.excludes)}
+        sentinel = {"kind": "file", "directory": self.paths[0], "name": SENTINEL_FILE, "token": token}
+        procedure: Procedure = {
+            "id": self.id,
+            "type": self.type,
+            "units": [],
+            "requires": [],
+            "versions": {},
+            "parts": [part],
+            "prepare_restore": [],
+            "sentinel": sentinel,
+            "absence": [{"kind": "path", "what": f"path {path}", "path": path} for path in self.paths],
+        }
+        if scratch is None:
+            return procedure
+        folder = scratch.folder
+        empty = {"argv": ["rm", "-rf", "--one-file-system", "--", folder]}
+        return procedure | {
+            "parts": [part | {"target": folder}],
+            "prepare_restore": [empty, {"argv": ["mkdir", "-p", "-m", "700", "--", folder]}],
+            "remove": [empty],
+            "sentinel": sentinel | {"directory": folder + self.paths[0]},
+            "absence": [{"kind": "path", "what": f"path {folder}", "path": folder}],
+        }

@@ -9,36 +9,81 @@ from pydantic import Field, StrictInt
 from drp.domain.datasets.base import DatasetType, Procedure, Scratch
 from drp.domain.values import AccountName, DatabaseName
 
-# Roles are written as statements that may be run again where they exist already. The cluster's own first role (number
-# 10) and PostgreSQL's built-in ones stay as they are at the recovery site. A role's settings within the database come
+# The roles that a database needs: who owns or may do anything in it, whose settings it keeps, and all their members.
+# The cluster's own first role (number 10) and PostgreSQL's built-in ones are the recovery site's own.
+_NEEDED = """
+WITH RECURSIVE here AS (SELECT oid FROM pg_database WHERE datname = current_database()), needed (id) AS (
+  SELECT * FROM (SELECT refobjid FROM pg_shdepend, here WHERE refclassid = 'pg_authid'::regclass
+      AND (dbid = here.oid OR classid = 'pg_database'::regclass AND objid = here.oid)
+    UNION SELECT setrole FROM pg_db_role_setting, here WHERE setdatabase = here.oid AND setrole <> 0) AS named
+  UNION SELECT member FROM pg_auth_members JOIN needed ON roleid = id),
+wanted AS (SELECT DISTINCT id FROM needed JOIN pg_authid ON oid = id WHERE id <> 10 AND rolname !~ '^pg_')
+"""
+
+ALL_ROLES = "WITH wanted AS (SELECT oid AS id FROM pg_authid WHERE oid <> 10 AND rolname !~ '^pg_')"
+
+# What is written can be run again where the roles exist already: a role that exists keeps its password. With
+# drp.scratch set, roles that exist are left alone, and those that are made cannot log in and are marked, so that they
+# can be told and dropped. Blocks are literals, so that no name can end one. A role's settings within the database come
 # with the database; lists such as search_path are stored as they are written, each element in its own quotes.
 _ROLES = """
-SELECT format('DO $drp$ BEGIN CREATE ROLE %1$I; EXCEPTION WHEN duplicate_object THEN NULL; END $drp$;'
-  || ' ALTER ROLE %1$I WITH %2$s %3$s %4$s %5$s %6$s %7$s %8$s CONNECTION LIMIT %9$s %10$s %11$s;', rolname,
-  CASE WHEN rolsuper THEN 'SUPERUSER' ELSE 'NOSUPERUSER' END,
-  CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END,
-  CASE WHEN rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END,
-  CASE WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END,
-  CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END,
-  CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END,
-  CASE WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END,
-  rolconnlimit, CASE WHEN rolpassword IS NULL THEN '' ELSE format('PASSWORD %L', rolpassword) END,
-  CASE WHEN rolvaliduntil IS NULL THEN '' ELSE format('VALID UNTIL %L', rolvaliduntil) END)
-FROM pg_authid WHERE oid <> 10 AND rolname !~ '^pg_' ORDER BY rolname;
-SELECT format('GRANT %I TO %I%s;', granted.rolname, member.rolname,
-  CASE WHEN admin_option THEN ' WITH ADMIN OPTION' ELSE '' END)
+{wanted}
+SELECT format('DO %L;', format('DECLARE mark text := (SELECT shobj_description(oid, ''pg_authid'') FROM pg_roles'
+  || ' WHERE rolname = %1$L); scratch text := current_setting(''drp.scratch'', true); BEGIN'
+  || ' IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = %1$L) THEN'
+  || '   IF scratch IS NULL THEN CREATE ROLE %2$I WITH %3$s %4$s;'
+  || '   ELSE CREATE ROLE %2$I WITH NOLOGIN;'
+  || '     EXECUTE format(''COMMENT ON ROLE %%I IS %%L'', %1$L, ''drp scratch '' || scratch); END IF;'
+  || ' ELSIF scratch IS NOT NULL THEN NULL;'
+  || ' ELSIF mark LIKE ''drp scratch %%'' THEN ALTER ROLE %2$I WITH %3$s %4$s; COMMENT ON ROLE %2$I IS NULL;'
+  || ' ELSE ALTER ROLE %2$I WITH %3$s; END IF; END', rolname, rolname, attributes, secret))
+FROM (SELECT rolname, concat_ws(' ',
+    CASE WHEN rolsuper THEN 'SUPERUSER' ELSE 'NOSUPERUSER' END,
+    CASE WHEN rolinherit THEN 'INHERIT' ELSE 'NOINHERIT' END,
+    CASE WHEN rolcreaterole THEN 'CREATEROLE' ELSE 'NOCREATEROLE' END,
+    CASE WHEN rolcreatedb THEN 'CREATEDB' ELSE 'NOCREATEDB' END,
+    CASE WHEN rolcanlogin THEN 'LOGIN' ELSE 'NOLOGIN' END,
+    CASE WHEN rolreplication THEN 'REPLICATION' ELSE 'NOREPLICATION' END,
+    CASE WHEN rolbypassrls THEN 'BYPASSRLS' ELSE 'NOBYPASSRLS' END,
+    'CONNECTION LIMIT ' || rolconnlimit, 'VALID UNTIL ' || quote_literal(rolvaliduntil)) AS attributes,
+    CASE WHEN rolpassword IS NULL THEN '' ELSE 'PASSWORD ' || quote_literal(rolpassword) END AS secret
+  FROM pg_authid JOIN wanted ON id = oid) AS roles ORDER BY rolname;
+{wanted}
+SELECT format('DO %L;', format('BEGIN IF current_setting(''drp.scratch'', true) IS NULL THEN'
+  || ' GRANT %I TO %I%s; END IF; END', granted.rolname, member.rolname,
+  CASE WHEN bool_or(admin_option) THEN ' WITH ADMIN OPTION' ELSE '' END))
 FROM pg_auth_members JOIN pg_authid granted ON granted.oid = roleid JOIN pg_authid member ON member.oid = member
-WHERE member.rolname !~ '^pg_' AND member.oid <> 10 ORDER BY 1;
-SELECT format('ALTER ROLE %I SET %I TO %s;', rolname, split_part(setting, '=', 1),
+  JOIN wanted ON wanted.id = member
+WHERE granted.rolname ~ '^pg_' OR roleid IN (SELECT id FROM wanted)
+GROUP BY granted.rolname, member.rolname ORDER BY 1;
+{wanted}
+SELECT format('DO %L;', format('BEGIN IF current_setting(''drp.scratch'', true) IS NULL THEN'
+  || ' ALTER ROLE %I SET %I TO %s; END IF; END', rolname, split_part(setting, '=', 1),
   CASE WHEN split_part(setting, '=', 1) IN ('search_path', 'temp_tablespaces', 'local_preload_libraries',
       'session_preload_libraries') THEN substr(setting, strpos(setting, '=') + 1)
-    ELSE quote_literal(substr(setting, strpos(setting, '=') + 1)) END)
-FROM pg_db_role_setting JOIN pg_authid ON pg_authid.oid = setrole, unnest(setconfig) AS setting
-WHERE setdatabase = 0 AND setrole <> 10 ORDER BY 1;
+    ELSE quote_literal(substr(setting, strpos(setting, '=') + 1)) END))
+FROM pg_db_role_setting JOIN pg_authid ON pg_authid.oid = setrole JOIN wanted ON id = setrole,
+  unnest(setconfig) AS setting
+WHERE setdatabase = 0 ORDER BY 1;
+SELECT '-- drp: these were the roles';
+"""
+ROLES_END = r"-- drp: these were the roles\n$"
+
+_DROP_SCRATCH_ROLES = """
+SET client_min_messages = warning;
+SELECT set_config('drp.scratch', :'name', false) \\gset drp_
+DO $$ DECLARE made name; BEGIN
+  FOR made IN SELECT rolname FROM pg_roles
+      WHERE shobj_description(oid, 'pg_authid') = 'drp scratch ' || current_setting('drp.scratch') LOOP
+    BEGIN EXECUTE format('DROP ROLE %I', made);
+    EXCEPTION WHEN dependent_objects_still_exist THEN NULL;  -- somebody uses it by now
+    END;
+  END LOOP;
+END $$;
 """
 
 # One statement, whatever tables there are; exact, and in the dump's own snapshot.
-_COUNT_ROWS = """
+COUNT_ROWS = """
 SELECT coalesce(json_object_agg(name, rows ORDER BY name), '{}') FROM (
   SELECT n.nspname || '.' || c.relname AS name,
     (xpath('/row/c/text()', query_to_xml(format('SELECT count(*) AS c FROM ONLY %I.%I', n.nspname, c.relname),
@@ -76,66 +121,111 @@ class PostgresqlDataset(DatasetType):
         return (f"port {self.port}, database {self.database}",)
 
     def procedure(self, service: str, token: str = "", scratch: Scratch | None = None) -> Procedure:
-        assert scratch is None, "a scratch place is not built yet"
-        return _procedure(self, service, token)
-
-
-def _procedure(dataset: PostgresqlDataset, service: str, token: str) -> Procedure:
-    as_owner = ["runuser", "-u", dataset.run_as, "--"]
-    connection = ["-p", str(dataset.port)]
-
-    def psql(database: str, *options: str) -> list[str]:
-        script = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *options]
-        return [*as_owner, "psql", *script, *connection, "-d", database]
-
-    # The database's name is a value to psql (-v), never a part of a statement.
-    exists = "SELECT 1 FROM pg_database WHERE datname = :'name';\n"
-    return {
-        "id": dataset.id,
-        "type": dataset.type,
-        "units": ["postgresql"],
-        "requires": ["runuser", "psql", "pg_dump", "pg_restore", "dropdb"],
-        "parts": [
-            {
-                "name": "roles",
-                "kind": "stream",
-                "file": f"{service}.{dataset.id}.roles.sql",
-                "dump": [*psql(dataset.database), "-c", _ROLES],
-                "restore": [*psql("postgres"), "-f", "-"],
-            },
-            {
-                "name": "database",
-                "kind": "stream",
-                "file": f"{service}.{dataset.id}.pgdump",
-                "dump": [
-                    *as_owner,
-                    *("pg_dump", "--format=custom", "--compress=0", "--snapshot={snapshot}"),
-                    *connection,
-                    *("-d", dataset.database),
-                ],
-                "session": {
-                    "argv": psql(dataset.database),
-                    "open": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_export_snapshot();",
-                    "count": _COUNT_ROWS,
+        client = Client(self.run_as, ["-p", str(self.port)])
+        database = scratch.name if scratch else self.database
+        if scratch is None:
+            prepare = [client.drop(database)]
+            load_roles = [*client.psql("postgres"), "-f", "-"]
+            load = client.program("pg_restore", "--create", "--exit-on-error", "-d", "postgres")
+            remove = prepare
+        else:
+            prepare = [
+                client.drop(database),
+                {"argv": client.program("createdb", "--template=template0", "--", database)},
+            ]
+            load_roles = [*client.psql("postgres"), "-c", f"SET drp.scratch = '{scratch.name}'", "-f", "-"]
+            load = client.program("pg_restore", "--exit-on-error", "-d", database)
+            drop_roles = {"argv": client.psql("postgres", "-v", f"name={scratch.name}"), "stdin": _DROP_SCRATCH_ROLES}
+            remove = [client.drop(database), drop_roles]
+        return {
+            "id": self.id,
+            "type": self.type,
+            "units": ["postgresql"],
+            "requires": ["runuser", "psql", "pg_dump", "pg_restore", "dropdb", "createdb"],
+            "versions": client.versions(self.id),
+            "parts": [
+                client.roles_part(f"{service}.{self.id}.roles.sql", self.database, load_roles),
+                {
+                    "name": "database",
+                    "file": f"{service}.{self.id}.pgdump",
+                    **client.dump(self.database),
+                    "restore": load,
                 },
-                "restore": [*as_owner, "pg_restore", "--create", "--exit-on-error", *connection, "-d", "postgres"],
+            ],
+            "prepare_restore": prepare,
+            "remove": remove,
+            "count": client.count(database),
+            "sentinel": client.sentinel(database, token),
+            "absence": [
+                {
+                    "kind": "command",
+                    "what": f"PostgreSQL database {database}",
+                    "command": {"argv": client.psql("postgres", "-v", f"name={database}"), "stdin": _EXISTS},
+                }
+            ],
+        }
+
+
+# The database's name is a value to psql (-v), never a part of a statement.
+_EXISTS = "SELECT 1 FROM pg_database WHERE datname = :'name';\n"
+
+
+class Client:
+    """PostgreSQL's programs, run as an account of the system. `connection`: the options that say to which server."""
+
+    def __init__(self, run_as: str, connection: list[str]) -> None:
+        self.as_owner, self.connection = ["runuser", "-u", run_as, "--"], connection
+
+    def program(self, name: str, *arguments: str) -> list[str]:
+        return [*self.as_owner, name, *self.connection, *arguments]
+
+    def psql(self, database: str, *options: str) -> list[str]:
+        script = ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *options]
+        return [*self.as_owner, "psql", *script, *self.connection, "-d", database]
+
+    def drop(self, database: str) -> Procedure:
+        return {"argv": self.program("dropdb", "--if-exists", "--force", "--", database)}
+
+    def versions(self, dataset: str) -> dict[str, list[str]]:
+        return {
+            "pg_dump": ["pg_dump", "--version"],
+            "pg_restore": ["pg_restore", "--version"],
+            f"server of {dataset}": [*self.psql("template1"), "-c", "SHOW server_version"],
+        }
+
+    def roles_part(self, file: str, database: str, load: list[str], wanted: str = _NEEDED) -> Procedure:
+        """The part that carries roles: those that the database needs, or what `wanted` selects."""
+        return {
+            "name": "roles",
+            "kind": "stream",
+            "file": file,
+            "dump": [*self.psql(database), "-c", _ROLES.replace("{wanted}", wanted)],
+            "restore": load,
+            "ends_with": ROLES_END,
+        }
+
+    def dump(self, database: str, count: str = COUNT_ROWS) -> Procedure:
+        """A stream of a whole database, in the moment in which a session counts its rows."""
+        snapshot = ["--format=custom", "--compress=0", "--snapshot={snapshot}", "-d", database]
+        return {
+            "kind": "stream",
+            "dump": self.program("pg_dump", *snapshot),
+            "session": {
+                "argv": self.psql(database),
+                "open": "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SELECT pg_export_snapshot();",
+                "count": count,
             },
-        ],
-        "prepare_restore": [{"argv": [*as_owner, "dropdb", "--if-exists", "--force", *connection, dataset.database]}],
-        "count": {"argv": psql(dataset.database), "stdin": _COUNT_ROWS},
-        "sentinel": {
+        }
+
+    def count(self, database: str) -> Procedure:
+        return {"argv": self.psql(database), "stdin": COUNT_ROWS}
+
+    def sentinel(self, database: str, token: str) -> Procedure:
+        return {
             "kind": "command",
             "write": {
-                "argv": psql(dataset.database, "-v", f"token={token}"),
+                "argv": self.psql(database, "-v", f"token={token}"),
                 "stdin": _WRITE_SENTINEL + _READ_SENTINEL,
             },
-            "read": {"argv": psql(dataset.database), "stdin": _READ_SENTINEL},
-        },
-        "absence": [
-            {
-                "kind": "command",
-                "what": f"PostgreSQL database {dataset.database}",
-                "command": {"argv": psql("postgres", "-v", f"name={dataset.database}"), "stdin": exists},
-            }
-        ],
-    }
+            "read": {"argv": self.psql(database), "stdin": _READ_SENTINEL},
+        }

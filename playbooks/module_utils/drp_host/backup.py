@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import select
 import subprocess
+import threading
 import time
+from urllib.parse import quote
 
 from .content import write_sentinel
 from .process import END_LIMIT_SECONDS, Output, program_of, within
@@ -15,6 +18,8 @@ from .tools import check_tools
 from .trouble import ControlGone, Trouble, no_space_or, tail
 
 UNLOCK_LIMIT_SECONDS = 10
+PIECE_BYTES = 1 << 20
+LAST_BYTES = 512
 COUNT_STALLS = 12  # counting every row of a large table takes longer than any other silence
 
 
@@ -42,25 +47,54 @@ def back_up_all(host):
         sentinels[dataset["id"]] = within(dataset, write_sentinel, host, dataset)
     content, parts = {}, []
     for dataset in job["datasets"]:
-        content[dataset["id"]] = {}
-        for part in dataset["parts"]:
-            started = time.monotonic()
-            host.emit({"event": "part.started", "dataset": dataset["id"], "part": part["name"]})
-            action = back_up_stream if part["kind"] == "stream" else back_up_tree
-            counted = within(dataset, action, host, dataset, part)
-            content[dataset["id"]].update(counted["content"])
-            parts.append(
-                {
-                    "dataset": dataset["id"],
-                    "part": part["name"],
-                    "files": counted["files"],
-                    "bytes": counted["bytes"],
-                    "duration_ms": int((time.monotonic() - started) * 1000),
-                }
-            )
-            host.emit(dict(parts[-1], event="part.ended"))
+        newest_at = sentinels[dataset["id"]].get("newest_at")
+        content[dataset["id"]] = {"newest_at": newest_at} if newest_at else {}
+        for part in expand(host, dataset):
+            parts.append(back_up_part(host, dataset, part, content[dataset["id"]]))
     assign_snapshots(host, parts)
     return {"sentinels": sentinels, "content": content, "parts": parts, "tools": tools}
+
+
+def expand(host, dataset):
+    """The parts of a dataset, one for each item where a part stands for every item of a list."""
+    for part in dataset["parts"]:
+        if "each" not in part:
+            yield part
+            continue
+        for item in json.loads(within(dataset, host.run, part["each"])):
+            values = {"{item}": item, "{item_name}": quote(item, safe="")}
+            yield {key: filled(value, values) for key, value in part.items() if key != "each"}
+
+
+def filled(value, values):
+    """The same with every {word} replaced, at any depth."""
+    if isinstance(value, str):
+        return re.sub("|".join(map(re.escape, values)), lambda found: values[found.group()], value)
+    if isinstance(value, list):
+        return [filled(item, values) for item in value]
+    if isinstance(value, dict):
+        return {key: filled(item, values) for key, item in value.items()}
+    return value
+
+
+def back_up_part(host, dataset, part, content):
+    """Back one part up; `content` gets what was counted. The part as the result tells it, still without snapshot."""
+    started = time.monotonic()
+    host.emit({"event": "part.started", "dataset": dataset["id"], "part": part["name"]})
+    action = back_up_stream if part["kind"] == "stream" else back_up_tree
+    counted = within(dataset, action, host, dataset, part)
+    for what, found in counted["content"].items():
+        # Several parts may count rows: each has tables of its own.
+        content[what] = {**content.get(what, {}), **found} if isinstance(found, dict) else found
+    done = {
+        "dataset": dataset["id"],
+        "part": part["name"],
+        "files": counted["files"],
+        "bytes": counted["bytes"],
+        "duration_ms": int((time.monotonic() - started) * 1000),
+    }
+    host.emit(dict(done, event="part.ended"))
+    return done
 
 
 def back_up_stream(host, dataset, part):
@@ -77,9 +111,14 @@ def back_up_stream(host, dataset, part):
         os.close(read_end)
         try:
             argv = [word.replace("{snapshot}", values.get("snapshot", "")) for word in part["dump"]]
-            dump = host.start(argv, stdin=subprocess.DEVNULL, stdout=write_end, stderr=subprocess.PIPE)
+            relayed = part.get("ends_with") is not None
+            sink = subprocess.PIPE if relayed else write_end
+            dump = host.start(argv, stdin=subprocess.DEVNULL, stdout=sink, stderr=subprocess.PIPE)
             complaints = Output(dump.stderr)
+            relay = Relay(dump.stdout, write_end) if relayed else None
             wait_for_dump(host, dump, restic, complaints)
+            if relay:
+                relay.check(part["ends_with"], program_of(dump.args))
         except BaseException:
             host.end(restic)
             raise
@@ -94,6 +133,37 @@ def back_up_stream(host, dataset, part):
         "bytes": summary.get("total_bytes_processed", 0),
         "content": {"rows": session.counted} if session else {},
     }
+
+
+class Relay(threading.Thread):
+    """Carries a dump to restic and remembers its end: what a program says at the end of a whole dump tells it from one
+    that was cut short although the program ended well."""
+
+    def __init__(self, source, sink):
+        super().__init__(daemon=True)
+        self.source, self.sink, self.last, self.broken = source, os.dup(sink), b"", False
+        self.start()
+
+    def run(self):
+        try:
+            while True:
+                piece = os.read(self.source.fileno(), PIECE_BYTES)
+                if not piece:
+                    return
+                self.last = (self.last + piece)[-LAST_BYTES:]
+                view = memoryview(piece)
+                while view:
+                    view = view[os.write(self.sink, view) :]
+        except OSError:
+            self.broken = True  # restic has ended; its own reason is told
+        finally:
+            os.close(self.sink)
+            self.source.close()
+
+    def check(self, ends_with, program):
+        self.join()
+        if not self.broken and not re.search(ends_with, self.last.decode("latin-1"), re.DOTALL):
+            raise Trouble("dump", "%s ended well, but the end of its dump is missing" % program)
 
 
 def wait_for_dump(host, dump, restic, complaints):
@@ -121,9 +191,9 @@ def back_up_tree(host, dataset, part):
             raise Trouble("source_missing", "%s does not exist" % path)
     arguments = [word for path in part["excludes"] for word in ("--exclude", path)] + ["--", *part["paths"]]
     restic, output, errors, summary = start_backup(host, dataset, part, arguments, stdin=subprocess.DEVNULL)
-    finish_restic(host, restic, output, errors)
+    vanished = finish_restic(host, restic, output, errors, may_vanish=True)
     files, size = summary.get("total_files_processed", 0), summary.get("total_bytes_processed", 0)
-    return {"files": files, "bytes": size, "content": {}}
+    return {"files": files, "bytes": size, "content": {"vanished": vanished} if vanished else {}}
 
 
 class Session:

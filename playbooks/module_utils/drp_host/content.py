@@ -4,16 +4,33 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from datetime import datetime, timezone
 
 from .process import within
 from .trouble import Trouble, now
 
+LOOK_LIMIT_SECONDS = 3600  # counting and checking every row takes longer than any other silence
+
 
 def write_sentinel(host, dataset):
-    """Put a time-stamped record into the dataset; it is read back after a recovery and dates the data."""
+    """Put a time-stamped record into the dataset; it is read back after a recovery and dates the data.
+
+    A dataset that holds none gets the time before its dump: what the restore point holds is at least as new, as far as
+    the dump itself is; `token` is empty then.
+    """
     sentinel = dataset["sentinel"]
+    if sentinel is None:
+        return {"token": "", "written_at": now()}
+    if sentinel["kind"] == "freshness":
+        return {"token": "", "written_at": now(), "newest_at": read_freshness(host, sentinel)}
     if sentinel["kind"] == "command":
-        return json.loads(host.run(sentinel["write"]))
+        time_stamp = now()
+        write = {
+            "argv": [word.replace("{now}", time_stamp) for word in sentinel["write"]["argv"]],
+            "stdin": sentinel["write"].get("stdin", "").replace("{now}", time_stamp),
+        }
+        return json.loads(host.run(write) or host.run(sentinel["read"]))
     directory = sentinel["directory"]
     if not os.path.isdir(directory) or os.path.islink(directory):
         raise Trouble("source_missing", "%s is not a directory, so the sentinel has no place" % directory)
@@ -31,7 +48,11 @@ def write_sentinel(host, dataset):
 def read_sentinel(host, dataset):
     """The sentinel as it stands in the dataset now, or None."""
     sentinel = dataset["sentinel"]
+    if sentinel is None:
+        return None
     try:
+        if sentinel["kind"] == "freshness":
+            return {"newest_at": read_freshness(host, sentinel)}
         if sentinel["kind"] == "command":
             return json.loads(host.run(sentinel["read"]))
         with open(os.path.join(sentinel["directory"], sentinel["name"])) as file:
@@ -40,12 +61,32 @@ def read_sentinel(host, dataset):
         return None
 
 
+def read_freshness(host, sentinel):
+    """The time of the newest record in the data, as its own program tells it; Trouble where that is no time."""
+    said = host.run(sentinel["read"]).strip()
+    try:
+        found = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", said))
+    except ValueError:
+        raise Trouble("strange_answer", "the freshness command said %r, which is no ISO 8601 time" % said[:80])
+    if found.tzinfo is None:
+        raise Trouble("strange_answer", "the freshness command said %r, which names no time zone" % said[:80])
+    return found.astimezone(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
 def inspect(host, dataset):
-    """What a restored dataset holds: its sentinel and, where there are tables, the rows of each."""
-    found = {"sentinel": read_sentinel(host, dataset)}
+    """What a restored dataset holds: its sentinel, where there are tables the rows of each, and which checks it passed.
+    Trouble where it does not pass one."""
+    found = {"sentinel": read_sentinel(host, dataset), "checks": []}
     if dataset.get("count"):
-        found["rows"] = json.loads(within(dataset, host.run, dataset["count"]))
+        found["rows"] = count_rows(host, dataset)
+    for check in dataset.get("checks", []):
+        within(dataset, host.run, check, LOOK_LIMIT_SECONDS)
+        found["checks"].append(check["what"])
     return found
+
+
+def count_rows(host, dataset):
+    return json.loads(within(dataset, host.run, dataset["count"], LOOK_LIMIT_SECONDS))
 
 
 def absence(host):
@@ -56,6 +97,8 @@ def absence(host):
             looked_for.append(item["what"])
             if item["kind"] == "path":
                 present = os.path.lexists(item["path"])
+            elif item["kind"] == "unknown":
+                present = True  # nobody can tell, so nobody may say that it is not there
             else:
                 present = bool(within(dataset, host.run, item["command"]).strip())
             if present:

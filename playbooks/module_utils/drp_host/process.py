@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+import glob
 import os
+import re
 import select
+import shutil
 import signal
 import subprocess
 import threading
@@ -15,6 +18,7 @@ from .trouble import ControlGone, Trouble, meaning_of, no_space_or, tail
 END_LIMIT_SECONDS = 15
 OPEN_LIMIT_SECONDS = 30
 LOOK_SECONDS = 0.2
+RETRY_SECONDS = 0.1
 PR_SET_PDEATHSIG = 1
 
 
@@ -98,8 +102,23 @@ class Host:
 
     # -- processes -----------------------------------------------------------------------------------------------
 
+    def find_program(self, name):
+        """The first program of `a|b|…` that is here, each a name or a path with wildcards; None where none is."""
+        for choice in name.split("|"):
+            # Of several versions the newest: 15 comes after 9.
+            found = sorted(glob.glob(choice), key=_version_of) if "/" in choice else [choice]
+            path = shutil.which(found[-1], path=self.environment["PATH"]) if found else None
+            if path is not None:
+                return found[-1]
+        return None
+
+    def _with_programs(self, argv):
+        choices = [name for name in self.job.get("requires", []) if "|" in name]
+        return [(self.find_program(word) or word) if word in choices else word for word in argv] if choices else argv
+
     def start(self, argv, **options):
         restic = argv[0] == "restic"
+        argv = self._with_programs(argv)
         environment = self.restic_environment if restic else self.environment
         try:
             return subprocess.Popen(
@@ -170,7 +189,25 @@ class Host:
                 pass
 
     def run(self, command, limit=None):
-        """Run a command of the job, {argv, stdin}, and give its output; Trouble if it fails."""
+        """Run a command of the job, {argv, stdin}; give its output, or what `find` finds in it. Trouble if it fails.
+        With `retry_seconds` it is tried again for that long."""
+        until = time.monotonic() + command.get("retry_seconds", 0)
+        while True:
+            try:
+                output = self._run_once(command, limit)
+                break
+            except Trouble:
+                if time.monotonic() > until:
+                    raise
+            if self.control_is_gone():
+                raise ControlGone
+            time.sleep(RETRY_SECONDS)
+        if "find" not in command:
+            return output
+        found = re.search(command["find"], output, re.MULTILINE)
+        return "" if found is None else found.group(found.re.groups and 1)
+
+    def _run_once(self, command, limit):
         process = self.start(command["argv"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         try:
             output, errors = self.communicate(process, command.get("stdin", "").encode(), limit or self.stall_seconds)
@@ -206,6 +243,10 @@ class Host:
         return self.run({"argv": self.restic + list(arguments)}, limit)
 
 
+def _version_of(path):
+    return [int(number) for number in re.findall(r"\d+", path)]
+
+
 def _bytes_moved(pid):
     """All bytes that a process has read and written so far, over files, pipes and sockets alike."""
     try:
@@ -218,7 +259,8 @@ def _bytes_moved(pid):
 
 def program_of(argv):
     """The program a person would name: the one behind `runuser -u NAME --`."""
-    return argv[argv.index("--") + 1] if argv[0] == "runuser" and "--" in argv else argv[0]
+    program = argv[argv.index("--") + 1] if argv[0] == "runuser" and "--" in argv else argv[0]
+    return program.split("|")[0]
 
 
 def within(dataset, action, *arguments):

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 
 from .process import OPEN_LIMIT_SECONDS, Output
 from .trouble import Trouble, meaning_of, tail
+
+RESTIC_INCOMPLETE = 3
 
 
 def open_repository(host):
@@ -58,11 +61,32 @@ def start_backup(host, dataset, part, arguments, **options):
     return process, Output(process.stdout, on_line), Output(process.stderr), summary
 
 
-def finish_restic(host, restic, output, errors):
+def finish_restic(host, restic, output, errors, may_vanish=False):
+    """Trouble unless restic has backed everything up. How many files vanished while it ran, which it tells with 3, is
+    given back: each of them must be gone by now; a file that is there and could not be read is a failure."""
     host.wait(restic)
     text = errors.text() + output.text()
-    if restic.returncode != 0 or "does not exist, skipping" in text:
+    vanished = vanished_files(text) if may_vanish and restic.returncode == RESTIC_INCOMPLETE else None
+    if (restic.returncode != 0 and vanished is None) or "does not exist, skipping" in text:
         raise Trouble(meaning_of(text), "restic ended with %d: %s" % (restic.returncode, tail(text)))
+    return vanished or 0
+
+
+def vanished_files(complaints):
+    """The number of files that restic complained about, if none of them is there any more; None if one is, if restic
+    does not say which, or if it complains about anything else."""
+    paths = set()
+    for line in complaints.splitlines():
+        try:
+            message = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(message, dict) and message.get("message_type") == "error":
+            paths.add(message.get("item"))
+    # A name that is no UTF-8 has lost bytes on the way here, so nobody can look for it.
+    if not paths or any(not path or "\ufffd" in path or os.path.lexists(path) for path in paths):
+        return None
+    return len(paths)
 
 
 def assign_snapshots(host, parts):

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import json
 import os
 import re
 import shutil
 import stat
 import subprocess
+import termios
 import time
 from collections import Counter
 
 from .content import absence, inspect
-from .process import Output, program_of, within
-from .tools import check_tools
+from .process import END_LIMIT_SECONDS, Output, program_of, within
+from .tools import check_tools, restic_version
 from .trouble import Trouble, meaning_of, no_space_or, tail
+
+LIST_LIMIT_SECONDS = 3600
+SPARSE_SINCE = (0, 16)
 
 
 def restore(host):
@@ -30,53 +36,117 @@ def restore(host):
             result = within(dataset, action, host, part)
             result["duration_ms"] = int((time.monotonic() - started) * 1000)
             results.append(dict(result, dataset=dataset["id"], part=part["name"]))
+        for command in dataset.get("finish_restore", []):
+            within(dataset, host.run, command)
         found[dataset["id"]] = inspect(host, dataset)
     return {"parts": results, "datasets": found}
 
 
 def remove(host):
-    """Remove what a drill restored. drp asks for it only where the host was proved empty of it before."""
+    """Remove what a restore brought. drp asks for it only where the host was proved empty of it before, or where it was
+    a scratch place."""
     for dataset in host.job["datasets"]:
-        clear(host, dataset)
+        clear(host, dataset, "remove" if "remove" in dataset else "prepare_restore")
     return absence(host)
 
 
-def clear(host, dataset):
+def clear(host, dataset, commands="prepare_restore"):
     """Take away what a restore would mix with: what came after the restore point must not survive in it."""
-    for command in dataset["prepare_restore"]:
+    for command in dataset[commands]:
         within(dataset, host.run, command)
     for part in dataset["parts"]:
-        for path in part.get("paths", []):
+        for path in places_of(part):
             if os.path.isdir(path) and not os.path.islink(path):
                 shutil.rmtree(path)
             elif os.path.lexists(path):
                 os.unlink(path)
 
 
+def places_of(part):
+    """Where the files of a part go: their own paths, or the same below a scratch folder."""
+    return [part.get("target", "") + path for path in part.get("paths", [])]
+
+
 def restore_stream(host, part):
+    """Feed a snapshot's file to the program that loads it. This program keeps an end of the pipe between both, so that
+    it sees afterwards whether the loader took every byte."""
     argv = host.restic + ["dump", "--no-lock", part["snapshot"], "/" + part["file"]]
-    restic = host.start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    loader = host.start(part["restore"], stdin=restic.stdout, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    restic.stdout.close()
-    errors, output = Output(restic.stderr), Output(loader.stdout)
-    host.wait(restic, loader)
+    read_end, write_end = os.pipe()
+    try:
+        try:
+            restic = host.start(argv, stdin=subprocess.DEVNULL, stdout=write_end, stderr=subprocess.PIPE)
+        finally:
+            os.close(write_end)
+        errors = Output(restic.stderr)
+        try:
+            loader = host.start(part["restore"], stdin=read_end, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        except Trouble:
+            host.end(restic)
+            raise
+        output = Output(loader.stdout)
+        host.wait(restic, loader, until=loader)
+        check_loading(host, part, restic, loader, errors, output)
+        left = bytes_in(read_end)
+    finally:
+        os.close(read_end)
+    if part.get("session"):
+        return {"expected": {}, "actual": {}}  # its rows are counted
+    size = size_of_file(host, part)
+    return {"expected": {"bytes": size}, "actual": {"bytes": size - left}}
+
+
+def check_loading(host, part, restic, loader, errors, output):
+    """Trouble unless both have ended well. A loader that ends before restic has not read everything."""
+    if loader.poll() == 0:
+        try:
+            restic.wait(END_LIMIT_SECONDS)
+        except subprocess.TimeoutExpired:
+            host.end(restic)
+            raise Trouble("load", "%s ended before it had read the whole dump" % program_of(part["restore"]))
     if restic.poll() not in (None, 0):
         host.end(loader)
         raise Trouble(meaning_of(errors.text()), "restic ended with %d: %s" % (restic.returncode, tail(errors.text())))
-    if loader.poll() not in (None, 0):
-        host.end(restic)
+    if loader.poll() != 0:
+        host.end(restic, loader)
         text = tail(output.text())
         reason = "%s ended with %d: %s" % (program_of(part["restore"]), loader.returncode, text)
         raise Trouble(no_space_or("load", text), reason)
-    return {"expected": {}, "actual": {}}
+
+
+def bytes_in(pipe):
+    """How many bytes nobody has taken out of a pipe."""
+    count = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, count)
+    return count[0]
+
+
+def size_of_file(host, part):
+    """How many bytes the repository says that a stream's file has."""
+    for node in list_nodes(host, part["snapshot"]):
+        if node["path"] == "/" + part["file"]:
+            return node.get("size", 0)
+    raise Trouble("damaged", "snapshot %s does not hold %s" % (part["snapshot"][:8], part["file"]))
+
+
+def list_nodes(host, snapshot):
+    """What a snapshot holds, as restic lists it."""
+    listing = host.run_restic("ls", "--json", "--no-lock", snapshot, limit=LIST_LIMIT_SECONDS)
+    nodes = [json.loads(line) for line in listing.splitlines()]
+    return [node for node in nodes if node.get("struct_type") == "node"]
+
+
+def literally(path):
+    """A path as restic's patterns take it by the letter."""
+    return re.sub(r"([\\*?\[])", r"\\\1", path)
 
 
 def restore_tree(host, part):
-    listing = host.run_restic("ls", "--json", "--no-lock", part["snapshot"], limit=3600)
-    nodes = [json.loads(line) for line in listing.splitlines()]
-    nodes = [node for node in nodes if node.get("struct_type") == "node" and below(node["path"], part["paths"])]
-    argv = host.restic + ["restore", "--no-lock", "--verify", "--target", "/", part["snapshot"]]
-    argv += [word for path in part["paths"] for word in ("--include", path)]
+    target = part.get("target", "")
+    nodes = [node for node in list_nodes(host, part["snapshot"]) if below(node["path"], part["paths"])]
+    argv = host.restic + ["restore", "--no-lock", "--verify", "--target", target or "/", part["snapshot"]]
+    if restic_version(host) >= SPARSE_SINCE:
+        argv.append("--sparse")
+    argv += [word for path in part["paths"] for word in ("--include", literally(path))]
     process = host.start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     output, errors = Output(process.stdout), Output(process.stderr)
     host.wait(process)
@@ -85,12 +155,12 @@ def restore_tree(host, part):
         raise Trouble(meaning_of(text), "restic ended with %d: %s" % (process.returncode, tail(text)))
     expected = {"files": 0, "bytes": 0}
     actual = {"files": 0, "bytes": 0}
-    there = Counter(look_below(part["paths"]))
+    there = Counter(look_below(places_of(part)))
     for node in nodes:
         if node["type"] == "dir":
             continue
         is_file = node["type"] == "file"
-        entry = (printable(node["path"]), is_file, node.get("size", 0) if is_file else 0)
+        entry = (printable(target + node["path"]), is_file, node.get("size", 0) if is_file else 0)
         expected["files"] += 1
         expected["bytes"] += entry[2]
         if there[entry]:

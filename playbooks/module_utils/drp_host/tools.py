@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 
@@ -16,31 +15,35 @@ OLDEST_RESTIC = (0, 14)
 def check_tools(host):
     """The versions of all programs that the job needs; Trouble where one is missing."""
     for name in host.job.get("requires", []):
-        if shutil.which(name, path=host.environment["PATH"]) is None:
-            raise Trouble("no_restic" if name == "restic" else "no_program", "%s is not installed" % name)
+        if host.find_program(name) is None:
+            kind = "no_restic" if name == "restic" else "no_program"
+            raise Trouble(kind, "%s is not installed" % name.replace("|", " or "))
     versions = {"python": sys.version.split()[0]}
-    for name in host.job.get("requires", []):
-        if name in ("restic", "pg_dump", "pg_restore"):
-            argument = "version" if name == "restic" else "--version"
-            done = version_of(host, [name, argument])
-            versions[name] = done.stdout.decode("utf-8", "replace").splitlines()[0][:80] if done.stdout else "unknown"
-    if "restic" in versions:
+    if "restic" in host.job.get("requires", []):
+        versions["restic"] = first_line(host, ["restic", "version"])
         check_restic_version(versions["restic"])
+    for dataset in host.job.get("datasets", []):
+        for what, argv in dataset.get("versions", {}).items():
+            versions[what] = first_line(host, argv)
     return versions
 
 
-def version_of(host, argv):
+def first_line(host, argv):
+    """What a program says of its version. One that says nothing is found out when it is used."""
+    process = host.start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
-        return subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            env=host.environment,
-            timeout=OPEN_LIMIT_SECONDS,
-            check=False,
-        )
+        output = process.communicate(timeout=OPEN_LIMIT_SECONDS)[0]
     except subprocess.TimeoutExpired:
+        host.end(process)
         raise Trouble("stalled", "%s gave no answer" % " ".join(argv))
+    lines = output.decode("utf-8", "replace").strip().splitlines()
+    return lines[0][:80] if lines and not process.returncode else "unknown"
+
+
+def restic_version(host):
+    """Its version as (major, minor)."""
+    found = re.match(r"restic (\d+)\.(\d+)", first_line(host, ["restic", "version"]))
+    return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
 
 
 def check_restic_version(said):

@@ -38,7 +38,7 @@ def commands(value: Any) -> Iterator[tuple[list[str], str]]:
 @pytest.mark.parametrize("text", ["Zzdatabase", "zzowner", TOKEN, "5999"])
 def test_a_name_of_the_inventory_is_an_argument_of_its_own_or_the_value_of_a_variable(text: str) -> None:
     found = list(commands(DATABASE.procedure("service", TOKEN)))
-    assert len(found) == 10
+    assert len(found) == 11
     seen = 0
     for argv, stdin in found:
         assert text not in stdin

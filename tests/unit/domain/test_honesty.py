@@ -44,7 +44,7 @@ def test_datasets_of_two_services_must_not_overlap_on_a_host(paths: list[str]) -
 def test_a_host_clock_that_runs_ahead_does_not_make_the_data_newer() -> None:
     point = replace(
         make_restore_point(),
-        datasets={"files": {"host": "pengaduan-1"}},
+        datasets={"files": {"id": "files", "type": "files", "host": "pengaduan-1", "paths": ["/srv/x"]}},
         clocks={"pengaduan-1": {"offset_ms": 600_000, "uncertainty_ms": 40}},
     )
     sentinel = {"token": point.sentinel, "written_at": to_stamp(NOW)}
