@@ -223,12 +223,12 @@ def postgresql(folder: Path, port: int) -> Iterator[None]:
     as_owner = ["runuser", "-u", "postgres", "--"]
     data = str(folder / "data")
     subprocess.run(
-        [*as_owner, programs / "initdb", "-D", data, "-N", "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust"],
+        [*as_owner, str(programs / "initdb"), "-D", data, "-N", "-E", "UTF8", "--locale=C.UTF-8", "-A", "trust"],
         check=True,
         capture_output=True,
     )
     options = f"-p {port} -c listen_addresses='' -c fsync=off -c unix_socket_directories=/var/run/postgresql"
-    control = [*as_owner, programs / "pg_ctl", "-D", data, "-w"]
+    control = [*as_owner, str(programs / "pg_ctl"), "-D", data, "-w"]
     Path("/var/run/postgresql").mkdir(exist_ok=True)
     shutil.chown("/var/run/postgresql", "postgres", "postgres")
     subprocess.run([*control, "-l", str(folder / "log"), "-o", options, "start"], check=True, stdout=subprocess.DEVNULL)
