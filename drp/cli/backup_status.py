@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drp.cli.common import count_of, epilog, json_option, print_json, print_table, world_of
+from drp.cli.common import count_of, epilog, json_option, print_json, world_of
+from drp.cli.plain_table import print_plain_table
 from drp.domain.values import milliseconds, show_size, to_stamp
 from drp.errors import ExitCode
 
@@ -66,13 +67,21 @@ def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, li
             for copy in found.centres
             if copy.is_copy
         ]
-    columns = ["service", "status", "data age", "RPO", "worst gap", "size", "read back", "proved"]
-    print_table("Backups that have arrived; the worst gap is that of 30 days", columns, rows)
+    columns = ["service", "status", "data age", "RPO", "gap in 30 d", "size", "read back", "proved"]
+    print_plain_table(columns, rows, _styled)
+    click.echo()
     bad = [(found.service, problem) for found in statuses for problem in problems[found.service]]
     for service, problem in bad[:MOST_PROBLEMS_SAID]:
         _print_problem(f"{service}: ", problem)
     if len(bad) > MOST_PROBLEMS_SAID:
         click.echo(f"… and {count_of(len(bad) - MOST_PROBLEMS_SAID, 'more problem')}: drp backup status --details")
+
+
+def _styled(column: int, cell: str) -> str:
+    word = cell.strip()
+    if column == 1:
+        return click.style(cell, fg=_STATUS_STYLES.get(word, "red"), bold=True)
+    return click.style(cell, fg="red", bold=True) if word in ("none", "never", "BAD") else cell
 
 
 def _print_problem(before: str, problem: Problem) -> None:
@@ -161,11 +170,11 @@ def _attempts(found: ProtectionStatus) -> str:
     attempts = found.attempts
     running = "" if attempts.running_since is None else f"one runs since {_moment(attempts.running_since)}; "
     missed = "" if found.missed_at is None else f"; missed since {_moment(found.missed_at)}"
+    again = "no schedule makes the next" if attempts.next_try is None else f"next {_moment(attempts.next_try)}"
     if not attempts.run:
-        return f"none{missed}"
+        return f"none yet; {again}{missed}"
     if not attempts.failures:
-        return f"{running}the last one that ended was good ({attempts.run}){missed}"
-    again = "nothing tries again by itself" if attempts.next_try is None else f"next {_moment(attempts.next_try)}"
+        return f"{running}the last one that ended was good ({attempts.run}); {again}{missed}"
     return f"{running}{attempts.failures} failed in a row ({attempts.run}); {again}{missed}"
 
 

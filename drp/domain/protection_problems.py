@@ -105,8 +105,8 @@ def _attempts(status: ProtectionStatus) -> Iterator[Problem]:
     if attempts.failures:
         times = "the last backup" if attempts.failures == 1 else f"the last {attempts.failures} backups"
         text = f"{times} failed"
-        if attempts.next_try is not None:
-            text += "; it is tried again"
+        if attempts.next_try is None:
+            text += "; no schedule tries again"
         hint = f"drp run show {attempts.run}"
         yield Problem(status.service, FAILED, "", text, "backups succeed again", attempts.failed_at, hint)
 

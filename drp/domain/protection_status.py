@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from drp.domain.backup_record import BackupState, Proof
-from drp.domain.backup_settings import BackupDefaults, ProofSettings, Retry
+from drp.domain.backup_settings import BackupDefaults, ProofSettings
+from drp.domain.due import Decision
 from drp.domain.inventory import Tier
 from drp.domain.objectives import Verdict, objectives_of, worst
 from drp.domain.protection_facts import STRUCTURE_ONLY, BadCheck, Facts, Held, LastCheck
@@ -73,8 +74,8 @@ class ProofStatus:
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """`failures` in a row since the last good backup, the last of which ended at `failed_at`; None as `next_try` where
-    nothing tries again by itself."""
+    """`failures` in a row since the last good backup, the last of which ended at `failed_at`. `next_try` is when the
+    schedule has the next backup made; None where nothing does."""
 
     failures: int
     failed_at: datetime | None
@@ -133,10 +134,10 @@ def status_of(
     tiers: Mapping[str, Tier],
     defaults: BackupDefaults,
     now: datetime,
-    missed_at: datetime | None = None,
+    scheduled: Decision | None = None,
 ) -> ProtectionStatus:
-    """Judge what is known of a service that has backup settings. `missed_at` is the oldest moment of its schedule for
-    which no backup was made and which can be waited for no longer."""
+    """Judge what is known of a service that has backup settings. `scheduled` is what its schedule says of its backups;
+    None where it has none."""
     assert service.backup is not None, f"{service.id} has no backup settings"
     objectives = objectives_of(service, tiers)
     rpo = None if objectives is None else objectives.rpo
@@ -159,8 +160,8 @@ def status_of(
         growth_per_week=_growth(facts),
         checks=_checks(service, facts, defaults.proof, now),
         proofs=_proofs(service, facts, defaults.proof, now),
-        attempts=_attempts(facts.state, defaults.retry, is_scheduled=service.backup.when is not None),
-        missed_at=missed_at,
+        attempts=_attempts(facts.state, scheduled, now),
+        missed_at=scheduled.missed if scheduled else None,
         restore_test=facts.restore_test,
         preflight=tuple(problem for found in facts.preflights for problem in found.problems),
     )
@@ -269,11 +270,9 @@ def _not_yet(facts: Facts, within: timedelta, now: datetime) -> Verdict:
     return Verdict.NOT_TESTED if now - facts.history.first <= within else Verdict.NOT_MET
 
 
-def _attempts(state: BackupState | None, retry: Retry, *, is_scheduled: bool) -> Attempts:
+def _attempts(state: BackupState | None, scheduled: Decision | None, now: datetime) -> Attempts:
+    next_try = None if scheduled is None else now if scheduled.is_due else scheduled.next_at
     if state is None:
-        return Attempts(0, None, None, None, "")
+        return Attempts(0, None, next_try, None, "")
     failed_at = state.closed_at if state.failures else None
-    next_try = None
-    if failed_at is not None and is_scheduled and not state.is_open:
-        next_try = failed_at + min(retry.first * 2 ** min(state.failures - 1, 20), retry.longest)
     return Attempts(state.failures, failed_at, next_try, state.opened_at if state.is_open else None, state.last_run)

@@ -11,11 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drp.domain.backup_record import BackupState, Proof
-from drp.domain.backup_settings import BackupDefaults
+from drp.domain.backup_settings import BackupDefaults, Retry
+from drp.domain.due import Decision, Task, Trigger
 from drp.domain.objectives import Verdict
 from drp.domain.protection_facts import BadCheck, Facts, Held, History, LastCheck, PartRead, Preflight
 from drp.domain.protection_problems import problems_of, roughly
 from drp.domain.protection_status import ProtectionStatus, status_of
+from drp.domain.schedule import parse_schedule
 from drp.domain.service import Service
 from tests.fakes.city import NOW, make_city, service_record
 
@@ -63,9 +65,15 @@ def state(**changes: Any) -> BackupState:
     return replace(found, **changes)
 
 
-def judged(facts: Facts, now: datetime = NOW, *, missed: datetime | None = None, **service: Any) -> ProtectionStatus:
+def decision(**changes: Any) -> Decision:
+    schedule = parse_schedule("every 15m")
+    task = Task("pengaduan", "backup", Trigger.SCHEDULE, (schedule,), "UTC", timedelta(), (0,), Retry())
+    return Decision(task, None, **changes)
+
+
+def judged(facts: Facts, now: datetime = NOW, *, scheduled: Decision | None = None, **service: Any) -> ProtectionStatus:
     declared = Service.model_validate(service_record(**service))
-    return status_of(declared, facts, TIERS, BackupDefaults(), now, missed)
+    return status_of(declared, facts, TIERS, BackupDefaults(), now, scheduled)
 
 
 def kinds(status: ProtectionStatus) -> list[str]:
@@ -203,12 +211,13 @@ def test_the_newest_of_several_proofs_counts() -> None:
 
 
 def test_failing_attempts_tell_when_the_next_is_made() -> None:
-    failing = state(failures=3, outcome="failed", closed_at=NOW - MINUTE)
-    backup = service_record()["backup"]
-    status = judged(good(state=failing), backup=backup | {"schedule": "every 15m"})
+    failing = good(state=state(failures=3, outcome="failed", closed_at=NOW - MINUTE))
+    status = judged(failing, scheduled=decision(next_at=NOW + 7 * MINUTE))
     assert status.attempts.next_try == NOW + 7 * MINUTE
-    assert kinds(status) == ["failed"]
-    assert judged(good(state=failing), backup=backup).attempts.next_try is None
+    (problem,) = problems_of(status)
+    assert (problem.kind, problem.since, problem.text) == ("failed", NOW - MINUTE, "the last 3 backups failed")
+    (problem,) = problems_of(judged(failing))
+    assert problem.text == "the last 3 backups failed; no schedule tries again"
 
 
 def test_a_run_that_is_open_counts_as_neither() -> None:
@@ -220,7 +229,7 @@ def test_a_run_that_is_open_counts_as_neither() -> None:
 def test_missed_schedules_failed_tests_and_preflights_are_told() -> None:
     test = state(last_run="restore-test-1", failures=1)
     preflight = (Preflight("backup", NOW, (("error", "the disk is full"), ("warning", "an old restic"))),)
-    status = judged(good(restore_test=test, preflights=preflight), missed=NOW - HOUR)
+    status = judged(good(restore_test=test, preflights=preflight), scheduled=decision(missed=NOW - HOUR))
     assert kinds(status) == ["missed", "restore-test", "preflight"]
     assert not status.is_breached, "these are told; the data is as young as it must be"
 
