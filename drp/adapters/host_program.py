@@ -1,11 +1,10 @@
-"""The program that drp sends to hosts: the package `playbooks/module_utils/drp_host`, packed for one way over SSH."""
+"""The program that drp sends to hosts: the package `playbooks/module_utils/drp_host`, packed for one way over SSH.
+
+Workers read `LOADER` from here, many at once, so what packing needs is imported where it is done."""
 
 from __future__ import annotations
 
-import hashlib
-import io
 import os
-import tempfile
 from pathlib import Path
 
 PACKAGE = "drp_host"
@@ -28,6 +27,7 @@ def folder_of(playbooks: Path) -> Path:
 
 def packed(folder: Path) -> bytes:
     """The package as a zip archive that Python imports from; the same bytes for the same modules."""
+    import io
     import zipfile
 
     buffer = io.BytesIO()
@@ -39,6 +39,9 @@ def packed(folder: Path) -> bytes:
 
 def packed_file(folder: Path, cache: Path) -> Path:
     """The archive as a file, named by its content, which many workers read at once without packing it anew."""
+    import hashlib
+    import tempfile
+
     content = packed(folder)
     path = cache / f"{PACKAGE}-{hashlib.sha256(content).hexdigest()[:16]}.zip"
     if not path.is_file():

@@ -182,7 +182,8 @@ def _meaning(said: list[str]) -> tuple[str, str]:
     if _LOGIN.search(whole):
         # Why a key could not be used stands before the refusal.
         return "ssh_login", "; ".join(line for line in said if not line.startswith("Warning: "))
-    return "ssh", said[-1]
+    telling = [line for line in said if line != "stdio forwarding failed"] or said
+    return "ssh", telling[-1]
 
 
 def _said(log: Path) -> list[str]:

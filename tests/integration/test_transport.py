@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -319,3 +320,55 @@ def test_a_worker_that_is_killed_ends_the_work_on_the_host(bench: Bench) -> None
             if b"drp.adapters.ssh_worker" in words and str(job.folder).encode() in words:
                 os.kill(int(entry.name), signal.SIGKILL)
     eventually((bench.folder / "ended").exists, "the host ends its command")
+
+
+def behind(server: Server, jump: Server) -> AnsibleHost:
+    return server.host.model_copy(update={"jump_host": jump.name})
+
+
+def connections(server: Server) -> int:
+    return (server.folder / f"{server.name}.log").read_text().count("Accepted publickey")
+
+
+def test_a_host_behind_two_jump_hosts(bench: Bench) -> None:
+    outer, inner, app = bench.server("outer"), bench.server("inner"), bench.server("app")
+    bench.pin(outer, inner, app)
+    way = behind(inner, outer)
+    job = bench.start(behind(app, inner), ABSENCE, outer.host, way)
+    assert job.end()["event"] == "result"
+    assert [connections(server) for server in (outer, inner, app)] == [1, 1, 1]
+
+
+@pytest.mark.parametrize(
+    ("broken", "kind", "says"),
+    [("key", "host_key", "jump host outer: "), ("down", "ssh", "jump host outer: "), ("beyond", "ssh", "refused")],
+)
+def test_a_jump_host_that_cannot_be_passed(bench: Bench, broken: str, kind: str, says: str) -> None:
+    outer, app = bench.server("outer"), bench.server("app")
+    bench.pin(*([app] if broken == "key" else [outer, app]))
+    {"down": outer.down, "beyond": app.down, "key": lambda: None}[broken]()
+    trouble = bench.start(behind(app, outer), ABSENCE, outer.host).end()
+    assert trouble["kind"] == kind, trouble
+    assert says in trouble["text"], trouble
+
+
+def test_ansible_takes_the_same_way(bench: Bench) -> None:
+    outer, app = bench.server("outer"), bench.server("app")
+    bench.pin(outer, app)
+    host = behind(app, outer)
+    (bench.folder / "hosts.yaml").write_text(
+        json.dumps({"all": {"hosts": {"app": {"ansible_host": host.address, "ansible_port": host.port}}}})
+    )
+    playbooks = bench.folder / "playbooks"
+    playbooks.mkdir()
+    (playbooks / "try.yml").write_text("- hosts: all\n  gather_facts: false\n  tasks: [{ansible.builtin.raw: id -u}]\n")
+    access = SshAccess(private_key="key", known_hosts="known_hosts")
+    hosts = {"app": host, "outer": outer.host}
+    actions = SupervisedActions(bench.folder, access, playbooks, bench.folder / "hosts.yaml", hosts)
+    folder = bench.folder / "var" / "runs" / "run-1" / "try"
+    actions.start_playbook(folder, "try", ["app"], {}, {}, "")
+    try:
+        assert Job(actions, folder).end()["rc"] == 0, (folder / "stdout").read_text()
+    finally:
+        actions.close_connections()
+    assert [connections(server) for server in (outer, app)] == [1, 1]

@@ -97,6 +97,22 @@ def test_a_host_that_is_gone_or_stands_nowhere_is_found() -> None:
     assert found_in(hosts={"drc-pengaduan-1": AT_PRIMARY}) == [("pengaduan", location, wrong)]
 
 
+def jumping(name: str, jump: str) -> AnsibleHost:
+    return AnsibleHost(name=name, site="primary", address="192.0.2.9", jump_host=jump)
+
+
+def test_an_unknown_jump_host_is_a_fault() -> None:
+    unknown = (None, ("host", "gate"), "unknown host 'nowhere'")
+    assert found_in(hosts={"gate": jumping("gate", "nowhere")}) == [unknown]
+
+
+def test_jump_hosts_in_a_circle_are_told_once() -> None:
+    circle = {"a": jumping("a", "b"), "b": jumping("b", "a"), "c": jumping("c", "a")}
+    assert found_in(hosts={**circle}) == [(None, ("host", "a"), "jump hosts lead in a circle: a → b → a")]
+    itself = "jump hosts lead in a circle: a → a"
+    assert found_in(hosts={"a": jumping("a", "a")}) == [(None, ("host", "a"), itself)]
+
+
 def test_the_labs_unknown_dr_centre_is_a_fault_of_the_workspace() -> None:
     assert found_in(workspace=LAB) == [(None, ("lab", "dr_centre"), "unknown DR centre 'nowhere'")]
 
