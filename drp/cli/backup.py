@@ -66,7 +66,7 @@ def run(ctx: click.Context, services: tuple[str, ...], due: bool, as_json: bool)
             show_error(result.error)
     if not failed:
         return ExitCode.DONE
-    if len(failed) < len(results) or failed[0].error is None:
+    if any(result.restore_point is not None for result in results):
         return ExitCode.INCOMPLETE
     codes = {result.error.exit_code for result in failed if result.error is not None}
     return codes.pop() if len(codes) == 1 else ExitCode.FAILED

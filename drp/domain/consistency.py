@@ -229,6 +229,15 @@ def _twice_named(services: Mapping[str, Service]) -> Iterator[Finding]:
                     f"unknown host of runs_on {dataset.host!r}",
                     f"known: {names}",
                 )
+        for position, order in enumerate(service.backup.quiesce if service.backup else ()):
+            if order.host not in service.runs_on:
+                yield _fault(
+                    service.id,
+                    ("backup", "quiesce", position, "host"),
+                    "unknown-name",
+                    f"unknown host of runs_on {order.host!r}",
+                    f"known: {', '.join(service.runs_on) or 'runs_on is empty'}",
+                )
         for name in service.recovers_on:
             if name not in service.runs_on:
                 yield _fault(

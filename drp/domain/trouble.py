@@ -94,6 +94,11 @@ _MEANINGS = {
         "the dump could not be loaded",
         "compare the database versions of both sites; the message above is the loader's",
     ),
+    "quiesce": _Meaning(
+        DrpError,
+        "the services could not be held still for the backup",
+        "run the commands of backup.quiesce on the host by hand, and see whether its limit is long enough",
+    ),
     "command": _Meaning(DrpError, "a command on the host failed", "run it there by hand; the message above is its own"),
     "playbook": _Meaning(
         DrpError, "Ansible ended before it did anything", "run: ansible-playbook --syntax-check, on the step's playbook"

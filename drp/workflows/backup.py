@@ -15,6 +15,7 @@ from drp.domain.service import Service
 from drp.domain.values import from_stamp, to_stamp
 from drp.errors import CancelledError, DrpError, ExitCode
 from drp.ports import ActionState, World
+from drp.workflows import quiescing
 from drp.workflows.host_jobs import HostJob, repository_job, start_or_adopt
 from drp.workflows.naming import action_folder, new_run
 from drp.workflows.repository import ca_certificate, centre_of, prefix_of, repository_url, secrets_of
@@ -24,7 +25,8 @@ PROGRESS_EVERY_SECONDS = 5
 
 @dataclass(frozen=True, slots=True)
 class BackupResult:
-    """What became of one service's backup."""
+    """What became of one service's backup. With a restore point, an error says what a person must still do: the data is
+    good."""
 
     service: str
     run: str
@@ -75,7 +77,7 @@ def _back_up_one(world: World, service: Service, due_at: datetime | None) -> Bac
             raise CancelledError("the backup was cancelled; it left no restore point", where=service.id) from None
         world.ledger.append(run, "restore_point.recorded", point.record())
         world.ledger.append(run, "run.closed", {"outcome": "done", "exit_code": int(ExitCode.DONE)})
-        return BackupResult(service.id, run, point, None)
+        return BackupResult(service.id, run, point, quiescing.not_resumed(world, run, service))
     finally:
         world.locks.release(f"backup-{service.id}")
 
@@ -111,7 +113,11 @@ def _carry_out(world: World, service: Service, run: str) -> RestorePoint:
     results: dict[str, Body] = {}
     for host in plan["hosts"]:
         job = _start(world, service, run, plan, host)
-        results[host] = {"result": job.wait(), "clock": job.clock}
+        try:
+            result = job.wait()
+        finally:
+            quiescing.record(world, run, service, host, job.messages)
+        results[host] = {"result": result, "clock": job.clock}
         world.ledger.append(run, "clock.measured", {"host": host, **job.clock})
     arrived_at = max(_arrival(world, service, host, results[host]["result"]) for host in plan["hosts"])
     return _restore_point(world, service, run, plan, results, arrived_at)
@@ -151,6 +157,7 @@ def _job(world: World, service: Service, run: str, plan: Body, host: str) -> Bod
         "may_unlock": True,
         "requires": ["restic", *(name for procedure in procedures for name in procedure["requires"])],
         "datasets": procedures,
+        "quiesce": quiescing.orders_of(service, plan["site"], host),
     }
 
 
@@ -243,7 +250,9 @@ def _cancel(world: World, service: Service, run: str) -> None:
     world.say(f"{service.id}: stopping; restic takes its lock away first")
     plan = world.ledger.events(run)[0].body["plan"]
     for host in plan["hosts"]:
-        HostJob(world, action_folder(world, run, host), f"{service.id} on {host}").stop()
+        job = HostJob(world, action_folder(world, run, host), f"{service.id} on {host}")
+        job.stop()
+        quiescing.record(world, run, service, host, job.messages)
     world.ledger.append(run, "run.closed", {"outcome": "aborted", "exit_code": int(ExitCode.CANCELLED)})
 
 

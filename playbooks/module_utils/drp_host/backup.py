@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from .content import write_sentinel
 from .process import END_LIMIT_SECONDS, Output, program_of, within
+from .quiesce import quiesced, resume_left
 from .repository import assign_snapshots, finish_restic, open_repository, start_backup
 from .tools import check_tools
 from .trouble import ControlGone, Trouble, no_space_or, tail
@@ -26,6 +27,7 @@ COUNT_STALLS = 12  # counting every row of a large table takes longer than any o
 def backup(host):
     """Back up, and leave no lock behind: a restic that is interrupted in the very moment in which it makes its lock
     does not take it away."""
+    resume_left(host)
     try:
         return back_up_all(host)
     except Trouble:
@@ -42,17 +44,24 @@ def back_up_all(host):
     job = host.job
     tools = check_tools(host)
     open_repository(host)
+    with quiesced(host) as quiet:
+        sentinels, content, parts = back_up_datasets(host, job["datasets"])
+    assign_snapshots(host, parts)
+    return {"sentinels": sentinels, "content": content, "parts": parts, "tools": tools, "quiesce": quiet}
+
+
+def back_up_datasets(host, datasets):
+    """The sentinels first, then every part: {dataset: sentinel}, {dataset: what was counted}, the parts."""
     sentinels = {}
-    for dataset in job["datasets"]:
+    for dataset in datasets:
         sentinels[dataset["id"]] = within(dataset, write_sentinel, host, dataset)
     content, parts = {}, []
-    for dataset in job["datasets"]:
+    for dataset in datasets:
         newest_at = sentinels[dataset["id"]].get("newest_at")
         content[dataset["id"]] = {"newest_at": newest_at} if newest_at else {}
         for part in expand(host, dataset):
             parts.append(back_up_part(host, dataset, part, content[dataset["id"]]))
-    assign_snapshots(host, parts)
-    return {"sentinels": sentinels, "content": content, "parts": parts, "tools": tools}
+    return sentinels, content, parts
 
 
 def expand(host, dataset):

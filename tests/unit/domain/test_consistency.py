@@ -39,6 +39,7 @@ def dataset(**changes: str) -> dict[str, str]:
     return {"id": "database", "type": "postgresql", "host": "pengaduan-1", "database": "pengaduan"} | changes
 
 
+BACKUP = {"dr_centre": "drc", "password": {"env": "X"}}
 LAB = {"lab": {"network": "198.18.0.0/16", "dr_centre": "nowhere"}}
 NO_SITE = AnsibleHost(name="pengaduan-1", site=None, address="192.0.2.2")
 AT_PRIMARY = AnsibleHost(name="drc-pengaduan-1", site="primary", address="192.0.2.3")
@@ -66,6 +67,11 @@ AT_PRIMARY = AnsibleHost(name="drc-pengaduan-1", site="primary", address="192.0.
         (
             {"datasets": [dataset(host="identitas-1")]},
             ("datasets", 0, "host"),
+            "unknown host of runs_on 'identitas-1'",
+        ),
+        (
+            {"backup": BACKUP | {"quiesce": [{"host": "identitas-1", "before": [["a"]], "after": [["b"]]}]}},
+            ("backup", "quiesce", 0, "host"),
             "unknown host of runs_on 'identitas-1'",
         ),
         (
