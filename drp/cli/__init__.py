@@ -29,6 +29,7 @@ _COMMANDS = {
     "status": ("status", "Show what would be lost now, and what was proved."),
     "backup": ("backup", "Back services up to the DR centre; list restore points."),
     "schedule": ("schedule", "Show and do what is due; set up what calls drp."),
+    "restore": ("restore", "Bring data back: a service, a dataset, a file; and prove that it can be done."),
     "watch": ("watch", "Look at the services from outside, all the time."),
     "drill": ("recovery", "Rehearse a recovery while production runs."),
     "failover": ("recovery", "Recover services at the recovery site, for real."),

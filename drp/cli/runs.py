@@ -67,11 +67,16 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def resume(ctx: click.Context, name: str, as_json: bool) -> int:
-    """Go on with a failover or drill that was cut off. What ended is not done again; what runs is adopted."""
+    """Go on with a failover, drill or restore that was cut off. What ended is not done again; what runs is adopted."""
     from drp.cli.recovery import finish
     from drp.workflows.recover import resume as go_on
 
     world = world_of(ctx)
+    if world.ledger.run(name).kind == "restore":
+        from drp.cli.restore import finish as finish_restore
+        from drp.workflows.restore import resume as restore_on
+
+        return finish_restore(restore_on(world, name), as_json=as_json)
     return finish(world, go_on(world, name), as_json=as_json)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from drp.errors import BusyError, CancelledError, DrpError, IntegrityError, UnreachableError
+from drp.errors import BusyError, CancelledError, DrpError, IntegrityError, UnreachableError, UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +83,17 @@ _MEANINGS = {
         "the repository holds damaged data",
         "recover from an older restore point (--restore-point), and have the DR centre's storage examined",
     ),
+    "no_snapshot": _Meaning(
+        IntegrityError,
+        "the repository does not have the snapshot any more",
+        "take another restore point (drp backup list), or the copy at another DR centre (--from)",
+    ),
+    "not_in_snapshot": _Meaning(
+        UsageError,
+        "the restore point holds nothing of that name",
+        "see what it holds: drp restore list SERVICE [FOLDER]",
+    ),
+    "scratch_busy": _Meaning(BusyError, "a test restore is still at work on the host", "wait for it, then try again"),
     "source_missing": _Meaning(
         DrpError, "something to back up is not there", "correct the paths of the dataset, or find out who removed it"
     ),

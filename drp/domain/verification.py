@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -100,3 +101,16 @@ def _amount(part: dict[str, Any], which: str) -> str:
     if "files" in counted:
         return f"{counted['files']} files, {counted['bytes']} bytes"
     return f"{part['part']}: {counted['bytes']} bytes"
+
+
+def proved_datasets(point: RestorePoint, checks: Sequence[DataCheck]) -> list[str]:
+    """The datasets that were found to be what was backed up: their content was counted and agrees, and so does what
+    dates them. Only a dataset that nothing dates is proved by its content alone."""
+    made: dict[str, set[str]] = {}
+    for check in checks:
+        made.setdefault(check.dataset, set()).add(check.check if check.ok else "wrong")
+    return [
+        dataset
+        for dataset, found in made.items()
+        if "wrong" not in found and {"content", read_dataset(point.datasets[dataset]).dated_by} - {"nothing"} <= found
+    ]

@@ -17,7 +17,7 @@ from drp.domain.run import Recovery
 from drp.domain.service import Service
 from drp.domain.timeline import Mark
 from drp.domain.values import show_duration, to_stamp
-from drp.domain.verification import check_restored, newest_transaction
+from drp.domain.verification import check_restored, newest_transaction, proved_datasets
 from drp.errors import DrpError
 from drp.ports import World
 from drp.workflows.repository import ca_certificate, centre_of, secrets_of
@@ -96,6 +96,10 @@ def _finish_restore(recovery: Recovery, step: Step, messages: list[Body], record
             "mark",
             {"service": step.service, **Mark("Tb", newest, "automatic", evidence, point.clock_uncertainty).record()},
         )
+    service = recovery.plan.services[step.service].service
+    for name in proved_datasets(point, checks):
+        body = {"service": service, "dataset": name, "how": recovery.plan.kind, "restore_point": point.id}
+        record("proof.recorded", body)
     wrong = [check for check in checks if not check.ok]
     if wrong:
         first = wrong[0]

@@ -12,7 +12,18 @@ import threading
 from .process import Host, go_on_ending
 from .trouble import ControlGone, Trouble, now
 
-VERBS = {"backup": "backup", "restore": "restore", "remove": "restore", "absence": "content"}
+VERBS = {
+    "backup": "backup",
+    "restore": "restore",
+    "remove": "restore",
+    "absence": "content",
+    "survey": "scratch",
+    "bring_back": "scratch",
+    "test_restore": "scratch",
+    "remove_scratch": "scratch",
+    "list_snapshot": "browse",
+    "send": "browse",
+}
 """The module of each verb. Only the one that is needed is read: a host's Python compiles it each time."""
 
 

@@ -1,0 +1,113 @@
+"""What restores, test restores and looks into snapshots share: jobs on hosts that read a repository, and what they
+found, compared and kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from drp.domain.events import Body
+from drp.domain.inventory import DrCentre
+from drp.domain.restore_plan import PlannedJob, RestorePlan
+from drp.domain.verification import DataCheck, check_restored, proved_datasets
+from drp.errors import UsageError
+from drp.ports import ActionState, World
+from drp.workflows.host_jobs import POLL_SECONDS, HostJob, OnMessage, repository_job, start_or_adopt
+from drp.workflows.naming import action_folder
+from drp.workflows.repository import ca_certificate, secrets_of
+
+MOST_ATTEMPTS = 100
+
+
+def centre_named(world: World, name: str) -> DrCentre:
+    """A DR centre of drp.yaml; UsageError where there is none of that name."""
+    centre = world.city.workspace.dr_centres.get(name)
+    if centre is None:
+        known = ", ".join(sorted(world.city.workspace.dr_centres))
+        raise UsageError(f"no DR centre {name!r}", hint=f"known: {known}")
+    return centre
+
+
+def job_on(world: World, plan: RestorePlan, job: PlannedJob, run: str, verb: str, **more: Any) -> Body:
+    """A job on the datasets of one of the plan's repositories."""
+    service, centre = world.city.services[plan.service], centre_named(world, plan.dr_centre)
+    procedures = plan.procedures(job)
+    body = repository_job(world, service, job.repository_host, run, verb, centre)
+    body["repository"] = {**body["repository"], "url": job.repository_url}
+    requires = ["restic", *(name for procedure in procedures for name in procedure["requires"])]
+    return body | {"requires": list(dict.fromkeys(requires)), "datasets": procedures} | more
+
+
+def start_job(
+    world: World,
+    plan: RestorePlan,
+    job: PlannedJob,
+    run: str,
+    action: str,
+    body: Callable[[], Body],
+    on_message: OnMessage | None = None,
+    *,
+    again_if_lost: bool = True,
+) -> HostJob:
+    """Start a job of the plan on its host, or adopt it. One that was lost may be started anew, under another name."""
+    service, centre = world.city.services[plan.service], centre_named(world, plan.dr_centre)
+    name = f"{action}-{job.name}"
+    return start_or_adopt(
+        world,
+        run,
+        newest_attempt(world, run, name) if again_if_lost else name,
+        job.host,
+        body,
+        secrets=lambda: secrets_of(world, service, job.host, centre),
+        certificate=ca_certificate(world.workspace, centre),
+        where=f"{plan.service} on {job.host}",
+        on_message=on_message,
+    )
+
+
+def newest_attempt(world: World, run: str, action: str) -> str:
+    """The name of an action's newest attempt that was not lost with its machine; a new one where all were."""
+    names = [action, *(f"{action}-{number}" for number in range(2, MOST_ATTEMPTS))]
+    return next(name for name in names if world.actions.state(action_folder(world, run, name)) is not ActionState.LOST)
+
+
+def wait_for_all(world: World, jobs: Sequence[HostJob]) -> None:
+    """Follow jobs that run side by side until all have ended, well or not."""
+    waiting = list(jobs)
+    while waiting := [job for job in waiting if not job.has_ended()]:
+        world.clock.sleep(POLL_SECONDS)
+
+
+def joined(results: Sequence[Body]) -> Body:
+    """What all jobs of a restore found."""
+    found: Body = {"parts": [], "datasets": {}}
+    for result in results:
+        found["parts"] += result["parts"]
+        found["datasets"] |= result["datasets"]
+    return found
+
+
+def record_findings(world: World, run: str, plan: RestorePlan, result: Body, how: str) -> list[DataCheck]:
+    """Compare what was restored with the restore point, and keep each comparison and each proof, once."""
+    checks = check_restored(plan.point, list(plan.datasets), result)
+    events = [("data.verified", check.record(plan.service)) for check in checks]
+    events += [
+        ("proof.recorded", proof_of(plan.service, dataset, how, plan.point.id))
+        for dataset in proved_datasets(plan.point, checks)
+    ]
+    written = sum(event.type in ("data.verified", "proof.recorded") for event in world.ledger.events(run))
+    for type_, body in events[written:]:
+        world.ledger.append(run, type_, body)
+    return checks
+
+
+def proof_of(service: str, dataset: str, how: str, restore_point: str) -> Body:
+    return {"service": service, "dataset": dataset, "how": how, "restore_point": restore_point}
+
+
+def first_wrong(checks: Sequence[DataCheck]) -> str:
+    """The first comparison that failed, in words; empty where all agree."""
+    wrong = next((check for check in checks if not check.ok), None)
+    return (
+        "" if wrong is None else f"dataset {wrong.dataset}: {wrong.check} is {wrong.actual} instead of {wrong.expected}"
+    )
