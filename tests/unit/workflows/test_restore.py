@@ -15,7 +15,7 @@ from drp.domain.restore_point import RestorePoint
 from drp.domain.values import to_stamp
 from drp.errors import BusyError, CancelledError, IntegrityError, UnreachableError, UsageError
 from drp.workflows.restore import Consent, RestoreRequest, look, prepare, restore, resume, undo_hint, units_to_stop
-from tests.fakes.actions import Ending
+from tests.fakes.actions import Ending, Script
 from tests.fakes.city import NOW, make_city, make_restore_point, service_record
 from tests.fakes.world import SECRET, Crash, Stage, make_stage
 
@@ -39,7 +39,7 @@ def answer(point: RestorePoint, job: Body, wrong: str = "") -> Body:
     return {"parts": parts, "datasets": datasets}
 
 
-def script(point: RestorePoint, wrong: str = "", found: tuple[str, ...] = (), **survey: Any) -> Any:
+def script(point: RestorePoint, wrong: str = "", found: tuple[str, ...] = (), **survey: Any) -> Script:
     def play(_name: str, spec: Body) -> Ending:
         job = spec["job"]
         if job["verb"] == "survey":
