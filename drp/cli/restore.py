@@ -69,6 +69,7 @@ def _choice_options(command: Any) -> Any:
 
 @restore.command(
     epilog=epilog(
+        "drp restore run pengaduan --preview",
         'drp restore pengaduan --dataset files --at "2026-11-20 14:00" --preview',
         "drp restore pengaduan --dataset database --to drc-app-1",
         "drp restore pengaduan --dataset files --scratch /var/tmp/look",
