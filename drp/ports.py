@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Notice, Proof, RepositoryCheck
+from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
 from drp.domain.probing import Sample
@@ -62,6 +62,7 @@ class Ledger(Protocol):
     def proofs(self, service: str = "") -> list[Proof]: ...
     def checks(self, service: str = "", since: datetime | None = None) -> list[RepositoryCheck]: ...
     def notices(self) -> dict[str, Notice]: ...
+    def marks(self, service: str = "") -> list[Mark]: ...
     def protection(
         self, copies_of: Mapping[str, tuple[str, ...]], now: datetime, since: datetime
     ) -> dict[str, Facts]: ...
@@ -112,6 +113,10 @@ class ObjectStore(Protocol):
 
     def stored_at(self, centre: DrCentre, key: str) -> datetime | None:
         """When the DR centre says an object was stored; None where there is no such object."""
+        ...
+
+    def remove_lock(self, centre: DrCentre, prefix: str, lock: str) -> None:
+        """Remove a lock of restic's from the repository at `prefix`; nothing else can be removed."""
         ...
 
 

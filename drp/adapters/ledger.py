@@ -17,7 +17,7 @@ from typing import Any
 
 from drp.adapters.ledger_projections import SCHEMA, TABLES, VERSION, project
 from drp.adapters.ledger_protection import read_facts
-from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Notice, Proof, RepositoryCheck
+from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
 from drp.domain.events import Body, Event, canonical_json, event_hash, first_break
 from drp.domain.protection_facts import Facts
 from drp.domain.restore_point import RestorePoint
@@ -255,6 +255,15 @@ class SqliteLedger:
         """What people were told of, by key."""
         rows = self._read("SELECT key, state, since, told_at FROM notices", ())
         return {row[0]: Notice(row[0], row[1], from_stamp(row[2]), _stamp(row[3])) for row in rows}
+
+    def marks(self, service: str = "") -> list[Mark]:
+        """What holds of restore points, such as a legal hold, oldest first."""
+        rows = self._read(
+            "SELECT restore_point, service, mark, reason, by, since FROM marks WHERE ? = '' OR service = ?"
+            " ORDER BY since, restore_point",
+            (service, service),
+        )
+        return [Mark(row[0], row[1], row[2], row[3], row[4], from_stamp(row[5])) for row in rows]
 
     def protection(self, copies_of: Mapping[str, tuple[str, ...]], now: datetime, since: datetime) -> dict[str, Facts]:
         """What is known of the protection of these services, each with the other DR centres that it is copied to."""

@@ -11,7 +11,7 @@ from drp.domain.backup_record import SCHEDULED_KINDS
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, milliseconds
 
-VERSION = 4
+VERSION = 5
 """Of the tables below; to be raised with every change of them or of `project`."""
 
 SCHEMA = """
@@ -63,6 +63,10 @@ CREATE TABLE IF NOT EXISTS preflights (
     service TEXT NOT NULL, purpose TEXT NOT NULL, at TEXT NOT NULL, run TEXT NOT NULL, findings TEXT NOT NULL,
     PRIMARY KEY (service, purpose)
 );
+CREATE TABLE IF NOT EXISTS marks (
+    restore_point TEXT NOT NULL, service TEXT NOT NULL, mark TEXT NOT NULL, reason TEXT NOT NULL, by TEXT NOT NULL,
+    since TEXT NOT NULL, PRIMARY KEY (restore_point, mark)
+);
 CREATE TABLE IF NOT EXISTS notices (
     key TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT
 );
@@ -78,12 +82,13 @@ TABLES = (
     "checks",
     "check_parts",
     "preflights",
+    "marks",
     "notices",
 )
 
 TABLES_OF_A_SERVICE = (
     *("active_sites", "restore_points", "data_times", "backup_states"),
-    *("copies", "proofs", "checks", "check_parts", "preflights"),
+    *("copies", "proofs", "checks", "check_parts", "preflights", "marks"),
 )
 
 Execute = Callable[[str, tuple[Any, ...]], Any]
@@ -116,6 +121,7 @@ def project(execute: Execute, event: Event) -> None:
             )
             execute("DELETE FROM restore_points WHERE id = ?", (body["id"],))
             execute("DELETE FROM copies WHERE restore_point = ?", (body["id"],))
+            execute("DELETE FROM marks WHERE restore_point = ?", (body["id"],))
         case "site.activated":
             execute(
                 "INSERT INTO active_sites (service, site, since) VALUES (?, ?, ?)"
@@ -167,6 +173,19 @@ def _project_proof(execute: Execute, event: Event) -> None:
                     *(int(body["is_good"]), event.at, event.run),
                 ),
             )
+        case "restore_point.held" | "restore_point.distrusted":
+            execute(
+                "INSERT OR REPLACE INTO marks (restore_point, service, mark, reason, by, since)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    *(body["id"], body["service"], event.type.partition(".")[2], body["reason"]),
+                    *(body.get("by", "drp"), event.at),
+                ),
+            )
+        case "restore_point.released":
+            execute("DELETE FROM marks WHERE restore_point = ? AND mark = 'held'", (body["id"],))
+        case "restore_point.trusted":
+            execute("DELETE FROM marks WHERE restore_point = ? AND mark = 'distrusted'", (body["id"],))
         case "preflight.recorded":
             execute(
                 "INSERT OR REPLACE INTO preflights (service, purpose, at, run, findings) VALUES (?, ?, ?, ?, ?)",

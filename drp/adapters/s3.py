@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from drp.domain.inventory import DrCentre
-from drp.errors import UnreachableError
+from drp.errors import DrpError, UnreachableError
 from drp.ports import Secrets
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+    from mypy_boto3_s3 import S3Client
+
+_LOCK = re.compile("[0-9a-f]{64}")
 
 
 class S3ObjectStore:
@@ -18,6 +28,27 @@ class S3ObjectStore:
 
     def stored_at(self, centre: DrCentre, key: str) -> datetime | None:
         """The DR centre's own time stamp of an object, in UTC; None where there is no such object."""
+        from botocore.exceptions import ClientError
+
+        with self._client(centre) as client:
+            try:
+                stored: datetime = client.head_object(Bucket=centre.bucket, Key=key)["LastModified"]
+                return stored.astimezone(UTC)
+            except ClientError as error:
+                if _code_of(error) in ("404", "NoSuchKey", "NotFound"):
+                    return None
+                raise
+
+    def remove_lock(self, centre: DrCentre, prefix: str, lock: str) -> None:
+        """Remove one of restic's locks. In a bucket with versions this leaves a delete marker, and the lock below."""
+        if _LOCK.fullmatch(lock) is None:
+            raise DrpError(f"{lock[:80]!r} is no lock of restic's", where=prefix, hint="nothing was removed")
+        with self._client(centre) as client:
+            client.delete_object(Bucket=centre.bucket, Key=f"{prefix}/locks/{lock}")
+
+    @contextmanager
+    def _client(self, centre: DrCentre) -> Iterator[S3Client]:
+        """A connection whose troubles are told as drp's own."""
         import boto3
         from botocore.config import Config
         from botocore.exceptions import BotoCoreError, ClientError
@@ -40,17 +71,19 @@ class S3ObjectStore:
             ),
         )
         try:
-            stored: datetime = client.head_object(Bucket=centre.bucket, Key=key)["LastModified"]
-            return stored.astimezone(UTC)
+            yield client
         except ClientError as error:
-            code = str(error.response.get("Error", {}).get("Code", ""))
-            if code in ("404", "NoSuchKey", "NotFound"):
-                return None
             hint = "check the bucket and the keys in drp.yaml, and what they may do"
-            raise UnreachableError(f"the DR centre refused: {code}", where=centre.endpoint, hint=hint) from error
+            raise UnreachableError(
+                f"the DR centre refused: {_code_of(error)}", where=centre.endpoint, hint=hint
+            ) from error
         except (BotoCoreError, OSError) as error:
             hint = "check the line, the address and the CA certificate in drp.yaml"
             text = f"the DR centre does not answer: {type(error).__name__}"
             raise UnreachableError(text, where=centre.endpoint, hint=hint) from error
         finally:
             client.close()
+
+
+def _code_of(error: ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

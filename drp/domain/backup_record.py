@@ -97,3 +97,16 @@ class Notice:
     state: str
     since: datetime
     told_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Something that holds of a restore point: `held` (a legal hold: it is never forgotten), or `distrusted` (it is not
+    known to be whole, as after a check that found damage in it)."""
+
+    restore_point: str
+    service: str
+    mark: str
+    reason: str
+    by: str
+    since: datetime

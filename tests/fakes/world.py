@@ -65,9 +65,13 @@ class FakeStore:
 
     def __init__(self, at: datetime) -> None:
         self.at, self.missing = at, ""
+        self.removed: list[str] = []
 
     def stored_at(self, centre: DrCentre, key: str) -> datetime | None:  # noqa: ARG002 - the port's signature
-        return None if self.missing and self.missing in key else self.at
+        return None if key in self.removed or (self.missing and self.missing in key) else self.at
+
+    def remove_lock(self, centre: DrCentre, prefix: str, lock: str) -> None:  # noqa: ARG002 - the port's signature
+        self.removed.append(f"{prefix}/locks/{lock}")
 
 
 class FakeSecrets:

@@ -23,6 +23,13 @@ VERBS = {
     "remove_scratch": "scratch",
     "list_snapshot": "browse",
     "send": "browse",
+    "snapshots": "maintenance",
+    "forget_plan": "maintenance",
+    "forget": "maintenance",
+    "prune": "maintenance",
+    "check": "maintenance",
+    "locks": "maintenance",
+    "spot_check": "spot_check",
 }
 """The module of each verb. Only the one that is needed is read: a host's Python compiles it each time."""
 
