@@ -1,0 +1,220 @@
+"""drp backup forget, prune, check, locks, hold, release"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeAlias
+
+import click
+
+from drp.cli import show_error
+from drp.cli.common import count_of, epilog, json_option, print_json, print_table, world_of
+from drp.errors import ExitCode
+
+if TYPE_CHECKING:
+    from drp.workflows.upkeep import UpkeepResult
+
+Line: TypeAlias = "Callable[[UpkeepResult], str]"
+
+_services = click.argument("services", nargs=-1)
+
+
+@click.command(epilog=epilog("drp backup forget --dry-run", "drp backup forget pengaduan"))
+@_services
+@click.option("--dry-run", is_flag=True, help="Only show what would go, and why the rest stays.")
+@json_option
+@click.pass_context
+def forget(ctx: click.Context, services: tuple[str, ...], dry_run: bool, as_json: bool) -> int:
+    """Forget restore points of SERVICES (default: all) that their retention lets go.
+
+    What the policy keeps says restic itself. Whatever it says, these stay: the newest and the youngest restore points
+    (`minimum_points`, `minimum_age`), those on hold, the newest that a restore has proved, and those that are still to
+    be copied. Snapshots of other hosts and services are never touched. No space is freed: see drp backup prune.
+    """
+    from drp.workflows.retention import forget as work
+    from drp.workflows.selection import services_for
+
+    world = world_of(ctx)
+    results = work(world, services_for(world, services, "backup"), preview=dry_run)
+    if not as_json and dry_run:
+        rows = [
+            [result.service, point["id"], "stays" if point["stays"] else "goes", "; ".join(point["reasons"])]
+            for result in results
+            for point in result.body.get("points", [])
+        ]
+        print_table("Restore points", ["service", "restore point", "", "why"], rows)
+    return _finish(results, as_json, lambda result: _forget_line(result, dry_run=dry_run))
+
+
+def _forget_line(result: UpkeepResult, *, dry_run: bool) -> str:
+    body = result.body
+    if body["policy"] is None:
+        return str(body["from"])
+    going = sum(not point["stays"] for point in body["points"])
+    done = f"{count_of(going, 'restore point')} would go" if dry_run else f"forgot {len(body['forgotten'])}"
+    text = f"{done} of {len(body['points'])} by {body['from']}"
+    if body["residue"]:
+        text += f"; and {count_of(body['residue'], 'snapshot')} of failed runs"
+    if body["untouched_in_all"]:
+        text += f"; {count_of(body['untouched_in_all'], 'snapshot')} not touched"
+        text += "".join(f"\n    {id_[:8]}: {why}" for id_, why in list(body["untouched"].items())[:5])
+    return text
+
+
+@click.command(epilog=epilog("drp backup prune", "drp backup prune pengaduan"))
+@_services
+@json_option
+@click.pass_context
+def prune(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> int:
+    """Free the space that SERVICES (default: all) need no more at their DR centre, then look whether all is whole.
+
+    No backup of a service can run meanwhile.
+    """
+    from drp.workflows.retention import prune as work
+    from drp.workflows.selection import services_for
+
+    world = world_of(ctx)
+    results = work(world, services_for(world, services, "backup"))
+    return _finish(results, as_json, _prune_line)
+
+
+def _prune_line(result: UpkeepResult) -> str:
+    lines = [f"{item['host']}: {'; '.join(item['said'])}" for item in result.body["repositories"]]
+    return "pruned" + "".join(f"\n    {line}" for line in lines)
+
+
+@click.command(epilog=epilog("drp backup check", "drp backup check --all pengaduan", "drp backup check --source"))
+@_services
+@click.option("--all", "everything", is_flag=True, help="Read all data, not only the part whose turn it is.")
+@click.option("--source", is_flag=True, help="Compare a random sample of files on their host with the snapshot.")
+@click.option("--files", type=click.IntRange(1, 10_000), default=20, show_default=True, help="How many, with --source.")
+@json_option
+@click.pass_context
+def check(
+    ctx: click.Context, services: tuple[str, ...], everything: bool, source: bool, files: int, as_json: bool
+) -> int:
+    """Check the repositories of SERVICES (default: all): their structure, and the part of the data whose turn it is.
+
+    All of the data is read within `backups.proof.everything_within`. Damage is looked for a second time before it is
+    believed; then this ends with 13 and names the restore points that cannot be trusted.
+    """
+    from drp.errors import UsageError
+    from drp.workflows.check import check as work
+    from drp.workflows.selection import services_for
+    from drp.workflows.spot_check import spot_check
+
+    if source and everything:
+        raise UsageError("--all and --source are two different checks", hint="run one after the other")
+    world = world_of(ctx)
+    names = services_for(world, services, "backup")
+    if source:
+        return _finish(spot_check(world, names, files=files), as_json, _spot_line)
+    return _finish(work(world, names, everything=everything), as_json, _check_line)
+
+
+def _check_line(result: UpkeepResult) -> str:
+    lines = []
+    for item in result.body["repositories"]:
+        read = ", ".join(f"{part}/{of}" for part, of in item["parts"])
+        late = "; some of its data had not been read in time" if item["is_late"] else ""
+        lines.append(f"{item['host']}: {'good' if item['good'] else 'damaged'}, data read: {read}{late}")
+    return "nothing to check yet" if not lines else "checked" + "".join(f"\n    {line}" for line in lines)
+
+
+def _spot_line(result: UpkeepResult) -> str:
+    lines = [
+        f"{part['dataset']} on {part['host']}: {part['compared']} of {count_of(part['candidates'], 'file')} compared,"
+        f" {len(part['differing'])} differ; {part['changed']} had been changed, {part['gone']} were gone"
+        for part in result.body["parts"]
+    ]
+    return f"compared with {result.body['restore_point']}" + "".join(f"\n    {line}" for line in lines)
+
+
+@click.command(epilog=epilog("drp backup locks", "drp backup locks pengaduan --remove-dead"))
+@_services
+@click.option("--remove-dead", is_flag=True, help="Remove the locks whose owners are proved dead.")
+@json_option
+@click.pass_context
+def locks(ctx: click.Context, services: tuple[str, ...], remove_dead: bool, as_json: bool) -> int:
+    """Show restic's locks in the repositories of SERVICES (default: all), and whether their owners live.
+
+    A lock is dead where its own host says that the process is gone, or where it was not renewed for half an hour; and
+    no run of drp is at work on the service. What is not proved dead is never removed.
+    """
+    from drp.workflows.repository_locks import look_at_locks
+    from drp.workflows.selection import services_for
+
+    world = world_of(ctx)
+    results = look_at_locks(world, services_for(world, services, "backup"), remove_dead=remove_dead)
+    if not as_json:
+        rows = [
+            [
+                f"{result.service} {lock['repository']}",
+                f"{lock['node']} {lock['pid']}",
+                lock["created_at"][:19],
+                "exclusive" if lock["exclusive"] else "shared",
+                ("removed" if lock["removed"] else "dead") if lock["is_dead"] else "living",
+                lock["why"],
+            ]
+            for result in results
+            for lock in result.body.get("locks", [])
+        ]
+        print_table("Locks", ["repository", "host and process", "made (UTC)", "kind", "state", "why"], rows)
+    return _finish(results, as_json, None)
+
+
+@click.command(epilog=epilog('drp backup hold backup-20261122-054750-3fa2 --reason "audit 2026-14"'))
+@click.argument("restore_point")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is shown wherever the hold matters.")
+@click.pass_context
+def hold(ctx: click.Context, restore_point: str, reason: str) -> None:
+    """Keep RESTORE_POINT whatever its retention says, until it is released: a legal hold."""
+    from drp.workflows.retention import hold as work
+
+    mark = work(world_of(ctx), restore_point, reason)
+    click.echo(f"{mark.service}: {mark.restore_point} is on hold since {mark.since:%Y-%m-%d %H:%M:%S} UTC")
+
+
+@click.command(epilog=epilog('drp backup release backup-20261122-054750-3fa2 --reason "audit closed"'))
+@click.argument("restore_point")
+@click.option("--reason", required=True, metavar="TEXT", help="Why it may go from now on.")
+@click.pass_context
+def release(ctx: click.Context, restore_point: str, reason: str) -> None:
+    """End the hold of RESTORE_POINT: from now on the retention decides."""
+    from drp.workflows.retention import release as work
+
+    work(world_of(ctx), restore_point, reason)
+    click.echo(f"{restore_point} is on hold no longer")
+
+
+def _finish(results: Sequence[UpkeepResult], as_json: bool, line: Line | None) -> int:
+    """Show results and errors; the exit code: that of the errors where they agree, incomplete where some went well."""
+    if as_json:
+        print_json(
+            [
+                {
+                    "service": result.service,
+                    "run": result.run,
+                    "kind": result.kind,
+                    "result": result.body,
+                    "error": str(result.error) if result.error else None,
+                }
+                for result in results
+            ]
+        )
+    elif line is not None:
+        for result in results:
+            if result.body:
+                click.echo(f"{result.service}: {line(result)}")
+    codes = set()
+    for result in results:
+        if result.error is not None:
+            show_error(result.error)
+            codes.add(result.error.exit_code)
+    if not codes:
+        return ExitCode.DONE
+    if ExitCode.INTEGRITY in codes:
+        return ExitCode.INTEGRITY  # damage is never hidden behind what went well
+    if len(codes) > 1 or any(result.error is None for result in results):
+        return ExitCode.INCOMPLETE
+    return codes.pop()
