@@ -323,4 +323,20 @@ def task_kinds() -> dict[str, TaskRunner]:
             for result in found
         ]
 
-    return {"backup": back_up}
+    def forget(world: World, due: Mapping[str, datetime]) -> list[TaskResult]:
+        from drp.workflows.retention import forget as run
+
+        found = run(world, list(due), due=due)
+        return [TaskResult(row.service, row.error, f"forgot {len(row.body.get('forgotten', []))}") for row in found]
+
+    def prune(world: World, due: Mapping[str, datetime]) -> list[TaskResult]:
+        from drp.workflows.retention import prune as run
+
+        return [TaskResult(row.service, row.error, "pruned") for row in run(world, list(due), due=due)]
+
+    def check(world: World, due: Mapping[str, datetime]) -> list[TaskResult]:
+        from drp.workflows.check import check as run
+
+        return [TaskResult(row.service, row.error, "checked") for row in run(world, list(due), due=due)]
+
+    return {"backup": back_up, "forget": forget, "prune": prune, "check": check}

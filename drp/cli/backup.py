@@ -6,6 +6,7 @@ import click
 
 from drp.cli import show_error
 from drp.cli.backup_status import status
+from drp.cli.backup_upkeep import check, forget, hold, locks, prune, release
 from drp.cli.common import epilog, json_option, print_json, print_table, world_of
 from drp.domain.values import show_duration
 from drp.errors import ExitCode
@@ -16,7 +17,8 @@ def backup() -> None:
     """Back services up to the DR centre; list restore points."""
 
 
-backup.add_command(status)
+for _command in (status, forget, prune, check, locks, hold, release):
+    backup.add_command(_command)
 
 
 @backup.command(epilog=epilog("drp backup run", "drp backup run pengaduan", "drp backup run --due"))

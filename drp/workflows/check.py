@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 
 from drp.domain.checking import plan_check
 from drp.domain.events import Body
@@ -30,10 +30,10 @@ JITTER = timedelta(minutes=5)
 
 
 def check(
-    world: World, services: Sequence[str], *, everything: bool = False, due_at: str | None = None
+    world: World, services: Sequence[str], *, everything: bool = False, due: Mapping[str, datetime] | None = None
 ) -> list[UpkeepResult]:
     """Check the repositories of each service; with `everything`, read all data at once."""
-    return keep_up(world, CHECK, services, {"everything": everything}, due_at)
+    return keep_up(world, CHECK, services, {"everything": everything}, due)
 
 
 def _check(world: World, service: Service, run: str, plan: Body) -> Outcome:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from drp.domain.retention import (
     policy_of,
 )
 from drp.domain.service import Service
+from drp.domain.values import from_stamp
 from drp.errors import DrpError, ExitCode, IntegrityError, UsageError
 from drp.ports import ActionState, World
 from drp.workflows.check import record_checks
@@ -47,15 +49,15 @@ BEING_FORGOTTEN = "it is being forgotten"
 
 
 def forget(
-    world: World, services: Sequence[str], *, preview: bool = False, due_at: str | None = None
+    world: World, services: Sequence[str], *, preview: bool = False, due: Mapping[str, datetime] | None = None
 ) -> list[UpkeepResult]:
     """Forget what the retention of each service lets go; with `preview`, only say what that would be."""
-    return keep_up(world, PREVIEW if preview else FORGET, services, {"preview": preview}, due_at)
+    return keep_up(world, PREVIEW if preview else FORGET, services, {"preview": preview}, due)
 
 
-def prune(world: World, services: Sequence[str], *, due_at: str | None = None) -> list[UpkeepResult]:
+def prune(world: World, services: Sequence[str], *, due: Mapping[str, datetime] | None = None) -> list[UpkeepResult]:
     """Free what no snapshot needs any more, in all repositories of each service."""
-    return keep_up(world, PRUNE, services, {}, due_at)
+    return keep_up(world, PRUNE, services, {}, due)
 
 
 # -- forget ----------------------------------------------------------------------------------------------------------
@@ -179,8 +181,6 @@ def _fates(
     world: World, points: Sequence[RestorePoint], snapshots: Sequence[Listed], given_up: Iterable[str]
 ) -> dict[str, RunFate]:
     """What became of the runs that have snapshots but no restore point."""
-    from drp.domain.values import from_stamp
-
     known, gone = {point.id for point in points}, set(given_up)
     fates: dict[str, RunFate] = {}
     for run in {run for snapshot in snapshots if (run := snapshot.tagged("run"))} - known:

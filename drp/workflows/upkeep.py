@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from drp.domain.events import Body, hash_of
 from drp.domain.restore_point import RestorePoint
 from drp.domain.service import Service
+from drp.domain.values import to_stamp
 from drp.errors import BusyError, CancelledError, DrpError, ExitCode
 from drp.ports import ActionState, World
 from drp.workflows.host_jobs import HostJob, keeper_of, repository_job, start_or_adopt
@@ -70,16 +72,16 @@ class Kind:
 
 
 def keep_up(
-    world: World, kind: Kind, services: Sequence[str], options: Body, due_at: str | None = None
+    world: World, kind: Kind, services: Sequence[str], options: Body, due: Mapping[str, datetime] | None = None
 ) -> list[UpkeepResult]:
     """One run for each service in turn. A service that fails does not stop the others; one that was cut off goes on.
 
-    `due_at` is the moment of the schedule that the runs are for.
+    `due` is the moment of the schedule that each run is for, where it is for one.
     """
     results = []
     for name in services:
         try:
-            results.append(_keep_up_one(world, kind, world.city.services[name], options, due_at))
+            results.append(_keep_up_one(world, kind, world.city.services[name], options, (due or {}).get(name)))
         except CancelledError:
             raise
         except DrpError as error:
@@ -87,7 +89,7 @@ def keep_up(
     return results
 
 
-def _keep_up_one(world: World, kind: Kind, service: Service, options: Body, due_at: str | None) -> UpkeepResult:
+def _keep_up_one(world: World, kind: Kind, service: Service, options: Body, due_at: datetime | None) -> UpkeepResult:
     with _locks(world, kind, service):
         plan = {"service": service.id, **options}
         unfinished = _unfinished(world, kind, service)
@@ -101,7 +103,7 @@ def _keep_up_one(world: World, kind: Kind, service: Service, options: Body, due_
         if kind.is_alone:
             _refuse_company(world, kind, service)
         run = new_run(kind.name, world.clock.now())
-        body = {"plan": plan, "by": world.operator} | ({"due_at": due_at} if due_at else {})
+        body = {"plan": plan, "by": world.operator} | ({"due_at": to_stamp(due_at)} if due_at else {})
         world.ledger.open_run(run, kind.name, hash_of(plan), [service.id], body)
         return _carry_out(world, kind, service, run)
 
