@@ -26,6 +26,7 @@ from drp.errors import UsageError
 from drp.ports import Say, World
 
 if TYPE_CHECKING:
+    from drp.adapters.callers import Callers
     from drp.adapters.json_schema import WrittenSchema
     from drp.domain.findings import Location, Record
     from drp.domain.reconcile import ListedHost
@@ -340,3 +341,12 @@ def task_kinds() -> dict[str, TaskRunner]:
         return [TaskResult(row.service, row.error, "checked") for row in run(world, list(due), due=due)]
 
     return {"backup": back_up, "forget": forget, "prune": prune, "check": check}
+
+
+def callers_of(start: Path, *, for_system: bool) -> Callers:
+    """What calls drp for a workspace; InvalidInventoryError where there is nothing yet to be called for."""
+    from drp.adapters.callers import callers_of as find
+
+    workspace = workspace_at(start)
+    metrics = read_city(workspace, shipped("runbooks"), whole=False)[0].workspace.metrics
+    return find(workspace, metrics.textfile if metrics else None, for_system=for_system)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -10,7 +11,7 @@ import click
 from drp.cli import show_error
 from drp.cli.common import count_of, epilog, json_option, print_json, print_table, world_of
 from drp.domain.backup_record import SCHEDULED_KINDS
-from drp.errors import BusyError, DrpError, ExitCode
+from drp.errors import BusyError, DrpError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -173,3 +174,84 @@ def _exit_code(outcomes: Sequence[TaskOutcome], *, all_busy: bool) -> int:
         return ExitCode.INCOMPLETE
     codes = {error.exit_code for error in failed}
     return codes.pop() if len(codes) == 1 else ExitCode.FAILED
+
+
+_user_option = click.option("--user", "for_user", is_flag=True, help="For your own manager, not the system's.")
+_crontab_option = click.option(
+    "--crontab", "in_crontab", is_flag=True, help="Lines in your crontab, in place of units."
+)
+_folder_option = click.option(
+    "--folder", type=click.Path(path_type=Path, file_okay=False), help="Another folder than systemd's own for units."
+)
+
+
+@schedule.command(
+    epilog=epilog("drp schedule install --print", "sudo drp schedule install --start", "drp schedule install --user")
+)
+@_user_option
+@_crontab_option
+@_folder_option
+@click.option("--print", "only_print", is_flag=True, help="Print what would be written; write nothing.")
+@click.option("--start", is_flag=True, help="Also enable and start the units now.")
+@click.pass_context
+def install(
+    ctx: click.Context, for_user: bool, in_crontab: bool, folder: Path | None, only_print: bool, start: bool
+) -> None:
+    """Write systemd units that call drp each minute and keep `drp watch` running; or lines for cron.
+
+    The units run as the owner of the workspace and may write to nothing but its var/. Without --start they are written
+    and not started; the commands for that are printed. A unit for `drp daemon` is there too, for who prefers it.
+    """
+    from drp.wiring import callers_of
+
+    if in_crontab and (for_user or folder or start):
+        raise UsageError("--crontab stands alone", hint="lines in a crontab need no --user, --folder or --start")
+    if folder and start:
+        raise UsageError("units in another folder cannot be started", hint="leave out --folder or --start")
+    callers = callers_of(Path(ctx.find_root().obj), for_system=not for_user)
+    if in_crontab:
+        if only_print:
+            click.echo(callers.crontab(), nl=False)
+            return
+        callers.install_crontab()
+        click.echo("drp's lines are in your crontab (crontab -l); away with them: drp schedule remove --crontab")
+        return
+    if only_print:
+        for name, text in callers.units().items():
+            click.echo(f"# --- {name}\n{text}")
+        return
+    for path in callers.write(folder or callers.folder):
+        click.echo(f"wrote {path}")
+    if start:
+        callers.start()
+        click.echo(f"started {', '.join(callers.to_start)}")
+        return
+    manager = "systemctl --user" if for_user else "systemctl"
+    click.echo(f"Nothing was started. Start them:\n  {manager} daemon-reload")
+    click.echo(f"  {manager} enable --now {' '.join(callers.to_start)}")
+    if for_user:
+        click.echo("So that they run when you are not logged in:  loginctl enable-linger")
+    click.echo(f"In place of the timers, one process:  {manager} enable --now {callers.settings.prefix}-daemon.service")
+
+
+@schedule.command(epilog=epilog("sudo drp schedule remove", "drp schedule remove --crontab"))
+@_user_option
+@_crontab_option
+@_folder_option
+@click.pass_context
+def remove(ctx: click.Context, for_user: bool, in_crontab: bool, folder: Path | None) -> None:
+    """Stop and remove what `drp schedule install` has written. What drp is doing now goes on."""
+    from drp.wiring import callers_of
+
+    if in_crontab and (for_user or folder):
+        raise UsageError("--crontab stands alone", hint="lines in a crontab need no --user and no --folder")
+    callers = callers_of(Path(ctx.find_root().obj), for_system=not for_user)
+    if in_crontab:
+        there = callers.remove_crontab()
+        click.echo("drp's lines are out of your crontab" if there else "your crontab has no lines of drp")
+        return
+    removed = callers.remove(folder or callers.folder)
+    for path in removed:
+        click.echo(f"removed {path}")
+    if not removed:
+        click.echo(f"no units of this workspace in {folder or callers.folder}")
