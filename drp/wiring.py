@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from drp.adapters.actions import SupervisedActions
 from drp.adapters.clock import SystemClock
-from drp.adapters.inventory import HOSTS_FILE, SERVICES_FOLDER, Files, find_workspace, load_city, read_city
+from drp.adapters.inventory import (
+    HOSTS_FILE,
+    SERVICES_FOLDER,
+    Files,
+    find_workspace,
+    load_city,
+    read_city,
+    signature_of,
+)
 from drp.adapters.ledger import SqliteLedger
 from drp.adapters.lock import FileLocks
 from drp.adapters.s3 import S3ObjectStore
@@ -23,7 +31,7 @@ from drp.domain.inventory import City
 from drp.domain.probing import Sample
 from drp.domain.run import Recovery
 from drp.errors import UsageError
-from drp.ports import Say, World
+from drp.ports import Clock, Say, World
 
 if TYPE_CHECKING:
     from drp.adapters.callers import Callers
@@ -133,7 +141,10 @@ def build_world(start: Path, say: Say, *, whole: bool = False) -> World:
     city, files = read_city(workspace, shipped("runbooks"), whole=whole)
     for file, count in Counter(fault.file for fault in files.passed_over).items():
         say(f"{file} is passed over, it holds {count} fault{'' if count == 1 else 's'}: drp validate")
-    clock = SystemClock()
+    return _world(workspace, city, SystemClock(), say)
+
+
+def _world(workspace: Path, city: City, clock: Clock, say: Say) -> World:
     secrets = WorkspaceSecrets(workspace)
     return World(
         workspace=workspace,
@@ -350,3 +361,37 @@ def callers_of(start: Path, *, for_system: bool) -> Callers:
     workspace = workspace_at(start)
     metrics = read_city(workspace, shipped("runbooks"), whole=False)[0].workspace.metrics
     return find(workspace, metrics.textfile if metrics else None, for_system=for_system)
+
+
+def serve_daemon(start: Path, say: Say, stop: threading.Event) -> None:
+    """Do what is due in a workspace until `stop` is set."""
+    from contextlib import contextmanager
+
+    from drp.adapters.service_manager import ServiceManager
+    from drp.workflows.daemon import Inventory, serve
+
+    os.umask(0o077)
+    workspace = workspace_at(start)
+
+    @contextmanager
+    def open_world(city: City, clock: Clock, say: Say) -> Iterator[World]:
+        world = _world(workspace, city, clock, say)
+        try:
+            yield world
+        finally:
+            if isinstance(world.ledger, SqliteLedger):
+                world.ledger.close()
+
+    def load() -> City:
+        return read_city(workspace, shipped("runbooks"), whole=False)[0]
+
+    serve(
+        Inventory(load, lambda: signature_of(workspace), say),
+        open_world,
+        task_kinds(),
+        locks=FileLocks(workspace / "var" / "locks"),
+        clock=SystemClock(),
+        manager=ServiceManager(),
+        stop=stop,
+        say=say,
+    )

@@ -69,6 +69,32 @@ def find_workspace(start: Path) -> Path:
     )
 
 
+def signature_of(workspace: Path) -> dict[str, tuple[int, int, int]]:
+    """What tells whether a file of a workspace has changed: each one's time, size and number, by name."""
+    folders = [workspace / "inventories", workspace / RUNBOOKS_FOLDER]
+    found: dict[str, tuple[int, int, int]] = {}
+    while folders:
+        try:
+            with os.scandir(folders.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        folders.append(Path(entry.path))
+                    elif entry.name.endswith((".yaml", ".yml")):
+                        found[entry.path] = _look_of(entry.path)
+        except OSError:
+            continue  # gone, or closed: reading says so
+    found[WORKSPACE_FILE] = _look_of(workspace / WORKSPACE_FILE)
+    return found
+
+
+def _look_of(path: str | Path) -> tuple[int, int, int]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return (0, 0, 0)
+    return (status.st_mtime_ns, status.st_size, status.st_ino)
+
+
 def load_city(workspace: Path, shipped_runbooks: Path) -> City:
     """Read and check everything. Raises InvalidInventoryError with all faults."""
     return read_city(workspace, shipped_runbooks)[0]

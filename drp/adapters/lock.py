@@ -28,9 +28,12 @@ class FileLocks:
             os.close(descriptor)
             hint = "wait until it has ended, or see what it does: drp run list"
             raise BusyError(f"{other} is at work here", where=name, hint=hint) from None
-        os.ftruncate(descriptor, 0)
-        os.write(descriptor, holder.encode())
         self.held[name] = descriptor
+        try:
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, holder.encode())
+        except OSError:
+            pass  # a full disk: the lock is held all the same, only nameless
 
     def release(self, name: str) -> None:
         descriptor = self.held.pop(name, None)

@@ -118,6 +118,11 @@ def started_by_default(settings: UnitSettings) -> list[str]:
 def _service(
     settings: UnitSettings, what: str, arguments: tuple[str, ...], kind: str, target: str = "", more: str = ""
 ) -> str:
+    if set(settings.program[0]) & set("\"'\\"):
+        hint = "install drp in a folder whose name holds none of these"
+        raise UsageError(
+            "systemd starts no program with a quote or \\ in its path", where=settings.program[0], hint=hint
+        )
     command = " ".join(
         _quoted(word) for word in (*settings.program, "--workspace", str(settings.workspace), *arguments)
     )
