@@ -6,7 +6,7 @@ import getpass
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from drp.domain.sheet import Row, Sheet
     from drp.lab.plan import LabPlan
     from drp.reports.graph import Form
-    from drp.workflows.schedule import TaskRunner
 
 
 def shipped(name: str) -> Path:
@@ -318,42 +317,6 @@ def new_workspace(folder: Path) -> list[Path]:
     return write_template(folder)
 
 
-def task_kinds() -> dict[str, TaskRunner]:
-    """How each kind of scheduled task is carried out. A kind that is not here is not scheduled."""
-    from drp.workflows.schedule import TaskResult
-
-    def back_up(world: World, due: Mapping[str, datetime]) -> list[TaskResult]:
-        from drp.workflows.backup import back_up as run
-
-        found = run(world, list(due), due)
-        return [
-            TaskResult(
-                result.service,
-                result.error,
-                "" if result.restore_point is None else f"restore point {result.restore_point.id}",
-            )
-            for result in found
-        ]
-
-    def forget(world: World, due: Mapping[str, datetime]) -> list[TaskResult]:
-        from drp.workflows.retention import forget as run
-
-        found = run(world, list(due), due=due)
-        return [TaskResult(row.service, row.error, f"forgot {len(row.body.get('forgotten', []))}") for row in found]
-
-    def prune(world: World, due: Mapping[str, datetime]) -> list[TaskResult]:
-        from drp.workflows.retention import prune as run
-
-        return [TaskResult(row.service, row.error, "pruned") for row in run(world, list(due), due=due)]
-
-    def check(world: World, due: Mapping[str, datetime]) -> list[TaskResult]:
-        from drp.workflows.check import check as run
-
-        return [TaskResult(row.service, row.error, "checked") for row in run(world, list(due), due=due)]
-
-    return {"backup": back_up, "forget": forget, "prune": prune, "check": check}
-
-
 def callers_of(start: Path, *, for_system: bool) -> Callers:
     """What calls drp for a workspace; InvalidInventoryError where there is nothing yet to be called for."""
     from drp.adapters.callers import callers_of as find
@@ -369,6 +332,7 @@ def serve_daemon(start: Path, say: Say, stop: threading.Event) -> None:
 
     from drp.adapters.service_manager import ServiceManager
     from drp.workflows.daemon import Inventory, serve
+    from drp.workflows.task_kinds import TASK_KINDS
 
     os.umask(0o077)
     workspace = workspace_at(start)
@@ -388,7 +352,7 @@ def serve_daemon(start: Path, say: Say, stop: threading.Event) -> None:
     serve(
         Inventory(load, lambda: signature_of(workspace), say),
         open_world,
-        task_kinds(),
+        TASK_KINDS,
         locks=FileLocks(workspace / "var" / "locks"),
         clock=SystemClock(),
         manager=ServiceManager(),

@@ -113,13 +113,13 @@ def run(ctx: click.Context, services: tuple[str, ...], kinds: tuple[str, ...], a
 
 def do_due(world: World, kinds: Sequence[str], services: Sequence[str], *, as_json: bool) -> int:
     """Do what is due of these kinds, say what became of it, and give the exit code."""
-    from drp.wiring import task_kinds
     from drp.workflows.schedule import LANES, run_lane
     from drp.workflows.selection import services_for
+    from drp.workflows.task_kinds import TASK_KINDS
 
     if services:
         services = services_for(world, services, "backup")
-    runners = {kind: runner for kind, runner in task_kinds().items() if kind in kinds}
+    runners = {kind: runner for kind, runner in TASK_KINDS.items() if kind in kinds}
     lanes = [lane for lane, of_lane in LANES.items() if any(kind in runners for kind in of_lane)]
     outcomes: list[TaskOutcome] = []
     busy: list[BusyError] = []
