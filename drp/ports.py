@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
 from drp.domain.events import Body, Event
@@ -16,6 +16,9 @@ from drp.domain.probing import Sample
 from drp.domain.protection_facts import Facts
 from drp.domain.restore_point import RestorePoint
 from drp.domain.secret import SecretReference
+
+if TYPE_CHECKING:
+    from drp.domain.protection_status import ProtectionStatus
 
 Say = Callable[[str], None]
 """Takes one line of progress for people."""
@@ -168,6 +171,31 @@ class Lock(Protocol):
     def release(self, name: str) -> None: ...
 
 
+class Figures(Protocol):
+    """Where the figures of the protection go, for other programs."""
+
+    def is_wanted(self) -> bool: ...
+    def publish(self, statuses: Sequence[ProtectionStatus]) -> list[str]:
+        """Give them away, within a few seconds; what could not be done, a line each. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How many addresses took a message, and of the others a line each that names none of them."""
+
+    reached: int
+    failures: tuple[str, ...] = ()
+
+
+class Messenger(Protocol):
+    """Tells people, wherever they want to be told."""
+
+    def send(self, title: str, body: str, *, is_bad: bool) -> Delivery:
+        """Send to all addresses, within a minute. Never raises, never names an address."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """A workspace with everything that workflows need around it."""
@@ -182,5 +210,7 @@ class World:
     clock: Clock
     watch: WatchRecords
     reachability: Reachability
+    figures: Figures
+    messenger: Messenger
     say: Say
     operator: str

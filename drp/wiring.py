@@ -24,6 +24,8 @@ from drp.adapters.inventory import (
 )
 from drp.adapters.ledger import SqliteLedger
 from drp.adapters.lock import FileLocks
+from drp.adapters.metrics import PrometheusFigures
+from drp.adapters.notifier import AppriseMessenger
 from drp.adapters.s3 import S3ObjectStore
 from drp.adapters.secrets import WorkspaceSecrets
 from drp.adapters.watch_records import FileWatchRecords, TcpReachability
@@ -158,6 +160,8 @@ def _world(workspace: Path, city: City, clock: Clock, say: Say) -> World:
         clock=clock,
         watch=FileWatchRecords(workspace),
         reachability=TcpReachability(),
+        figures=PrometheusFigures(workspace, city.workspace.metrics),
+        messenger=AppriseMessenger(city.workspace.notifications, secrets),
         say=say,
         operator=getpass.getuser(),
     )

@@ -31,6 +31,7 @@ _COMMANDS = {
     "schedule": ("schedule", "Show and do what is due; set up what calls drp."),
     "restore": ("restore", "Bring data back: a service, a dataset, a file; and prove that it can be done."),
     "daemon": ("daemon", "Do what is due, all the time, in the foreground."),
+    "notify": ("notify", "Tell people, by the addresses in drp.yaml."),
     "watch": ("watch", "Look at the services from outside, all the time."),
     "drill": ("recovery", "Rehearse a recovery while production runs."),
     "failover": ("recovery", "Recover services at the recovery site, for real."),

@@ -164,7 +164,11 @@ class BackupDefaults(Model):
 
 
 class Notifications(Model):
-    """drp.yaml, `notifications:`. Each of `urls` is a secret that holds one apprise address per line."""
+    """drp.yaml, `notifications:`. Each of `urls` is a secret that holds one apprise address per line.
+
+    In the `quiet` window only a breach of the RPO of a service of the most critical tier is told; the rest is held back
+    until it is over. The `digest` comes once a day at its time.
+    """
 
     urls: Annotated[tuple[SecretReference, ...], Field(min_length=1)]
     quiet: Window | None = None
@@ -172,7 +176,8 @@ class Notifications(Model):
 
 
 class Metrics(Model):
-    """drp.yaml, `metrics:`: where Prometheus finds drp's figures."""
+    """drp.yaml, `metrics:`: where Prometheus finds drp's figures. Everybody on the machine may read the `textfile`
+    (mode 0644): node_exporter runs as a user of its own, and there is no secret in it."""
 
     textfile: FileName | None = None
     push_gateway: Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.:/_-]{1,200}$")] | None = None

@@ -10,25 +10,40 @@ from drp.domain.objectives import Verdict
 from drp.domain.protection_status import CentreStatus, CheckStatus, ProofStatus, ProtectionStatus
 from drp.domain.values import to_stamp
 
-FAILED = "failed"
+RPO, FAILED = "rpo", "failed"
+
+_ENDED = {
+    RPO: "the breach of its RPO is over",
+    "copy": "the trouble with its copy at {about} is over",
+    "check": "the repository {about} is no longer found bad",
+    FAILED: "its backups no longer fail",
+    "missed": "its schedule is kept again",
+    "restore-test": "its test restores no longer fail",
+    "unchecked": "the repository {about} is read back in time again",
+    "unproved": "it is settled that dataset {about} can be restored",
+    "preflight": "nothing that preflight looks at stands in the way any more",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One thing that is wrong. `key` names it for as long as it lasts; `kind` is its part before the names. `since` is
-    None where nobody can know it. `over` is what people are told when it is no more."""
+    """One thing that is wrong; `key` names it for as long as it lasts. `since` is None where nobody can know it."""
 
     service: str
     kind: str
     about: str
     text: str
-    over: str
     since: datetime | None
     hint: str
 
     @property
     def key(self) -> str:
         return "/".join(filter(None, (self.service, self.kind, self.about)))
+
+    @property
+    def is_breach(self) -> bool:
+        """Whether data would be lost beyond what was promised."""
+        return self.kind == RPO
 
     def record(self) -> dict[str, str | None]:
         since = None if self.since is None else to_stamp(self.since)
@@ -48,6 +63,12 @@ def problems_of(status: ProtectionStatus) -> list[Problem]:
         *(problem for proof in status.proofs for problem in _unproved(status, proof)),
         *_preflight(status),
     ]
+
+
+def ended(key: str) -> tuple[str, str]:
+    """The service of a problem's key, and what people are told when the problem is no more."""
+    service, kind, about = [*key.split("/", 2), "", ""][:3]
+    return service, _ENDED.get(kind, "a trouble is over").format(about=about)
 
 
 def _rpo(status: ProtectionStatus) -> Iterator[Problem]:
@@ -70,7 +91,7 @@ def _rpo(status: ProtectionStatus) -> Iterator[Problem]:
         text = f"a disaster now would cost {_age(main)} of data; the RPO is {roughly(status.rpo)}"
         since = main.held.sentinel_at + status.rpo
         hint = f"drp backup run {status.service}; then: drp backup status {status.service}"
-    yield Problem(status.service, "rpo", "", text, "it is within its RPO again", since, hint)
+    yield Problem(status.service, RPO, "", text, since, hint)
 
 
 def _copies(status: ProtectionStatus) -> Iterator[Problem]:
@@ -83,7 +104,7 @@ def _copies(status: ProtectionStatus) -> Iterator[Problem]:
         else:
             text, since = f"the copy at {name} is {_age(centre)} old, more than it may be", None
         hint = f"see the last runs: drp run list; and what stands between the DR centres and {name}"
-        yield Problem(status.service, "copy", name, text, f"the copy at {name} is new enough again", since, hint)
+        yield Problem(status.service, "copy", name, text, since, hint)
 
 
 def _bad_checks(status: ProtectionStatus) -> Iterator[Problem]:
@@ -96,8 +117,7 @@ def _bad_checks(status: ProtectionStatus) -> Iterator[Problem]:
             place = f"{check.host} at {check.dr_centre}"
             text = f"the repository of {place} was found bad: {parts}"
             hint = f"back it up anew elsewhere, keep what is there, and have {check.dr_centre} examine its storage"
-            over = f"the repository of {place} was found good again"
-            yield Problem(status.service, "check", f"{check.host}@{check.dr_centre}", text, over, since, hint)
+            yield Problem(status.service, "check", f"{check.host}@{check.dr_centre}", text, since, hint)
 
 
 def _attempts(status: ProtectionStatus) -> Iterator[Problem]:
@@ -108,22 +128,20 @@ def _attempts(status: ProtectionStatus) -> Iterator[Problem]:
         if attempts.next_try is None:
             text += "; no schedule tries again"
         hint = f"drp run show {attempts.run}"
-        yield Problem(status.service, FAILED, "", text, "backups succeed again", attempts.failed_at, hint)
+        yield Problem(status.service, FAILED, "", text, attempts.failed_at, hint)
 
 
 def _missed(status: ProtectionStatus) -> Iterator[Problem]:
     if status.missed_at is not None:
         text, hint = "a backup of its schedule was missed", "does drp run as scheduled? drp schedule show"
-        over = "its schedule is kept again"
-        yield Problem(status.service, "missed", "", text, over, status.missed_at, hint)
+        yield Problem(status.service, "missed", "", text, status.missed_at, hint)
 
 
 def _restore_test(status: ProtectionStatus) -> Iterator[Problem]:
     test = status.restore_test
     if test is not None and test.failures:
         text, hint = "the last test restore failed: its backups may be worthless", f"drp run show {test.last_run}"
-        over = "a test restore succeeded again"
-        yield Problem(status.service, "restore-test", "", text, over, test.closed_at, hint)
+        yield Problem(status.service, "restore-test", "", text, test.closed_at, hint)
 
 
 def _unchecked(status: ProtectionStatus, check: CheckStatus) -> Iterator[Problem]:
@@ -132,9 +150,8 @@ def _unchecked(status: ProtectionStatus, check: CheckStatus) -> Iterator[Problem
     place = f"{check.host} at {check.dr_centre}"
     read = "never whole" if check.covered_since is None else "too long ago"
     text = f"the repository of {place} was read back {read}"
-    over = f"the repository of {place} was read back in time again"
     hint = f"drp backup check {status.service}"
-    yield Problem(status.service, "unchecked", f"{check.host}@{check.dr_centre}", text, over, check.covered_since, hint)
+    yield Problem(status.service, "unchecked", f"{check.host}@{check.dr_centre}", text, check.covered_since, hint)
 
 
 def _unproved(status: ProtectionStatus, proof: ProofStatus) -> Iterator[Problem]:
@@ -142,8 +159,8 @@ def _unproved(status: ProtectionStatus, proof: ProofStatus) -> Iterator[Problem]
         return
     when = "never" if proof.age is None else f"{roughly(proof.age)} ago, which is too long,"
     text = f"dataset {proof.dataset} was {when} proved to be restorable"
-    over, hint = f"dataset {proof.dataset} is proved to be restorable", f"drp restore --test {status.service}"
-    yield Problem(status.service, "unproved", proof.dataset, text, over, None, hint)
+    hint = f"drp restore --test {status.service}"
+    yield Problem(status.service, "unproved", proof.dataset, text, None, hint)
 
 
 def _preflight(status: ProtectionStatus) -> Iterator[Problem]:
@@ -151,8 +168,7 @@ def _preflight(status: ProtectionStatus) -> Iterator[Problem]:
     if errors:
         more = f"; and {len(errors) - 1} more" if len(errors) > 1 else ""
         hint = f"drp backup preflight {status.service}"
-        over = "nothing stands in the way of a backup or a recovery any more"
-        yield Problem(status.service, "preflight", "", f"preflight: {errors[0]}{more}", over, None, hint)
+        yield Problem(status.service, "preflight", "", f"preflight: {errors[0]}{more}", None, hint)
 
 
 def _age(centre: CentreStatus) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -11,11 +12,12 @@ from drp.adapters.ledger import SqliteLedger
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
 from drp.domain.probing import Sample
+from drp.domain.protection_status import ProtectionStatus
 from drp.domain.restore_point import RestorePoint
 from drp.domain.secret import SecretReference
 from drp.domain.values import to_stamp
 from drp.errors import BusyError
-from drp.ports import Evidence, World
+from drp.ports import Delivery, Evidence, World
 from tests.fakes.actions import Ending, FakeActions
 from tests.fakes.city import NOW, make_city, make_restore_point
 from tests.fakes.clock import FakeClock
@@ -87,6 +89,35 @@ class FakeReachability:
 
     def answers(self, host: AnsibleHost) -> bool:
         return host.name in self.alive
+
+
+@dataclass
+class FakeFigures:
+    """Implements `drp.ports.Figures`: keeps what was published last."""
+
+    wanted: bool = False
+    published: list[ProtectionStatus] = field(default_factory=list)
+
+    def is_wanted(self) -> bool:
+        return self.wanted
+
+    def publish(self, statuses: Sequence[ProtectionStatus]) -> list[str]:
+        self.published = list(statuses)
+        return []
+
+
+@dataclass
+class FakeMessenger:
+    """Implements `drp.ports.Messenger`: one address, which takes messages unless it is `down`."""
+
+    down: bool = False
+    sent: list[tuple[str, str]] = field(default_factory=list)
+
+    def send(self, title: str, body: str, *, is_bad: bool) -> Delivery:  # noqa: ARG002 - the port's signature
+        if self.down:
+            return Delivery(0, ("it did not take the message",))
+        self.sent.append((title, body))
+        return Delivery(1)
 
 
 class FakeWatch:
@@ -236,6 +267,8 @@ class Stage:
     store: FakeStore
     locks: FakeLocks
     reachability: FakeReachability
+    figures: FakeFigures
+    messenger: FakeMessenger
     script: Recovering
     points: dict[str, RestorePoint]
     said: list[str]
@@ -260,6 +293,7 @@ def make_stage(folder: Path, city: City | None = None, *, restore_points: bool =
     script = Recovering(clock, watch, city, points)
     actions = FakeActions(folder, clock, script)
     locks, store, reachability = FakeLocks(), FakeStore(NOW), FakeReachability()
+    figures, messenger = FakeFigures(), FakeMessenger()
     said: list[str] = []
     if restore_points:
         for name, point in points.items():
@@ -278,7 +312,23 @@ def make_stage(folder: Path, city: City | None = None, *, restore_points: bool =
         clock=clock,
         watch=watch,
         reachability=reachability,
+        figures=figures,
+        messenger=messenger,
         say=said.append,
         operator="siti",
     )
-    return Stage(world, ledger, clock, actions, watch, store, locks, reachability, script, points, said)
+    return Stage(
+        world=world,
+        ledger=ledger,
+        clock=clock,
+        actions=actions,
+        watch=watch,
+        store=store,
+        locks=locks,
+        reachability=reachability,
+        figures=figures,
+        messenger=messenger,
+        script=script,
+        points=points,
+        said=said,
+    )

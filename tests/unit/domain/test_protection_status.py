@@ -3,85 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drp.domain.backup_record import BackupState, Proof
-from drp.domain.backup_settings import BackupDefaults, Retry
-from drp.domain.due import Decision, Task, Trigger
 from drp.domain.objectives import Verdict
-from drp.domain.protection_facts import BadCheck, Facts, Held, History, LastCheck, PartRead, Preflight
+from drp.domain.protection_facts import BadCheck, History, PartRead, Preflight
 from drp.domain.protection_problems import problems_of, roughly
-from drp.domain.protection_status import ProtectionStatus, status_of
-from drp.domain.schedule import parse_schedule
-from drp.domain.service import Service
-from tests.fakes.city import NOW, make_city, service_record
-
-HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
-TIERS = make_city().workspace.tiers  # penting: RPO 15 m
-BLANK = Facts(
-    service="pengaduan",
-    site="primary",
-    active_since=None,
-    newest=None,
-    history=None,
-    earlier=None,
-    copies={},
-    state=None,
-    restore_test=None,
-    last_checks=(),
-    reads=(),
-    bad_checks=(),
-    proofs=(),
-)
-
-
-def held(age: timedelta, centre: str = "drc") -> Held:
-    return Held(centre, "backup-1", NOW - age, NOW - age + MINUTE, 1000)
-
-
-def good(**changes: Any) -> Facts:
-    """Everything as it should be."""
-    facts = replace(
-        BLANK,
-        newest=held(5 * MINUTE),
-        history=History(NOW - 100 * DAY, NOW - 5 * MINUTE, 15 * MINUTE, 16 * MINUTE),
-        state=state(),
-        last_checks=(LastCheck("pengaduan-1", "drc", 2, 3, NOW - DAY, True),),
-        reads=(PartRead("pengaduan-1", "drc", 3, 3, NOW - 20 * DAY, NOW - DAY),),
-        proofs=tuple(Proof("pengaduan", name, "drill", "b", NOW - 10 * DAY, "r") for name in ("database", "files")),
-    )
-    return replace(facts, **changes)
-
-
-def state(**changes: Any) -> BackupState:
-    found = BackupState(
-        "pengaduan", "backup-9", NOW - 6 * MINUTE, False, "done", None, NOW, None, 0, NOW - 5 * MINUTE, NOW - HOUR
-    )
-    return replace(found, **changes)
-
-
-def decision(**changes: Any) -> Decision:
-    schedule = parse_schedule("every 15m")
-    task = Task("pengaduan", "backup", Trigger.SCHEDULE, (schedule,), "UTC", timedelta(), (0,), Retry())
-    return Decision(task, None, **changes)
-
-
-def judged(facts: Facts, now: datetime = NOW, *, scheduled: Decision | None = None, **service: Any) -> ProtectionStatus:
-    declared = Service.model_validate(service_record(**service))
-    return status_of(declared, facts, TIERS, BackupDefaults(), now, scheduled)
+from drp.domain.protection_status import ProtectionStatus
+from tests.fakes.city import NOW
+from tests.fakes.protection import BLANK, DAY, HOUR, MINUTE, decision, good, held, judged, state, with_copy
 
 
 def kinds(status: ProtectionStatus) -> list[str]:
     return [problem.kind for problem in problems_of(status)]
-
-
-def with_copy(**copy: Any) -> dict[str, Any]:
-    return {**service_record()["backup"], "copies": [{"dr_centre": "drc-2", **copy}]}
 
 
 def test_all_as_it_should_be_is_met_and_nothing_is_said() -> None:
