@@ -32,7 +32,7 @@ from drp.adapters.watch_records import FileWatchRecords, TcpReachability
 from drp.domain.inventory import City
 from drp.domain.probing import Sample
 from drp.domain.run import Recovery
-from drp.errors import UsageError
+from drp.errors import Fault, UsageError
 from drp.ports import Clock, Say, World
 
 if TYPE_CHECKING:
@@ -63,6 +63,13 @@ def city_of(workspace: Path) -> City:
 def city_with_files(workspace: Path) -> tuple[City, Files]:
     """The validated content of a workspace, and in which file and line each record stands."""
     return read_city(workspace, shipped("runbooks"))
+
+
+def faults_of_named_files(workspace: Path, city: City, files: Files) -> list[Fault]:
+    """What is wrong with files that drp.yaml names by their hash. It reads them whole, so it is asked for by name."""
+    from drp.adapters.named_files import carried_restic_faults
+
+    return files.locate(carried_restic_faults(workspace, city.workspace.backups.restic))
 
 
 def today_of(city: City) -> date:
@@ -152,7 +159,12 @@ def _world(workspace: Path, city: City, clock: Clock, say: Say) -> World:
         city=city,
         ledger=SqliteLedger(workspace / "var" / "ledger.sqlite3", clock.now),
         actions=SupervisedActions(
-            workspace, city.workspace.ssh, playbooks_of(workspace), workspace / HOSTS_FILE, city.hosts
+            workspace,
+            city.workspace.ssh,
+            playbooks_of(workspace),
+            workspace / HOSTS_FILE,
+            city.hosts,
+            city.workspace.backups.restic,
         ),
         store=S3ObjectStore(workspace, secrets),
         secrets=secrets,

@@ -18,6 +18,7 @@ from drp.adapters.host_program import folder_of, packed_file
 from drp.adapters.ssh_options import proxy_through
 from drp.adapters.supervisor import ALREADY_RUNNING, kept_environment
 from drp.adapters.worker import MESSAGES_FILE
+from drp.domain.backup_settings import ResticProgram
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost, SshAccess, jumps_to
 from drp.errors import BusyError, DrpError
@@ -37,9 +38,11 @@ class SupervisedActions:
         playbooks: Path,
         inventory: Path,
         hosts: Mapping[str, AnsibleHost] | None = None,
+        carried_restic: ResticProgram | None = None,
     ) -> None:
         self.workspace, self.ssh, self.playbooks, self.inventory = workspace, ssh, playbooks, inventory
         self.hosts = hosts or {}
+        self.carried_restic = carried_restic
         self._program: Path | None = None
 
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
@@ -53,6 +56,7 @@ class SupervisedActions:
             "known_hosts": str(self.workspace / self.ssh.known_hosts),
             "program": str(self._program),
             "job": job,
+            **self._with_restic(job),
             "ca_pem": ca_certificate,
         }
         self._start(folder, "drp.adapters.ssh_worker", spec, secrets)
@@ -75,11 +79,35 @@ class SupervisedActions:
             "variables": {
                 **variables,
                 **self._jump_variables(hosts),
+                **self._restic_variables(variables),
                 "drp_hosts": list(hosts),
                 "drp_ca_pem": ca_certificate,
             },
         }
         self._start(folder, "drp.adapters.ansible_worker", spec, {"drp_secrets": secrets})
+
+    def _with_restic(self, job: Body) -> Body:
+        """A job on a repository may ask for the restic that drp carries."""
+        if self.carried_restic is None or not job.get("repository"):
+            return {}
+        file, carried = self._carried(self.carried_restic)
+        return {"carried": file, "job": {**job, "carried_restic": carried}}
+
+    def _restic_variables(self, variables: Body) -> Body:
+        if self.carried_restic is None or "drp_jobs" not in variables:
+            return {}
+        file, carried = self._carried(self.carried_restic)
+        jobs = [{**job, "carried_restic": carried} for job in variables["drp_jobs"]]
+        return {"drp_carried_restic": {**carried, "file": file}, "drp_jobs": jobs}
+
+    def _carried(self, restic: ResticProgram) -> tuple[str, Body]:
+        path = self.workspace / restic.file
+        try:
+            size = path.stat().st_size
+        except OSError as error:
+            hint = "put it there, or correct backups.restic in drp.yaml: drp validate"
+            raise DrpError(f"the restic to carry: {error.strerror}", where=str(path), hint=hint) from error
+        return str(path), {"sha256": restic.sha256, "size": size, "prefer": restic.prefer}
 
     def _jump_variables(self, names: Sequence[str]) -> Body:
         """How Ansible's own connections go through jump hosts; nothing where no host of a playbook has one."""

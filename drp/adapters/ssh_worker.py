@@ -119,12 +119,28 @@ class Connection:
                 request = {"job": self.spec["job"], "secrets": self.worker.secrets, "ca_pem": self.spec["ca_pem"]}
                 _send(ssh, json.dumps(request).encode() + b"\n")
                 continue
+            if message["event"] == "restic.wanted":
+                self.carry(ssh)
+                continue
             if message["event"] == "hello":
                 self.has_greeted = True
                 message |= {"asked_at_us": int(asked_at * 1e6), "answered_at_us": int(time.time() * 1e6)}
             elif message["event"] in ("result", "trouble"):
+                if self.outcome:
+                    continue  # one has been told already
                 self.outcome = message["event"]
             self.worker.emit(message)
+
+    def carry(self, ssh: subprocess.Popen[bytes]) -> None:
+        """Send the restic that drp carries. A file that has become another size would end in the middle of something
+        else; then nothing is sent, and the host is told that drp has gone."""
+        content = Path(self.spec["carried"]).read_bytes() if self.spec.get("carried") else b""
+        if len(content) == self.spec["job"].get("carried_restic", {}).get("size"):
+            _send(ssh, content)
+        else:
+            self.outcome = "trouble"
+            _trouble(self.worker, "carried_restic", f"{self.spec.get('carried')} has changed meanwhile")
+            _close_input(ssh)
 
     def end(self, ssh: subprocess.Popen[bytes]) -> None:
         """Tell the host that drp is gone, and wait until it has put everything in order; what it tells of that is

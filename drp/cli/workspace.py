@@ -93,9 +93,12 @@ def validate(ctx: click.Context, strict: bool, schemas: str | None, as_json: boo
 def _read(workspace: Path) -> tuple[City, list[Fault]]:
     """The city and its warnings, each with its file and line."""
     from drp.domain.review import review
-    from drp.wiring import city_with_files, today_of
+    from drp.wiring import city_with_files, faults_of_named_files, today_of
 
     city, files = city_with_files(workspace)
+    faults = faults_of_named_files(workspace, city, files)
+    if faults:
+        raise InvalidInventoryError(faults)
     return city, files.locate([*files.loose_ends, *review(city, today_of(city))])
 
 

@@ -146,10 +146,12 @@ class ProofSettings(Model):
 
 
 class ResticProgram(Model):
-    """A restic that drp carries along for hosts that have none, or too old a one. `sha256` is of the file."""
+    """A restic that drp carries along for hosts that have none, or too old a one; for all of them with `prefer:
+    carried`. `sha256` is of the file."""
 
     file: FileName
     sha256: Annotated[str, StringConstraints(pattern=re.compile(r"^[0-9a-f]{64}$").pattern)]
+    prefer: Literal["host", "carried"] = "host"
 
 
 class BackupDefaults(Model):

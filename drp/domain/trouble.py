@@ -26,6 +26,16 @@ _MEANINGS = {
         "the restic on the host is none that drp can use",
         "install restic 0.14 or newer there; see what `which -a restic` finds",
     ),
+    "carried_restic": _Meaning(
+        UnreachableError,
+        "the restic that drp carries could not be used on the host",
+        "check backups.restic of drp.yaml: drp validate",
+    ),
+    "not_own": _Meaning(
+        DrpError,
+        "a folder that must belong to drp's user on the host does not",
+        "find out who made it; make it its user's own, with mode 0700",
+    ),
     "strange_answer": _Meaning(
         DrpError,
         "a program on the host answered something that drp cannot read",

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
 
-# Both are named so that Ansible takes them along: the job's verb says which one is used.
-from ansible.module_utils.drp_host import content, restore  # noqa: F401
+# They are named so that Ansible takes them along: the job's verb says which one is used.
+from ansible.module_utils.drp_host import carried, content, restore  # noqa: F401
 from ansible.module_utils.drp_host.main import carry_out
 from ansible.module_utils.drp_host.trouble import Trouble
 

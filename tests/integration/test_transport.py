@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import signal
@@ -17,9 +18,10 @@ from typing import Any
 import pytest
 
 from drp.adapters.actions import SupervisedActions
+from drp.domain.backup_settings import ResticProgram
 from drp.domain.inventory import AnsibleHost, SshAccess
 from drp.ports import ActionState
-from tests.e2e.workbench import REPOSITORY
+from tests.e2e.workbench import PASSWORD_CANARY, REPOSITORY, S3_CANARY
 
 pytestmark = [
     pytest.mark.integration,
@@ -126,11 +128,14 @@ class Bench:
         named = {host.name: host for host in hosts.values()}
         return SupervisedActions(self.folder, access, REPOSITORY / "playbooks", self.folder / "hosts.yaml", named)
 
-    def start(self, host: AnsibleHost, job: dict[str, Any], *others: AnsibleHost) -> Job:
+    def start(
+        self, host: AnsibleHost, job: dict[str, Any], *others: AnsibleHost, actions: SupervisedActions | None = None
+    ) -> Job:
         self.count += 1
-        actions = self.actions(**{other.name: other for other in others})
+        actions = actions or self.actions(**{other.name: other for other in others})
         folder = self.folder / "var" / "runs" / "run-1" / f"action-{self.count}"
-        actions.start_remote(folder, host, job, {}, "")
+        secrets = {"password": PASSWORD_CANARY, "access_key_id": "a", "secret_access_key": S3_CANARY}
+        actions.start_remote(folder, host, job, secrets, "")
         return Job(actions, folder)
 
     def down(self) -> None:
@@ -373,3 +378,31 @@ def test_ansible_takes_the_same_way(bench: Bench) -> None:
     finally:
         actions.close_connections()
     assert [connections(server) for server in (outer, app)] == [1, 1]
+
+
+def test_restic_is_carried_over_the_same_connection(bench: Bench) -> None:
+    server = bench.server("app")
+    bench.pin(server)
+    program = b"#!/bin/sh\necho restic 0.18.9 carried\n" + os.urandom(3_000_000)
+    (bench.folder / "restic").write_bytes(program)
+    job = {
+        "verb": "backup",
+        "run": "run-1",
+        "service": "s",
+        "restic_host": "app",
+        "repository": {"url": "s3:https://192.0.2.1/b", "region": "r"},
+        "state_directory": str(bench.folder / "state"),
+        "cache_directory": str(bench.folder / "cache"),
+        "requires": ["restic", "a-program-that-is-not-here"],
+        "datasets": [],
+    }
+    for expected in (["hello", "restic.carried", "trouble"], ["hello", "trouble"]):
+        actions = bench.actions()
+        actions.carried_restic = ResticProgram(
+            file="restic", sha256=hashlib.sha256(program).hexdigest(), prefer="carried"
+        )
+        started = bench.start(server.host, job, actions=actions)
+        assert started.end()["kind"] == "no_program"
+        assert [message["event"] for message in started.messages()] == expected
+    (kept,) = [path for path in (bench.folder / "state").rglob("*") if path.is_file()]
+    assert kept.read_bytes() == program

@@ -70,6 +70,7 @@ class Host:
         self.stall_seconds = job.get("stall_seconds", 300)
         self.descriptors = []
         self.has_ended_restic = False
+        self.restic_program = None  # instead of the one on the path
         self.environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": os.environ.get("HOME", "/root"),
@@ -100,6 +101,11 @@ class Host:
             self.descriptors.append(certificate)
             self.restic += ["--cacert", "/proc/self/fd/%d" % certificate]
 
+    def state_directory(self):
+        """Where something is kept for later jobs: a folder of the user's own."""
+        home = os.path.join(self.environment["HOME"], ".local/state/drp")
+        return self.job.get("state_directory") or ("/var/lib/drp" if os.geteuid() == 0 else home)
+
     # -- processes -----------------------------------------------------------------------------------------------
 
     def find_program(self, name):
@@ -123,6 +129,7 @@ class Host:
         try:
             return subprocess.Popen(
                 argv,
+                executable=self.restic_program if restic else None,
                 env=environment,
                 pass_fds=self.descriptors if restic else (),
                 cwd="/",

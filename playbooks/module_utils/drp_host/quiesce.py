@@ -17,7 +17,7 @@ import sys
 import time
 
 from .process import program_of
-from .trouble import ControlGone, Trouble
+from .trouble import ControlGone, Trouble, own_folder
 
 READY_LIMIT_SECONDS = 20
 LATEST_ANSWER_SECONDS = 60  # beside what the commands themselves may take
@@ -25,17 +25,7 @@ LEFT_OVER_LIMIT_SECONDS = 600
 
 
 def order_file(host):
-    """Where an order outlives a restart: in a folder that is the user's own."""
-    folder = "/var/lib/drp" if os.geteuid() == 0 else os.path.join(os.path.expanduser("~"), ".local/state/drp")
-    return os.path.join(host.job.get("state_directory") or folder, "quiesce-%s.json" % host.job["service"])
-
-
-def make_folder_of(file):
-    folder = os.path.dirname(file)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    found = os.lstat(folder)
-    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
-        raise Trouble("quiesce", "%s belongs to somebody else, or others may write there" % folder)
+    return os.path.join(host.state_directory(), "quiesce-%s.json" % host.job["service"])
 
 
 class Guard:
@@ -111,7 +101,7 @@ def quiesced(host):
         yield told
         return
     file = order_file(host)
-    make_folder_of(file)
+    own_folder(os.path.dirname(file))
     order = {
         "file": file,
         "service": host.job["service"],

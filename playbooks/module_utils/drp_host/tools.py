@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 
 from .process import OPEN_LIMIT_SECONDS
 from .trouble import Trouble
-
-OLDEST_RESTIC = (0, 14)
+from .versions import OLDEST_RESTIC, version_in
 
 
 def check_tools(host):
     """The versions of all programs that the job needs; Trouble where one is missing."""
+    if host.job.get("carried_restic"):
+        from .carried import choose_restic  # most hosts have their own
+
+        choose_restic(host)
     for name in host.job.get("requires", []):
-        if host.find_program(name) is None:
+        if host.find_program(name) is None and not (name == "restic" and host.restic_program):
             kind = "no_restic" if name == "restic" else "no_program"
             raise Trouble(kind, "%s is not installed" % name.replace("|", " or "))
     versions = {"python": sys.version.split()[0]}
@@ -42,14 +44,13 @@ def first_line(host, argv):
 
 def restic_version(host):
     """Its version as (major, minor)."""
-    found = re.match(r"restic (\d+)\.(\d+)", first_line(host, ["restic", "version"]))
-    return (int(found.group(1)), int(found.group(2))) if found else (0, 0)
+    return version_in(first_line(host, ["restic", "version"])) or (0, 0)
 
 
 def check_restic_version(said):
     """A program that only has restic's name, or a restic that drp does not know how to read, must not be trusted."""
-    found = re.match(r"restic (\d+)\.(\d+)", said)
+    found = version_in(said)
     if found is None:
         raise Trouble("wrong_restic", "asked for its version, it said: %s" % said)
-    if (int(found.group(1)), int(found.group(2))) < OLDEST_RESTIC:
+    if found < OLDEST_RESTIC:
         raise Trouble("wrong_restic", "%s; drp needs %d.%d or newer" % ((said,) + OLDEST_RESTIC))

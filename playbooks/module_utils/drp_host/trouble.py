@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from datetime import datetime, timezone
 
 FULL_BELOW_BYTES = 65536
@@ -77,6 +78,14 @@ def no_space_or(kind, output):
 def a_disk_is_full():
     disks = [os.statvfs(folder) for folder in ("/", "/var", "/tmp")]  # noqa: S108 - it is only looked at
     return any(disk.f_bavail * disk.f_frsize < FULL_BELOW_BYTES for disk in disks)
+
+
+def own_folder(folder):
+    """Make a folder of the user's own, where nobody else may write."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    found = os.lstat(folder)
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        raise Trouble("not_own", "%s belongs to somebody else, or others may write there" % folder)
 
 
 def tail(text, lines=6):

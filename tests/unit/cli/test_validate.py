@@ -186,3 +186,16 @@ def test_schemas_are_written_with_the_line_that_names_them(workspace: Path) -> N
     elsewhere = run("-w", workspace, "validate", "--schema", "var/editor", "--json")
     assert {item["for"] for item in json.loads(elsewhere.out)["schemas"]} >= {"drp.yaml", "inventories/people.yaml"}
     assert (workspace / "var/editor/drp.schema.json").is_file()
+
+
+def test_the_restic_to_carry_must_be_the_declared_one(workspace: Path) -> None:
+    settings = yaml.safe_load((workspace / "drp.yaml").read_text())
+    settings["backups"] = {"restic": {"file": "restic", "sha256": "0" * 64}}
+    write(workspace / "drp.yaml", settings)
+    missing = run(workspace, "validate")
+    assert missing.exit_code == 10
+    assert "restic cannot be read: No such file or directory" in missing.stderr
+    (workspace / "restic").write_text("another")
+    changed = run(workspace, "validate")
+    assert changed.exit_code == 10
+    assert "restic has the SHA-256 " in changed.stderr
