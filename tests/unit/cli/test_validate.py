@@ -192,10 +192,10 @@ def test_the_restic_to_carry_must_be_the_declared_one(workspace: Path) -> None:
     settings = yaml.safe_load((workspace / "drp.yaml").read_text())
     settings["backups"] = {"restic": {"file": "restic", "sha256": "0" * 64}}
     write(workspace / "drp.yaml", settings)
-    missing = run("-C", workspace, "validate")
+    missing = run("-w", workspace, "validate")
     assert missing.code == 10
     assert "restic cannot be read: No such file or directory" in missing.err
     (workspace / "restic").write_text("another")
-    changed = run("-C", workspace, "validate")
+    changed = run("-w", workspace, "validate")
     assert changed.code == 10
     assert "restic has the SHA-256 " in changed.err
