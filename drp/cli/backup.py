@@ -39,10 +39,12 @@ def run(ctx: click.Context, services: tuple[str, ...], due: bool, as_json: bool)
 
         return do_due(world_of(ctx), ("backup",), services, as_json=as_json)
     from drp.workflows.backup import back_up
+    from drp.workflows.notify import note_state
     from drp.workflows.selection import services_for
 
     world = world_of(ctx)
     results = back_up(world, services_for(world, services, "backup"))
+    note_state(world)
     failed = [result for result in results if result.error is not None]
     if as_json:
         print_json(

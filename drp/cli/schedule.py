@@ -113,6 +113,7 @@ def run(ctx: click.Context, services: tuple[str, ...], kinds: tuple[str, ...], a
 
 def do_due(world: World, kinds: Sequence[str], services: Sequence[str], *, as_json: bool) -> int:
     """Do what is due of these kinds, say what became of it, and give the exit code."""
+    from drp.workflows.notify import note_state
     from drp.workflows.schedule import LANES, run_lane
     from drp.workflows.selection import services_for
     from drp.workflows.task_kinds import TASK_KINDS
@@ -129,6 +130,7 @@ def do_due(world: World, kinds: Sequence[str], services: Sequence[str], *, as_js
         except BusyError as error:
             busy.append(error)
             click.echo(f"{error}; nothing was started", err=True)
+    note_state(world)
     if as_json:
         print_json([_outcome_record(outcome) for outcome in outcomes])
     else:

@@ -17,6 +17,7 @@ from zoneinfo import ZoneInfo
 from drp.domain.inventory import City
 from drp.errors import BusyError, DrpError, InvalidInventoryError
 from drp.ports import Clock, Lock, Say, World
+from drp.workflows.notify import note_state
 from drp.workflows.schedule import LANES, TaskOutcome, TaskRunner, decisions_of, next_start, run_lane
 
 LONGEST_PAUSE_SECONDS = 30.0
@@ -150,6 +151,7 @@ class Lane:
         outcomes = run_lane(world, self.name, self.runners)
         for outcome in outcomes:
             self._tell(outcome)
+        note_state(world)
         tried = {(outcome.decision.task.service, outcome.decision.task.kind) for outcome in outcomes}
         kinds = tuple(kind for kind in LANES[self.name] if kind in self.runners)
         # What is still due although it was just tried, as another drp is at it, can wait; it must not keep this busy.

@@ -75,6 +75,8 @@ class Bench:
                 clock=clock,
                 watch=world.watch,
                 reachability=world.reachability,
+                figures=world.figures,
+                messenger=world.messenger,
                 say=say,
                 operator="siti",
             )
