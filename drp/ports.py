@@ -92,6 +92,29 @@ class Evidence:
         return {"path": self.path, "sha256": self.sha256}
 
 
+class IncomingData(Protocol):
+    """The bytes that an action on a host sends, as they come."""
+
+    def read(self, wait_seconds: float) -> bytes:
+        """The next bytes; none where nothing came in that time."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class NewFile(Protocol):
+    """A file that is there whole or not at all."""
+
+    def write(self, piece: bytes) -> None: ...
+    def commit(self) -> None:
+        """Let it appear under its name; UsageError where something has that name by now."""
+        ...
+
+    def discard(self) -> None:
+        """Leave nothing of it. Harmless after `commit`."""
+        ...
+
+
 class Actions(Protocol):
     """Outside actions, each in a detached supervisor process of its own that outlives drp.
 
@@ -103,6 +126,10 @@ class Actions(Protocol):
         self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str
     ) -> None: ...
     def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None: ...
+    def expect_data(self, folder: Path) -> IncomingData:
+        """Be ready for the bytes that an action sends; to be called before it is started."""
+        ...
+
     def state(self, folder: Path) -> ActionState: ...
     def exit_code(self, folder: Path) -> int: ...
     def messages(self, folder: Path, skip: int) -> list[Body]: ...

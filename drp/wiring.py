@@ -33,7 +33,7 @@ from drp.domain.inventory import City
 from drp.domain.probing import Sample
 from drp.domain.run import Recovery
 from drp.errors import Fault, UsageError
-from drp.ports import Clock, Say, World
+from drp.ports import Clock, NewFile, Say, World
 
 if TYPE_CHECKING:
     from drp.adapters.callers import Callers
@@ -324,6 +324,13 @@ def lab_up(start: Path, say: Say) -> None:
     installed = up(lab_plan(world.workspace, world.city), say=say)
     if installed:
         note_new_city(world, installed)
+
+
+def whole_file(path: Path | None) -> NewFile:
+    """A file that appears under its name only when it is whole; standard output for None."""
+    from drp.adapters.data_files import StandardOutput, WholeFile
+
+    return StandardOutput() if path is None else WholeFile(path)
 
 
 def new_workspace(folder: Path) -> list[Path]:

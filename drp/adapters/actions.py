@@ -14,15 +14,16 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from drp.adapters.data_files import IncomingPipe
 from drp.adapters.host_program import folder_of, packed_file
 from drp.adapters.ssh_options import proxy_through
 from drp.adapters.supervisor import ALREADY_RUNNING, kept_environment
-from drp.adapters.worker import MESSAGES_FILE
+from drp.adapters.worker import DATA_PIPE, MESSAGES_FILE
 from drp.domain.backup_settings import ResticProgram
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost, SshAccess, jumps_to
 from drp.errors import BusyError, DrpError
-from drp.ports import ActionState, Evidence
+from drp.ports import ActionState, Evidence, IncomingData
 
 CLOSE_LIMIT_SECONDS = 5
 EVIDENCE_FILES = ("stdout", "stderr", MESSAGES_FILE, "samples.jsonl")
@@ -153,6 +154,11 @@ class SupervisedActions:
             text = done.stderr.decode("utf-8", "replace").strip().splitlines()
             reason = text[-1] if text else f"exit code {done.returncode}"
             raise DrpError(f"the supervisor did not start: {reason}", where=str(folder), hint="check disk and memory")
+
+    def expect_data(self, folder: Path) -> IncomingData:
+        """A pipe that the worker of the action in `folder` writes to."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        return IncomingPipe(folder / DATA_PIPE)
 
     def state(self, folder: Path) -> ActionState:
         """What has become of an action."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from drp.adapters.host_program import LOADER
 from drp.adapters.ssh_options import proxy_through, ssh_argv
-from drp.adapters.worker import Worker
+from drp.adapters.worker import NobodyReadsError, Worker
 
 END_LIMIT_SECONDS = 20
 """How long the host may take to end its work cleanly when drp asks for the end."""
@@ -68,9 +68,9 @@ def run(worker: Worker) -> int:
     ) as ssh:
         try:
             connection.follow(ssh)
-        except Interrupted:
+        except (Interrupted, NobodyReadsError):
             connection.end(ssh)
-            raise
+            raise Interrupted from None
         except BaseException:
             ssh.kill()
             raise
@@ -114,6 +114,9 @@ class Connection:
             message = _message(line)
             if message is None:
                 continue
+            if message["event"] == "data":
+                self.worker.pass_on(ssh.stdout.read(message["bytes"]))
+                continue
             if message["event"] == "ready":
                 asked_at = time.time()
                 request = {"job": self.spec["job"], "secrets": self.worker.secrets, "ca_pem": self.spec["ca_pem"]}
@@ -152,7 +155,9 @@ class Connection:
         assert ssh.stdout is not None
         for line in ssh.stdout:
             message = _message(line)
-            if message is not None and message["event"] not in ("ready", "hello", "result", "trouble"):
+            if message is not None and message["event"] == "data":
+                ssh.stdout.read(message["bytes"])
+            elif message is not None and message["event"] not in ("ready", "hello", "result", "trouble"):
                 self.worker.emit(message)
         ssh.wait()
         signal.alarm(0)

@@ -10,6 +10,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 MESSAGES_FILE = "messages.jsonl"
+DATA_PIPE = "data"
+"""A named pipe in the folder of an action that sends bytes, such as those of a file: nothing of them is kept."""
+
+
+class NobodyReadsError(Exception):
+    """drp has gone, so nobody takes the bytes that the host sends."""
 
 
 class Worker:
@@ -25,8 +31,20 @@ class Worker:
             # This process keeps the lock; what it starts (an ssh that stays for a minute, say) must not.
             fcntl.fcntl(int(descriptor), fcntl.F_SETFD, fcntl.FD_CLOEXEC)
         self._file: TextIO = open(self.folder / MESSAGES_FILE, "a", encoding="utf-8")  # noqa: SIM115 - kept open
+        self._data: int | None = None
 
     def emit(self, message: dict[str, Any]) -> None:
         """Leave a line for drp."""
         self._file.write(json.dumps(message, ensure_ascii=False) + "\n")
         self._file.flush()
+
+    def pass_on(self, piece: bytes) -> None:
+        """Give bytes to drp, which reads them from the folder's pipe; NobodyReadsError where it does not."""
+        try:
+            if self._data is None:
+                self._data = os.open(self.folder / DATA_PIPE, os.O_WRONLY | os.O_NONBLOCK)
+                os.set_blocking(self._data, True)
+            while piece:
+                piece = piece[os.write(self._data, piece) :]
+        except OSError as error:
+            raise NobodyReadsError from error

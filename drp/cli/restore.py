@@ -54,7 +54,7 @@ def restore() -> None:
     """
 
 
-def _choice_options(command: Any) -> Any:
+def choice_options(command: Any) -> Any:
     for option in reversed(
         [
             click.option("--at", metavar="TIME", help='The newest data that is not younger: "2026-11-20 14:00".'),
@@ -71,13 +71,15 @@ def _choice_options(command: Any) -> Any:
     epilog=epilog(
         "drp restore run pengaduan --preview",
         'drp restore pengaduan --dataset files --at "2026-11-20 14:00" --preview',
+        "drp restore pengaduan --path /srv/pengaduan/uploads/17.jpg",
         "drp restore pengaduan --dataset database --to drc-app-1",
         "drp restore pengaduan --dataset files --scratch /var/tmp/look",
     )
 )
 @click.argument("service")
 @click.option("--dataset", "datasets", multiple=True, metavar="ID", help="Only this one; may be repeated.")
-@_choice_options
+@click.option("--path", "paths", multiple=True, metavar="PATH", help="Only this file or folder; may be repeated.")
+@choice_options
 @click.option("--to", metavar="HOST", help="Another host; default: where the service runs now.")
 @click.option(
     "--scratch", metavar="FOLDER", help="A new folder on the recovery host (or --to); databases beside theirs."
@@ -96,19 +98,21 @@ def run(ctx: click.Context, /, service: str, **options: Any) -> int:
     Shows what it would do, and asks before it replaces anything. What comes back is compared with what was backed up.
     No application is stopped or started: it says which ones to stop before.
     """
-    from drp.workflows.restore import Consent, RestoreRequest, look, prepare
+    from drp.workflows.restore import Consent, look, prepare
     from drp.workflows.restore import restore as carry_out
+    from drp.workflows.restore_request import RestoreRequest, normal
 
     world = world_of(ctx)
     request = RestoreRequest(
-        service=_known(world, service),
+        service=known_service(world, service),
         datasets=options["datasets"],
-        at=_moment(world, options["at"]),
+        at=moment_of(world, options["at"]),
         restore_point=options["restore_point"],
         snapshot=options["snapshot"],
         to=options["to"],
         scratch=options["scratch"],
         from_centre=options["from_centre"],
+        paths=tuple(normal(path) for path in options["paths"]),
     )
     if sum(value is not None for value in (request.at, request.restore_point, request.snapshot)) > 1:
         raise UsageError("--at, --restore-point and --snapshot exclude each other")
@@ -131,13 +135,15 @@ def run(ctx: click.Context, /, service: str, **options: Any) -> int:
     return finish(carry_out(world, plan, consent), as_json=options["as_json"])
 
 
-def _known(world: World, service: str) -> str:
+def known_service(world: World, service: str) -> str:
+    """A service that is backed up, by its name; UsageError where it is none."""
     from drp.workflows.selection import services_for
 
     return services_for(world, [service], "backup")[0]
 
 
-def _moment(world: World, text: str | None) -> datetime | None:
+def moment_of(world: World, text: str | None) -> datetime | None:
+    """What `--at` says, in the organisation's time zone."""
     from zoneinfo import ZoneInfo
 
     from drp.domain.restore_choice import parse_moment
@@ -183,8 +189,8 @@ def _preview_record(world: World, plan: RestorePlan, choice: Choice, seen: Look)
                     "dataset": dataset,
                     "type": point.datasets[dataset]["type"],
                     "snapshots": [part.snapshot for part in parts],
-                    "files": sum(part.files for part in parts),
-                    "bytes": plan.bytes_of(dataset),
+                    "files": seen.amounts.get(dataset, {}).get("files", sum(part.files for part in parts)),
+                    "bytes": seen.amounts.get(dataset, {}).get("bytes", plan.bytes_of(dataset)),
                     "host": job.host,
                     "places": list(plan.places(dataset)),
                 }
@@ -207,7 +213,7 @@ def _preview_record(world: World, plan: RestorePlan, choice: Choice, seen: Look)
             for disk in seen.space
         ],
         "stop_first": units_to_stop(world, plan) if plan.production else [],
-        "undo": undo_hint(world, plan) if plan.production else "",
+        "undo": undo_hint(world, plan) if plan.production and (seen.found or seen.unknown) else "",
         "time_zone": world.city.workspace.organisation.time_zone,
     }
 
@@ -249,15 +255,21 @@ def _show_preview(record: dict[str, Any]) -> None:
         print_wrapped(f"this writes over production on {', '.join(record['production'])}")
         if record["stop_first"]:
             print_wrapped(f"stop there first, drp does not: {', '.join(record['stop_first'])}")
-        print_wrapped(record["undo"])
+        if record["undo"]:
+            print_wrapped(record["undo"])
 
 
 def _local(stamp: str, zone: str) -> str:
-    from zoneinfo import ZoneInfo
-
     from drp.domain.values import from_stamp
 
-    return f"{from_stamp(stamp).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
+    return local_time(from_stamp(stamp), zone)
+
+
+def local_time(moment: datetime, zone: str) -> str:
+    """A time for people, in the organisation's time zone."""
+    from zoneinfo import ZoneInfo
+
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
 
 
 def finish(result: RestoreResult, *, as_json: bool) -> int:
@@ -366,3 +378,7 @@ def _finish_tests(results: list[TestResult], *, as_json: bool) -> int:
         show_error(error)
     sys.stdout.flush()
     return code
+
+
+# The commands of files stand in a module of their own and join the group here.
+from drp.cli import restore_files  # noqa: E402, F401

@@ -32,7 +32,8 @@ class PlannedJob:
 
 @dataclass(frozen=True, slots=True)
 class RestorePlan:
-    """`production` are the hosts on which it would write over what is in use; empty with a `scratch` place."""
+    """`production` are the hosts on which it would write over what is in use; empty with a `scratch` place. With
+    `paths`, only these come back, and what lies beside them stays."""
 
     service: str
     point: RestorePoint
@@ -40,6 +41,7 @@ class RestorePlan:
     jobs: tuple[PlannedJob, ...]
     scratch: Scratch | None = None
     production: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
 
     @property
     def datasets(self) -> tuple[str, ...]:
@@ -50,10 +52,11 @@ class RestorePlan:
 
     def procedures(self, job: PlannedJob) -> list[Procedure]:
         """The procedures of a job's datasets, with the restore point's snapshots and sizes in their parts."""
-        return [
+        procedures = [
             compiled(self.point, dataset, self.service, self.scratch_of(dataset.id))
             for dataset in self._declared(job.datasets)
         ]
+        return [only(procedure, self.paths) for procedure in procedures] if self.paths else procedures
 
     def scratch_of(self, dataset: str) -> Scratch | None:
         """A dataset's own part of the scratch place, so that none gets in another one's way."""
@@ -72,6 +75,11 @@ class RestorePlan:
 
     def places(self, dataset: str) -> tuple[str, ...]:
         """Where a dataset goes on its host."""
+        if self.paths:
+            own = self.scratch_of(dataset)
+            (job,) = [job for job in self.jobs if dataset in job.datasets]
+            (procedure,) = [found for found in self.procedures(job) if found["id"] == dataset]
+            return tuple((own.folder if own else "") + path for part in procedure["parts"] for path in part["paths"])
         if self.scratch is None:
             return self._declared([dataset])[0].places
         own = self.scratch_of(dataset)
@@ -98,6 +106,7 @@ class RestorePlan:
             ],
             "scratch": None if self.scratch is None else {"name": self.scratch.name, "folder": self.scratch.folder},
             "production": list(self.production),
+            "paths": list(self.paths),
         }
 
     @classmethod
@@ -113,6 +122,7 @@ class RestorePlan:
             ),
             scratch=None if scratch is None else Scratch(scratch["name"], scratch["folder"]),
             production=tuple(record["production"]),
+            paths=tuple(record["paths"]),
         )
 
 
@@ -121,3 +131,20 @@ def compiled(point: RestorePoint, dataset: DatasetType, service: str, scratch: S
     procedure = with_snapshots(dataset.procedure(service, scratch=scratch), point.snapshots_of(dataset.id))
     sizes = {part.snapshot: part.bytes for part in point.snapshots}
     return procedure | {"parts": [part | {"bytes": sizes[part["snapshot"]]} for part in procedure["parts"]]}
+
+
+def only(procedure: Procedure, paths: Sequence[str]) -> Procedure:
+    """A procedure that brings only some paths of a dataset's trees back, and takes nothing away."""
+    parts, absence = [], []
+    for part in procedure["parts"]:
+        wanted = [path for path in paths if any(is_below(path, root) for root in part.get("paths", ()))]
+        if wanted:
+            parts.append(part | {"paths": wanted})
+            places = [part.get("target", "") + path for path in wanted]
+            absence += [{"kind": "path", "what": f"path {place}", "path": place} for place in places]
+    return procedure | {"parts": parts, "absence": absence, "prepare_restore": []}
+
+
+def is_below(path: str, root: str) -> bool:
+    """Whether a path is another one or lies in it."""
+    return path == root or path.startswith(root.rstrip("/") + "/")

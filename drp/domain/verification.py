@@ -58,6 +58,14 @@ def check_restored(point: RestorePoint, datasets: list[str], result: dict[str, A
     return checks
 
 
+def check_parts(result: dict[str, Any]) -> list[DataCheck]:
+    """Compare what a restore of single paths found with what the snapshots hold of them."""
+    return [
+        DataCheck(part["dataset"], "content", _amount(part, "expected"), _amount(part, "actual"))
+        for part in result["parts"]
+    ]
+
+
 def _dated(point: RestorePoint, dataset: str, found: Body) -> list[DataCheck]:
     """The check of what dates a dataset: its sentinel, or a record at least as new as the newest before the dump."""
     dated_by = read_dataset(point.datasets[dataset]).dated_by

@@ -6,13 +6,11 @@ from __future__ import annotations
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from drp.domain.datasets import DatasetType, Scratch, read_dataset
 from drp.domain.events import Body, hash_of
-from drp.domain.restore_choice import AmbiguousError, Choice, newest, newest_not_younger, with_snapshot
+from drp.domain.restore_choice import Choice, newest
 from drp.domain.restore_plan import PlannedJob, RestorePlan
-from drp.domain.restore_point import RestorePoint
 from drp.domain.service import Service
 from drp.domain.values import show_duration
 from drp.domain.verification import DataCheck
@@ -21,32 +19,25 @@ from drp.ports import World
 from drp.workflows.backup import back_up
 from drp.workflows.host_jobs import HostJob, keeper_of
 from drp.workflows.naming import action_folder, new_run
-from drp.workflows.repository import ca_certificate, repository_url, secrets_of
+from drp.workflows.restore_request import (
+    RestoreRequest,
+    available_points,
+    choose,
+    holding,
+    in_use,
+    repository_host_of,
+    url_at,
+)
 from drp.workflows.restoring import (
     centre_named,
     first_wrong,
     job_on,
     joined,
+    look_on,
     record_findings,
     start_job,
     wait_for_all,
 )
-
-ALL_POINTS = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class RestoreRequest:
-    """What a person asks for. Without `at`, `restore_point` and `snapshot`: the newest data."""
-
-    service: str
-    datasets: tuple[str, ...] = ()
-    at: datetime | None = None
-    restore_point: str | None = None
-    snapshot: str | None = None
-    to: str | None = None
-    scratch: str | None = None
-    from_centre: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +58,7 @@ class Look:
     unknown: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     space: tuple[Body, ...] = ()
+    amounts: dict[str, Body] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +80,8 @@ def prepare(world: World, request: RestoreRequest) -> tuple[RestorePlan, Choice]
     if unknown:
         hint = f"it holds {', '.join(point.datasets)}"
         raise UsageError(f"restore point {point.id} has no dataset {', '.join(unknown)}", where=service.id, hint=hint)
+    if request.paths:
+        names = holding(service, point, names, request.paths)
     centre = request.from_centre or point.dr_centre
     jobs: dict[tuple[str, str], list[str]] = {}
     for name in point.datasets:  # in the order in which they were declared
@@ -99,68 +93,11 @@ def prepare(world: World, request: RestoreRequest) -> tuple[RestorePlan, Choice]
     if request.scratch is not None:
         scratch = _scratch(request.scratch)
     planned = tuple(
-        PlannedJob(target, source, _url(world, service, point, centre, source), tuple(found))
+        PlannedJob(target, source, url_at(world, service, point, centre, source), tuple(found))
         for (target, source), found in jobs.items()
     )
     production = () if scratch else tuple(sorted({job.host for job in planned} & in_use(world)))
-    return RestorePlan(service.id, point, centre, planned, scratch, production), choice
-
-
-def choose(world: World, request: RestoreRequest) -> tuple[Choice, tuple[str, ...]]:
-    """The restore point that a person means, and the datasets where a snapshot tells them. UsageError says why not."""
-    points = available_points(world, request.service, request.from_centre)
-    hint = f"list them: drp backup list {request.service}"
-    if request.restore_point is not None:
-        named = next((point for point in points if point.id == request.restore_point), None)
-        if named is None:
-            raise UsageError(f"no restore point {request.restore_point}", where=request.service, hint=hint)
-        return Choice(named), ()
-    if request.snapshot is not None:
-        try:
-            point, dataset = with_snapshot(points, request.snapshot)
-        except AmbiguousError as error:
-            raise UsageError(str(error), where=request.service, hint=hint) from error
-        return Choice(point), (dataset,)
-    choice = newest(points) if request.at is None else newest_not_younger(points, request.at)
-    if choice is None and points:
-        oldest = min(point.arrived_at for point in points)
-        text = f"no restore point is that old: the oldest had arrived at {oldest:%Y-%m-%d %H:%M:%S} UTC"
-        raise UsageError(text, where=request.service, hint=hint)
-    if choice is None:
-        raise UsageError("there is no restore point", where=request.service, hint="back it up: drp backup run")
-    return choice, ()
-
-
-def available_points(world: World, service: str, from_centre: str | None = None) -> list[RestorePoint]:
-    """The service's restore points; only those of which a DR centre holds the original or a copy, if one is named."""
-    points = world.ledger.restore_points(service, limit=ALL_POINTS)
-    if from_centre is None:
-        return points
-    centre_named(world, from_centre)
-    copied = {copy.restore_point for copy in world.ledger.copies(service) if copy.dr_centre == from_centre}
-    found = [point for point in points if point.dr_centre == from_centre or point.id in copied]
-    if points and not found:
-        raise UsageError(f"nothing of it has been copied to {from_centre}", where=service, hint="drp status")
-    return found
-
-
-def repository_host_of(service: Service, point: RestorePoint, dataset: DatasetType) -> str:
-    """Whose repository a dataset's snapshots are in: that of its host, or of the host that stood in for it."""
-    host = dataset.host if point.site == "primary" else service.recovers_on.get(dataset.host, dataset.host)
-    if host not in point.repositories:
-        text = f"restore point {point.id} is not of host {host}"
-        raise UsageError(text, where=service.id, hint=f"it is of {', '.join(point.repositories)}; see recovers_on")
-    return host
-
-
-def in_use(world: World) -> set[str]:
-    """The hosts on which services run for their users now."""
-    found: set[str] = set()
-    for service in world.city.services.values():
-        site = world.ledger.active_site(service.id)
-        hosts = {*service.runs_on, *(dataset.host for dataset in service.datasets)}
-        found |= {host if site == "primary" else service.recovers_on.get(host, host) for host in hosts}
-    return found
+    return RestorePlan(service.id, point, centre, planned, scratch, production, request.paths), choice
 
 
 def _target(world: World, service: Service, dataset: DatasetType, request: RestoreRequest) -> str:
@@ -185,26 +122,11 @@ def _scratch(folder: str) -> Scratch:
         raise UsageError(str(error), where="--scratch", hint="name a new folder, such as /var/tmp/look") from error
 
 
-def _url(world: World, service: Service, point: RestorePoint, centre: str, host: str) -> str:
-    if centre == point.dr_centre:
-        return point.repositories[host]
-    return repository_url(centre_named(world, centre), service, host)
-
-
 def look(world: World, plan: RestorePlan) -> Look:
     """Ask the hosts what is in the places, how much room there is, and whether the repositories have the snapshots."""
-    run = new_run("look", world.clock.now())
-    centre, service = centre_named(world, plan.dr_centre), world.city.services[plan.service]
-    jobs = []
-    for job in plan.jobs:
-        folder = action_folder(world, run, job.name)
-        body = job_on(world, plan, job, run, "survey")
-        secret = secrets_of(world, service, job.host, centre)
-        certificate = ca_certificate(world.workspace, centre)
-        world.actions.start_remote(folder, world.city.hosts[job.host], body, secret, certificate)
-        jobs.append(HostJob(world, folder, f"{plan.service} on {job.host}"))
-    wait_for_all(world, jobs)
-    results = [job.result() for job in jobs]
+    centre = centre_named(world, plan.dr_centre)
+    bodies = {job: job_on(world, plan, job, "", "survey", partly=bool(plan.paths)) for job in plan.jobs}
+    results = look_on(world, plan, bodies)
     missing = tuple(item for result in results for item in result["missing"])
     if missing:
         text = f"{centre.title} does not have snapshot {', '.join(item[:8] for item in missing)} any more"
@@ -213,6 +135,7 @@ def look(world: World, plan: RestorePlan) -> Look:
         found=tuple(f"{what} on {result['host']}" for result in results for what in result["found"]),
         unknown=tuple(f"{result['host']}: {result['unknown']}" for result in results if result["unknown"]),
         missing=missing,
+        amounts={name: amount for result in results for name, amount in result["amounts"].items()},
         space=tuple(disk | {"host": result["host"]} for result in results for disk in result["space"]),
     )
 
@@ -312,7 +235,7 @@ def _carry_out(world: World, run: str, plan: RestorePlan, opened: Body) -> list[
             world.say(f"{plan.service}: restoring {', '.join(job.datasets)} on {job.host}")
             # What an attempt of this very run left half done before its machine went is no stranger's data.
             empty = must_be_empty and not _was_started(world, run, job)
-            return job_on(world, plan, job, run, "bring_back", must_be_empty=empty)
+            return job_on(world, plan, job, run, "bring_back", must_be_empty=empty, partly=bool(plan.paths))
 
         jobs.append(start_job(world, plan, job, run, "restore", body))
     wait_for_all(world, jobs)
@@ -362,5 +285,7 @@ def undo_hint(world: World, plan: RestorePlan) -> str:
 def units_to_stop(world: World, plan: RestorePlan) -> list[str]:
     """The programs that use the data and should be stopped before; drp restore stops none."""
     service = world.city.services[plan.service]
+    if plan.paths:
+        return []
     servers = {unit for job in plan.jobs for procedure in plan.procedures(job) for unit in procedure["units"]}
     return [unit for unit in service.recovery.start if unit not in servers]

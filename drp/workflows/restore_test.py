@@ -21,7 +21,7 @@ from drp.errors import CancelledError, DrpError, ExitCode, IntegrityError, Usage
 from drp.ports import ActionState, World
 from drp.workflows.host_jobs import POLL_SECONDS, HostJob
 from drp.workflows.naming import action_folder, new_run
-from drp.workflows.restore import available_points, repository_host_of
+from drp.workflows.restore_request import available_points, repository_host_of
 from drp.workflows.restoring import first_wrong, job_on, joined, record_findings, start_job
 
 DEFAULT_LIMIT = timedelta(hours=4)

@@ -3,17 +3,18 @@ found, compared and kept."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from drp.domain.events import Body
 from drp.domain.inventory import DrCentre
 from drp.domain.restore_plan import PlannedJob, RestorePlan
-from drp.domain.verification import DataCheck, check_restored, proved_datasets
+from drp.domain.verification import DataCheck, check_parts, check_restored, proved_datasets
 from drp.errors import UsageError
 from drp.ports import ActionState, World
 from drp.workflows.host_jobs import POLL_SECONDS, HostJob, OnMessage, repository_job, start_or_adopt
-from drp.workflows.naming import action_folder
+from drp.workflows.naming import action_folder, new_run, run_folder
 from drp.workflows.repository import ca_certificate, secrets_of
 
 MOST_ATTEMPTS = 100
@@ -78,6 +79,27 @@ def wait_for_all(world: World, jobs: Sequence[HostJob]) -> None:
         world.clock.sleep(POLL_SECONDS)
 
 
+def look_on(world: World, plan: RestorePlan, bodies: dict[PlannedJob, Body]) -> list[Body]:
+    """Carry out jobs that only look, side by side, and give their results. They are no events of any run."""
+    run = new_run("look", world.clock.now())
+    service, centre = world.city.services[plan.service], centre_named(world, plan.dr_centre)
+    jobs = []
+    try:
+        for job, body in bodies.items():
+            folder = action_folder(world, run, job.name)
+            secret, certificate = secrets_of(world, service, job.host, centre), ca_certificate(world.workspace, centre)
+            world.actions.start_remote(folder, world.city.hosts[job.host], body | {"run": run}, secret, certificate)
+            jobs.append(HostJob(world, folder, f"{plan.service} on {job.host}"))
+        wait_for_all(world, jobs)
+        results = [job.result() for job in jobs]
+    except KeyboardInterrupt:
+        for started in jobs:
+            started.stop()
+        raise
+    shutil.rmtree(run_folder(world, run), ignore_errors=True)  # what went wrong would stay, to be looked into
+    return results
+
+
 def joined(results: Sequence[Body]) -> Body:
     """What all jobs of a restore found."""
     found: Body = {"parts": [], "datasets": {}}
@@ -89,12 +111,15 @@ def joined(results: Sequence[Body]) -> Body:
 
 def record_findings(world: World, run: str, plan: RestorePlan, result: Body, how: str) -> list[DataCheck]:
     """Compare what was restored with the restore point, and keep each comparison and each proof, once."""
-    checks = check_restored(plan.point, list(plan.datasets), result)
+    if plan.paths:
+        # Some files of a dataset say nothing of the whole, so they prove nothing.
+        checks = check_parts(result)
+        proved: list[str] = []
+    else:
+        checks = check_restored(plan.point, list(plan.datasets), result)
+        proved = proved_datasets(plan.point, checks)
     events = [("data.verified", check.record(plan.service)) for check in checks]
-    events += [
-        ("proof.recorded", proof_of(plan.service, dataset, how, plan.point.id))
-        for dataset in proved_datasets(plan.point, checks)
-    ]
+    events += [("proof.recorded", proof_of(plan.service, dataset, how, plan.point.id)) for dataset in proved]
     written = sum(event.type in ("data.verified", "proof.recorded") for event in world.ledger.events(run))
     for type_, body in events[written:]:
         world.ledger.append(run, type_, body)

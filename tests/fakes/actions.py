@@ -21,6 +21,28 @@ class Ending:
     exit_code: int = 0
     messages: list[Body] = field(default_factory=list)
     running: bool = False
+    data: bytes = b""
+
+
+@dataclass
+class FakeData:
+    """Implements `drp.ports.IncomingData`: the `data` of an action's ending, a few bytes at a time."""
+
+    actions: FakeActions
+    folder: Path
+    read_so_far: int = 0
+    is_closed: bool = False
+
+    def read(self, wait_seconds: float) -> bytes:
+        self.actions.clock.sleep(wait_seconds)
+        known = self.actions.known.get(self.folder)
+        data = b"" if known is None else known.ending.data
+        piece = data[self.read_so_far : self.read_so_far + 5]
+        self.read_so_far += len(piece)
+        return piece
+
+    def close(self) -> None:
+        self.is_closed = True
 
 
 Script = Callable[[str, Body], Ending]
@@ -57,6 +79,9 @@ class FakeActions:
     def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
         spec = {"address": address, "check": check, "baseline": baseline, "started_at": self.clock.now()}
         self._start(folder, spec)
+
+    def expect_data(self, folder: Path) -> FakeData:
+        return FakeData(self, folder)
 
     def _start(self, folder: Path, spec: Body) -> None:
         if self.state(folder) is ActionState.RUNNING:

@@ -14,64 +14,70 @@ from .trouble import ControlGone, Trouble, meaning_of, tail
 
 PIECE_BYTES = 1 << 18
 MOST_ENTRIES = 20000
-LIST_LIMIT_SECONDS = 3600
 
 
 def list_snapshot(host):
-    """What lies in folders of snapshots: {part, folder} each; with `recursive` everything below."""
+    """What lies in folders of snapshots, and whether any of these is there at all; with `recursive` all below them."""
     check_tools(host)
-    entries, left_off = [], 0
+    entries, left_off, is_there = [], 0, False
     for look in host.job["looks"]:
-        for node in nodes_of(host, look["snapshot"], look["folder"], host.job["recursive"]):
+        for node in nodes_of(host, look["snapshot"], look["folders"], host.job["recursive"]):
+            is_there = True
+            if node["type"] == "dir" and printable(node["path"]) in {shown(as_bytes(path)) for path in look["folders"]}:
+                if host.job["asked"]:
+                    continue  # a folder is listed as the first entry of itself
+            elif not host.job["asked"] and not host.job["recursive"] and not is_root(node, look):
+                continue
             if len(entries) == MOST_ENTRIES:
                 left_off += 1
                 continue
-            entries.append(
-                {
-                    "dataset": look["dataset"],
-                    "part": look["part"],
-                    "path": node["path"],
-                    "type": node["type"],
-                    "bytes": node.get("size", 0) if node["type"] == "file" else 0,
-                    "modified_at": node.get("mtime", ""),
-                    "mode": node.get("permissions", ""),
-                    "owner": "%s:%s" % (node.get("user") or node.get("uid"), node.get("group") or node.get("gid")),
-                    "target": node.get("linktarget", ""),
-                    # restic's list replaces what is no UTF-8; such a name cannot be asked for by what is shown.
-                    "is_exact": "\ufffd" not in node["path"],
-                }
-            )
-    return {"entries": entries, "left_off": left_off}
+            entries.append(entry_of(node, look))
+    return {"entries": entries, "left_off": left_off, "is_there": is_there}
 
 
-def nodes_of(host, snapshot, folder, recursive):
-    """The nodes in a folder of a snapshot, as restic lists them; the node itself where it is a file."""
-    argv = host.restic + ["ls", "--json", "--no-lock", snapshot]
-    asked = printable(as_bytes(folder).decode("utf-8", "replace")) if folder else ""
-    if folder:
-        argv += (["--recursive"] if recursive else []) + [as_bytes(folder)]
-    process = host.start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    errors, found = Output(process.stderr), False
+def is_root(node, look):
+    return node["path"] in look["folders"]
+
+
+def entry_of(node, look):
+    return {
+        "dataset": look["dataset"],
+        "part": look["part"],
+        "path": node["path"],
+        "type": node["type"],
+        "bytes": node.get("size", 0) if node["type"] == "file" else 0,
+        "modified_at": node.get("mtime", ""),
+        "mode": node.get("permissions", ""),
+        "owner": "%s:%s" % (node.get("user") or node.get("uid"), node.get("group") or node.get("gid")),
+        "target": node.get("linktarget", ""),
+        # restic's list replaces what is no UTF-8; such a name cannot be asked for by what is shown.
+        "is_exact": "\ufffd" not in node["path"],
+    }
+
+
+def nodes_of(host, snapshot, folders, recursive):
+    """The nodes in folders of a snapshot, as restic lists them; a node itself where it is a file."""
+    argv = host.restic + ["ls", "--json", "--no-lock"] + (["--recursive"] if recursive else []) + [snapshot]
+    process = host.start(
+        argv + [as_bytes(folder) for folder in folders],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    errors = Output(process.stderr)
     try:
         for line in process.stdout:
             node = json.loads(line.decode("utf-8", "replace"))
-            if node.get("struct_type") != "node":
-                continue
-            found = True
-            if not folder and not recursive and node["path"].count("/") > 1:
-                continue
-            # The folder that was asked for is listed as the first entry of itself.
-            if node["type"] != "dir" or printable(node["path"]) != asked:
+            if node.get("struct_type") == "node":
                 yield node
-    finally:
-        if process.poll() is None and found is None:
-            host.end(process)
-        process.stdout.close()
+            if host.control_is_gone():
+                raise ControlGone
         process.wait()
+    finally:
+        host.end(process)
+        process.stdout.close()
     if process.returncode:
         raise Trouble(meaning_of(errors.text()), "restic ended with %d: %s" % (process.returncode, tail(errors.text())))
-    if folder and not found:
-        raise Trouble("not_in_snapshot", "%s is not in the snapshot" % asked)
 
 
 def send(host):
@@ -109,20 +115,10 @@ def send(host):
 
 def find(host, path):
     """What is known of a path in a snapshot; Trouble where it is not there."""
-    above = os.path.dirname(path) or b"/"
-    argv = host.restic + ["ls", "--json", "--no-lock", host.job["snapshot"]]
-    argv += [above] if above != b"/" else []
-    process = host.start(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    errors, asked, found = Output(process.stderr), shown(path), None
-    for line in process.stdout:
-        node = json.loads(line.decode("utf-8", "replace"))
-        if node.get("struct_type") == "node" and printable(node["path"]) == asked:
-            # Two names that differ only in what is no UTF-8 look the same here; the size is then not known.
-            found = dict(node, size=None) if found and found.get("size") != node.get("size") else node
-    process.stdout.close()
-    process.wait()
-    if process.returncode:
-        raise Trouble(meaning_of(errors.text()), "restic ended with %d: %s" % (process.returncode, tail(errors.text())))
+    asked, found = shown(path), None
+    for node in nodes_of(host, host.job["snapshot"], [path.decode("utf-8", "surrogateescape")], False):
+        if printable(node["path"]) == asked:
+            found = node
     if found is None:
         raise Trouble("not_in_snapshot", "%s is not in the snapshot" % asked)
     return found

@@ -53,11 +53,12 @@ def main_ssh():
     """Read the job from standard input, write events and the result as lines of JSON."""
     lock = threading.Lock()
 
-    def emit(message):
+    def emit(message, data=b""):
+        """Write a message; the bytes of a file follow it as they are, as many as it says."""
         with lock:
             try:
-                sys.stdout.write(json.dumps(message) + "\n")
-                sys.stdout.flush()
+                sys.stdout.buffer.write(json.dumps(message).encode() + b"\n" + data)
+                sys.stdout.buffer.flush()
             except OSError:
                 pass  # drp has gone; `control_is_gone` ends the work
 

@@ -11,7 +11,7 @@ import time
 
 from .content import absence
 from .process import within
-from .restore import restore
+from .restore import below, list_nodes, restore, restore_tree
 from .tools import check_tools
 from .trouble import ControlGone, Trouble
 
@@ -28,7 +28,29 @@ def survey(host):
     Nothing is changed."""
     check_tools(host)
     missing = missing_snapshots(host)
-    return dict(look(host), missing=missing, space=space(host))
+    amounts = {}
+    if host.job["partly"] and not missing:
+        for dataset, part in parts_of(host):
+            found = amount_of(host, part)
+            counted = amounts.setdefault(dataset["id"], {"files": 0, "bytes": 0})
+            counted["files"] += found["files"]
+            counted["bytes"] += found["bytes"]
+            part["bytes"] = found["bytes"]
+    return dict(look(host), missing=missing, space=space(host), amounts=amounts)
+
+
+def parts_of(host):
+    return [(dataset, part) for dataset in host.job["datasets"] for part in dataset["parts"]]
+
+
+def amount_of(host, part):
+    """How much a snapshot holds of some paths; Trouble where one of them is not in it."""
+    nodes = list_nodes(host, part["snapshot"])
+    for path in part["paths"]:
+        if not any(below(node["path"], [path]) for node in nodes):
+            raise Trouble("not_in_snapshot", "%s is not in the snapshot" % path)
+    files = [node for node in nodes if node["type"] != "dir" and below(node["path"], part["paths"])]
+    return {"files": len(files), "bytes": sum(node.get("size", 0) for node in files if node["type"] == "file")}
 
 
 def look(host):
@@ -51,7 +73,17 @@ def bring_back(host):
         found = absence(host)["found"]
         if found:
             raise Trouble("not_empty", "already there: %s" % ", ".join(found))
-    return restore(host)
+    return restore_paths(host) if host.job["partly"] else restore(host)
+
+
+def restore_paths(host):
+    """Bring single paths back. What lies beside them stays as it is."""
+    results = []
+    for dataset, part in parts_of(host):
+        amount_of(host, part)
+        result = within(dataset, restore_tree, host, part)
+        results.append(dict(result, dataset=dataset["id"], part=part["name"]))
+    return {"parts": results, "datasets": {}}
 
 
 def start_units(host):

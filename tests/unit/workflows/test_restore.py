@@ -14,7 +14,8 @@ from drp.domain.restore_plan import RestorePlan
 from drp.domain.restore_point import RestorePoint
 from drp.domain.values import to_stamp
 from drp.errors import BusyError, CancelledError, IntegrityError, UnreachableError, UsageError
-from drp.workflows.restore import Consent, RestoreRequest, look, prepare, restore, resume, undo_hint, units_to_stop
+from drp.workflows.restore import Consent, look, prepare, restore, resume, undo_hint, units_to_stop
+from drp.workflows.restore_request import RestoreRequest
 from tests.fakes.actions import Ending, Script
 from tests.fakes.city import NOW, make_city, make_restore_point, service_record
 from tests.fakes.world import SECRET, Crash, Stage, make_stage
@@ -44,7 +45,14 @@ def script(point: RestorePoint, wrong: str = "", found: tuple[str, ...] = (), **
         job = spec["job"]
         if job["verb"] == "survey":
             disk = {"folder": "/srv", "free": 10**12, "coming": 12100}
-            result = {"found": list(found), "looked_for": [], "host": spec["host"], "unknown": "", "missing": []}
+            result = {
+                "found": list(found),
+                "looked_for": [],
+                "host": spec["host"],
+                "unknown": "",
+                "missing": [],
+                "amounts": {},
+            }
             return Ending(0, [{"event": "result", "result": result | {"space": [disk]} | survey}])
         return Ending(0, [{"event": "result", "result": answer(point, job, wrong)}])
 
