@@ -5,8 +5,20 @@ from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
 
-# They are named so that Ansible takes them along: the job's verb says which one is used.
-from ansible.module_utils.drp_host import carried, content, restore  # noqa: F401
+# They are named so that Ansible takes them along: the job says which ones are used.
+from ansible.module_utils.drp_host import (  # noqa: F401
+    carried,
+    content,
+    program_git_refs,
+    program_ldap_mark,
+    program_ldap_scratch,
+    program_mariadb_drop,
+    program_redis_load,
+    program_server,
+    program_sqlite,
+    program_with_password,
+    restore,
+)
 from ansible.module_utils.drp_host.main import carry_out
 from ansible.module_utils.drp_host.trouble import Trouble
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
 import shutil
 import socket
 import subprocess
@@ -98,6 +99,7 @@ class Bench:
         self.runs += 1
         result = self.carry_out(self.job("backup", [dataset.procedure(SERVICE, f"token-{self.runs}")], **changes))
         self.points.append(result)
+        assert result["sentinels"][dataset.id]["token"] in ("", f"token-{self.runs}")
         return result
 
     def procedure(self, dataset: DatasetType, scratch: Scratch | None = None) -> dict[str, Any]:
@@ -115,7 +117,7 @@ class Bench:
             assert found["rows"] == point["content"][dataset.id]["rows"]
         if dataset.dated_by == "sentinel":
             assert found["sentinel"] == point["sentinels"][dataset.id]
-            assert found["sentinel"]["token"] == f"token-{self.runs}"
+            assert found["sentinel"]["token"].startswith("token-")
         return dict(found)
 
     def remove(self, dataset: DatasetType, scratch: Scratch | None = None) -> list[str]:
@@ -236,3 +238,63 @@ def postgresql(folder: Path, port: int) -> Iterator[None]:
         yield
     finally:
         subprocess.run([*control, "-m", "immediate", "stop"], check=True, stdout=subprocess.DEVNULL)
+
+
+@contextlib.contextmanager
+def running(
+    argv: list[str], folder: Path, is_ready: Callable[[], object], what: str
+) -> Iterator[subprocess.Popen[Any]]:
+    """A server of our own, until it is no longer needed."""
+    with (folder / "server.log").open("ab") as log:
+        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
+    try:
+        eventually(is_ready, f"{what}: {(folder / 'server.log').read_text()[-2000:]}", 60)
+        yield process
+    finally:
+        end(process)
+
+
+def succeeds(*argv: str | Path) -> bool:
+    return subprocess.run(argv, capture_output=True, check=False).returncode == 0
+
+
+@contextlib.contextmanager
+def mariadb(folder: Path) -> Iterator[Path]:
+    """A MariaDB of our own; its socket."""
+    data, socket_path = folder / "data", folder / "socket"
+    shutil.chown(folder, "mysql", "mysql")
+    subprocess.run(
+        ["mariadb-install-db", "--no-defaults", f"--datadir={data}", "--user=mysql", "--skip-test-db"],
+        check=True,
+        capture_output=True,
+    )
+    options = [f"--datadir={data}", f"--socket={socket_path}", "--skip-networking", "--user=mysql"]
+    ping = ("mariadb", f"--socket={socket_path}", "-e", "SELECT 1")
+    with running(["/usr/sbin/mariadbd", "--no-defaults", *options], folder, lambda: succeeds(*ping), "MariaDB"):
+        yield socket_path
+
+
+class Stoppable:
+    """A server that a dataset type stops and starts itself, by commands of its own."""
+
+    def __init__(self, folder: Path, account: str, argv: list[str]) -> None:
+        self.folder, self.account = folder, account
+        shutil.chown(folder, account)
+        program = f"""#!/bin/sh
+pid=$(cat {folder}/server.pid 2>/dev/null)
+case "$1" in
+stop)
+    [ -z "$pid" ] || {{ kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.05; done; }}
+    rm -f {folder}/server.pid;;
+start) exec {shlex.join(argv)} >>{folder}/server.log 2>&1 </dev/null;;
+esac
+"""
+        self.control = folder / "control"
+        self.control.write_text(program)
+        self.control.chmod(0o755)
+
+    def start(self) -> None:
+        subprocess.run([self.control, "start"], check=True)
+
+    def stop(self) -> None:
+        subprocess.run([self.control, "stop"], check=True)

@@ -11,24 +11,49 @@ from typing import Annotated
 from pydantic import Field, TypeAdapter
 
 from drp.domain.datasets.base import Classification, DatasetFacts, DatasetType, Procedure, Scratch, with_snapshots
+from drp.domain.datasets.command import CommandDataset
 from drp.domain.datasets.files import FilesDataset
+from drp.domain.datasets.git import GitDataset
+from drp.domain.datasets.mariadb import MariadbDataset
+from drp.domain.datasets.openldap import OpenldapDataset
 from drp.domain.datasets.postgresql import PostgresqlDataset
+from drp.domain.datasets.postgresql_cluster import PostgresqlClusterDataset
+from drp.domain.datasets.redis import RedisDataset
+from drp.domain.datasets.sqlite import SqliteDataset
 
 __all__ = [
     "Classification",
+    "CommandDataset",
     "Dataset",
     "DatasetFacts",
     "DatasetType",
     "FilesDataset",
+    "GitDataset",
+    "MariadbDataset",
+    "OpenldapDataset",
+    "PostgresqlClusterDataset",
     "PostgresqlDataset",
     "Procedure",
+    "RedisDataset",
     "Scratch",
+    "SqliteDataset",
     "read_dataset",
     "with_snapshots",
 ]
 
-Dataset = Annotated[PostgresqlDataset | FilesDataset, Field(discriminator="type")]
-_DECLARATION: TypeAdapter[PostgresqlDataset | FilesDataset] = TypeAdapter(Dataset)
+_AnyDataset = (
+    PostgresqlDataset
+    | PostgresqlClusterDataset
+    | MariadbDataset
+    | FilesDataset
+    | SqliteDataset
+    | OpenldapDataset
+    | RedisDataset
+    | CommandDataset
+    | GitDataset
+)
+Dataset = Annotated[_AnyDataset, Field(discriminator="type")]
+_DECLARATION: TypeAdapter[_AnyDataset] = TypeAdapter(Dataset)
 
 
 def read_dataset(mechanics: object) -> DatasetType:

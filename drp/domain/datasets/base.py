@@ -6,10 +6,10 @@ import re
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import unquote
 
-from pydantic import StrictBool, StringConstraints
+from pydantic import Field, StrictBool, StringConstraints
 
 from drp.domain.model import Declared, Model
 from drp.domain.values import HostName, Identifier, Size
@@ -19,7 +19,8 @@ Procedure = dict[str, Any]
 
     id, type
     requires         programs that must be there; `a|b` is the first of several that is found, and may be a word of an
-                     argument list, and each may be a path with wildcards
+                     argument list, and each may be a path with wildcards; `drp:name` in an argument list is drp's own
+                     program `program_name.py` of that package
     versions         {what: argument list that tells its version}, recorded in the restore point
     units            services that must run before the data is loaded or looked at
     parts            what becomes one restic snapshot each:
@@ -32,7 +33,7 @@ Procedure = dict[str, Any]
     prepare_restore  commands that take away what a restore would mix with
     finish_restore   commands after the last part, such as starting a server again
     checks           commands that must end with 0 once the data is back: {what, argv, stdin}
-    count            a command that prints {table: rows} of the restored data
+    count            a command that prints {table: rows} of the restored data, as JSON; `each` as for parts
     sentinel         how the time-stamped record is written and read; None where a type cannot hold one. kind file,
                      command (where `write` prints nothing, `read` tells what was written) or freshness (`read` prints
                      an ISO 8601 time: that of the newest record in the data)
@@ -63,6 +64,22 @@ class Scratch:
         if words[0] or len(words) < 4 or {"", ".", ".."} & set(words[1:]):
             raise ValueError(f"{self.folder!r} is no folder for a scratch place: it must be two folders deep or more")
 
+
+def removed(*paths: str) -> Procedure:
+    """The command that removes files and folders, and nothing that is mounted there."""
+    return {"argv": ["rm", "-rf", "--one-file-system", "--", *paths]}
+
+
+def made_folder(path: str, owner: str = "root") -> Procedure:
+    """The command that makes a folder which only its owner can enter."""
+    return {"argv": ["install", "-d", "-m", "700", "-o", owner, "--", path]}
+
+
+Word = Annotated[
+    str, StringConstraints(min_length=1, max_length=4000, pattern=r"^[^\u0000-\u0008\u000b-\u001f\u007f]*$")
+]
+Command = Annotated[tuple[Word, ...], Field(min_length=1, max_length=200)]
+"""An argument list that a person wrote; no shell reads it."""
 
 Level = Literal["low", "medium", "high"]
 
@@ -97,9 +114,6 @@ class DatasetFacts(Declared):
 
 class DatasetType(DatasetFacts):
     """One kind of data. A new type is one module of this package: a model with these methods."""
-
-    shares_places_with: ClassVar[str] = ""
-    """The type whose places it shares, such as a database and its whole server; its own where empty."""
 
     @property
     @abstractmethod

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from drp.domain.datasets.base import DatasetType, Procedure, Scratch
+from drp.domain.datasets.base import DatasetType, Procedure, Scratch, made_folder, removed
 from drp.domain.values import AbsolutePath
 
 SENTINEL_FILE = ".drp-sentinel.json"
@@ -44,11 +44,10 @@ class FilesDataset(DatasetType):
         if scratch is None:
             return procedure
         folder = scratch.folder
-        empty = {"argv": ["rm", "-rf", "--one-file-system", "--", folder]}
         return procedure | {
             "parts": [part | {"target": folder}],
-            "prepare_restore": [empty, {"argv": ["mkdir", "-p", "-m", "700", "--", folder]}],
-            "remove": [empty],
+            "prepare_restore": [removed(folder), made_folder(folder)],
+            "remove": [removed(folder)],
             "sentinel": sentinel | {"directory": folder + self.paths[0]},
             "absence": [{"kind": "path", "what": f"path {folder}", "path": folder}],
         }

@@ -223,6 +223,7 @@ class Client:
     def sentinel(self, database: str, token: str) -> Procedure:
         return {
             "kind": "command",
+            "token": token,
             "write": {
                 "argv": self.psql(database, "-v", f"token={token}"),
                 "stdin": _WRITE_SENTINEL + _READ_SENTINEL,

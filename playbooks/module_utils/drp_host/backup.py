@@ -9,9 +9,8 @@ import select
 import subprocess
 import threading
 import time
-from urllib.parse import quote
 
-from .content import write_sentinel
+from .content import expand, write_sentinel
 from .process import END_LIMIT_SECONDS, Output, program_of, within
 from .quiesce import quiesced, resume_left
 from .repository import assign_snapshots, finish_restic, open_repository, start_backup
@@ -59,31 +58,9 @@ def back_up_datasets(host, datasets):
     for dataset in datasets:
         newest_at = sentinels[dataset["id"]].get("newest_at")
         content[dataset["id"]] = {"newest_at": newest_at} if newest_at else {}
-        for part in expand(host, dataset):
+        for part in expand(host, dataset, dataset["parts"]):
             parts.append(back_up_part(host, dataset, part, content[dataset["id"]]))
     return sentinels, content, parts
-
-
-def expand(host, dataset):
-    """The parts of a dataset, one for each item where a part stands for every item of a list."""
-    for part in dataset["parts"]:
-        if "each" not in part:
-            yield part
-            continue
-        for item in json.loads(within(dataset, host.run, part["each"])):
-            values = {"{item}": item, "{item_name}": quote(item, safe="")}
-            yield {key: filled(value, values) for key, value in part.items() if key != "each"}
-
-
-def filled(value, values):
-    """The same with every {word} replaced, at any depth."""
-    if isinstance(value, str):
-        return re.sub("|".join(map(re.escape, values)), lambda found: values[found.group()], value)
-    if isinstance(value, list):
-        return [filled(item, values) for item in value]
-    if isinstance(value, dict):
-        return {key: filled(item, values) for key, item in value.items()}
-    return value
 
 
 def back_up_part(host, dataset, part, content):

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from datetime import datetime, timezone
+from urllib.parse import quote
 
 from .process import within
 from .trouble import Trouble, now
@@ -26,11 +27,11 @@ def write_sentinel(host, dataset):
         return {"token": "", "written_at": now(), "newest_at": read_freshness(host, sentinel)}
     if sentinel["kind"] == "command":
         time_stamp = now()
-        write = {
-            "argv": [word.replace("{now}", time_stamp) for word in sentinel["write"]["argv"]],
-            "stdin": sentinel["write"].get("stdin", "").replace("{now}", time_stamp),
-        }
-        return json.loads(host.run(write) or host.run(sentinel["read"]))
+        write = filled(sentinel["write"], {"{now}": time_stamp})
+        record = json.loads(host.run(write) or host.run(sentinel["read"]))
+        if record["token"] != sentinel["token"]:
+            raise Trouble("command", "the sentinel was not written: an older one stands there")
+        return record
     directory = sentinel["directory"]
     if not os.path.isdir(directory) or os.path.islink(directory):
         raise Trouble("source_missing", "%s is not a directory, so the sentinel has no place" % directory)
@@ -86,7 +87,33 @@ def inspect(host, dataset):
 
 
 def count_rows(host, dataset):
-    return json.loads(within(dataset, host.run, dataset["count"], LOOK_LIMIT_SECONDS))
+    """The rows of every table, in every database where there are several."""
+    rows = {}
+    for command in expand(host, dataset, [dataset["count"]]):
+        rows.update(json.loads(within(dataset, host.run, command, LOOK_LIMIT_SECONDS)))
+    return rows
+
+
+def expand(host, dataset, things):
+    """Parts or commands, and one for each item where one of them stands for every item of a list."""
+    for thing in things:
+        if "each" not in thing:
+            yield thing
+            continue
+        for item in json.loads(within(dataset, host.run, thing["each"])):
+            values = {"{item}": item, "{item_name}": quote(item, safe="")}
+            yield {key: filled(value, values) for key, value in thing.items() if key != "each"}
+
+
+def filled(value, values):
+    """The same with every {word} replaced, at any depth."""
+    if isinstance(value, str):
+        return re.sub("|".join(map(re.escape, values)), lambda found: values[found.group()], value)
+    if isinstance(value, list):
+        return [filled(item, values) for item in value]
+    if isinstance(value, dict):
+        return {key: filled(item, values) for key, item in value.items()}
+    return value
 
 
 def absence(host):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import glob
 import os
+import pkgutil
 import re
 import select
 import shutil
@@ -20,6 +21,8 @@ OPEN_LIMIT_SECONDS = 30
 LOOK_SECONDS = 0.2
 RETRY_SECONDS = 0.1
 PR_SET_PDEATHSIG = 1
+PROGRAMS = ("git_refs", "ldap_mark", "ldap_scratch", "mariadb_drop", "redis_load", "server", "sqlite", "with_password")
+"""drp's own programs, the modules `program_…` of this package: what dataset types do that no tool of theirs does."""
 
 
 def _end_with_parent():
@@ -119,8 +122,16 @@ class Host:
         return None
 
     def _with_programs(self, argv):
+        """The argument list with the program that is here for `a|b`, and drp's own one for `drp:name`, as text: a host
+        has no file of it, and other accounts could not read one."""
         choices = [name for name in self.job.get("requires", []) if "|" in name]
-        return [(self.find_program(word) or word) if word in choices else word for word in argv] if choices else argv
+        words = []
+        for word in argv:
+            if word.startswith("drp:") and word[4:] in PROGRAMS:
+                words += ["python3", "-c", pkgutil.get_data(__package__, "program_%s.py" % word[4:]).decode()]
+            else:
+                words.append((self.find_program(word) or word) if word in choices else word)
+        return words
 
     def start(self, argv, **options):
         restic = argv[0] == "restic"
