@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
+from drp.domain.copying import StoredObject
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
 from drp.domain.probing import Sample
@@ -139,7 +140,10 @@ class Actions(Protocol):
 
 
 class ObjectStore(Protocol):
-    """The DR centre's storage, seen from the control node."""
+    """The DR centres' storage, seen from the control node, with its keys.
+
+    Everything ends within a limit. UnreachableError says which DR centre does not answer, refuses, or has no bucket.
+    """
 
     def stored_at(self, centre: DrCentre, key: str) -> datetime | None:
         """When the DR centre says an object was stored; None where there is no such object."""
@@ -147,6 +151,38 @@ class ObjectStore(Protocol):
 
     def remove_lock(self, centre: DrCentre, prefix: str, lock: str) -> None:
         """Remove a lock of restic's from the repository at `prefix`; nothing else can be removed."""
+        ...
+
+    def objects(self, centre: DrCentre, prefix: str) -> Iterator[StoredObject]:
+        """All objects whose keys begin with `prefix`, however many."""
+        ...
+
+    def read(self, centre: DrCentre, key: str) -> bytes | None:
+        """The content of a small object; None where there is no such object."""
+        ...
+
+    def write(self, centre: DrCentre, key: str, content: bytes) -> None:
+        """Store a small object, or put another in its place."""
+        ...
+
+    def remove(self, centre: DrCentre, keys: Sequence[str]) -> None:
+        """Remove objects; those that are not there are passed over. In a versioned bucket their versions stay."""
+        ...
+
+    def copy(
+        self,
+        source: DrCentre,
+        target: DrCentre,
+        objects: Sequence[StoredObject],
+        *,
+        rate: int | None = None,
+        on_copied: Callable[[StoredObject], None] = lambda _: None,
+    ) -> None:
+        """Copy objects from one DR centre to the other, at `rate` bits per second at most, under the same keys.
+
+        Each whose name is a SHA-256 must have that content: one that does not is never stored at the target.
+        IntegrityError names those at the end, when all others have been copied.
+        """
         ...
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from drp.cli import show_error
+from drp.cli.backup_copy import copy
 from drp.cli.backup_status import status
 from drp.cli.backup_upkeep import check, forget, hold, locks, prune, release
 from drp.cli.common import epilog, json_option, print_json, print_table, world_of
@@ -17,7 +18,7 @@ def backup() -> None:
     """Back services up to the DR centre; list restore points."""
 
 
-for _command in (status, forget, prune, check, locks, hold, release):
+for _command in (status, copy, forget, prune, check, locks, hold, release):
     backup.add_command(_command)
 
 

@@ -70,10 +70,12 @@ class Quiesce(Model):
 
 
 class CopySettings(Model):
-    """A copy of the service's repositories at another DR centre, made after each backup or on a schedule of its own."""
+    """A copy of the service's repositories at another DR centre, made after each backup or on a schedule of its own.
+    `rate` is what it may take of the control node's line."""
 
     dr_centre: Identifier
     schedule: ScheduleText | None = None
+    rate: Rate | None = None
 
     @property
     def when(self) -> Schedule | None:

@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from drp.domain.consistency_copies import copy_faults
 from drp.domain.findings import (
     ASSETS,
     DOCUMENTS,
@@ -62,6 +63,7 @@ def faults_of(parts: Parts) -> list[Finding]:
     found += _overlapping_places(parts.services)
     found += _circle(parts)
     found += _lines_to_themselves(parts.network)
+    found += copy_faults(parts.services, parts.workspace)
     return found
 
 
@@ -130,6 +132,8 @@ def _of_services(services: Mapping[str, Service]) -> Iterator[_Reference]:
                 yield _Reference(record, (word,), "person", contact.person)
         if service.backup is not None:
             yield _Reference(record, ("backup", "dr_centre"), "DR centre", service.backup.dr_centre)
+            for position, copy in enumerate(service.backup.copies):
+                yield _Reference(record, ("backup", "copies", position, "dr_centre"), "DR centre", copy.dr_centre)
         for position, dependency in enumerate(service.depends_on):
             yield _Reference(record, ("depends_on", position), "service", dependency)
         for position, name in enumerate(service.runs_on):
@@ -150,6 +154,8 @@ def _of_workspace(workspace: Workspace | None) -> Iterator[_Reference]:
         yield _Reference(record, ("sites", site, "location"), "location", getattr(workspace.sites, site).location)
     for name, centre in workspace.dr_centres.items():
         yield _Reference(record, ("dr_centres", name, "location"), "location", centre.location)
+        for host in centre.host_keys:
+            yield _Reference(record, ("dr_centres", name, "host_keys", host), "host", host)
         contact = centre.contract.contact if centre.contract else None
         yield _Reference(record, ("dr_centres", name, "contract", "contact"), "person", contact)
     for tier in workspace.exercise_programme:

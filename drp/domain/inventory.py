@@ -106,8 +106,20 @@ class Contract(Declared):
     contact: Identifier | None = None
 
 
+class HostKeys(Model):
+    """The pair of keys that one host uses at a DR centre. `user` is whose they are there; usually the host's name."""
+
+    access_key_id: SecretReference
+    secret_access_key: SecretReference
+    user: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.@+=,-]{1,64}$")] | None = None
+
+
 class DrCentre(Declared):
-    """An S3 storage at a third party, outside both sites. `throughput` is what it gives to all readers together."""
+    """An S3 storage at a third party, outside both sites. `throughput` is what it gives to all readers together.
+
+    `access_key_id` and `secret_access_key` are the control node's. Hosts use them too unless `host_keys` has pairs:
+    then each host that backs up or restores needs one of its own.
+    """
 
     title: Text
     endpoint: Annotated[str, StringConstraints(pattern=r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$")]
@@ -116,6 +128,7 @@ class DrCentre(Declared):
     ca_certificate: FileName | None = None
     access_key_id: SecretReference
     secret_access_key: SecretReference
+    host_keys: dict[HostName, HostKeys] = {}
     location: Identifier | None = None
     throughput: Rate | None = None
     contract: Contract | None = None

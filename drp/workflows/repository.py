@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from drp.domain.copying import as_copied
 from drp.domain.events import Body
-from drp.domain.inventory import DrCentre
+from drp.domain.inventory import DrCentre, HostKeys
+from drp.domain.keys import prefix_of as repository_prefix
 from drp.domain.protection import backup_of
+from drp.domain.restore_point import RestorePoint
 from drp.domain.service import Service
-from drp.errors import BusyError, DrpError
+from drp.errors import BusyError, DrpError, UsageError
 from drp.ports import ActionState, World
 from drp.workflows.naming import run_folder
 
@@ -21,22 +24,59 @@ def centre_of(world: World, service: Service) -> DrCentre:
 
 def prefix_of(service: Service, host: str) -> str:
     """A repository belongs to one service on one host, so that a host's keys need to reach nothing else."""
-    return f"{service.id}/{host}"
+    return repository_prefix(service.id, host)
 
 
 def repository_url(centre: DrCentre, service: Service, host: str) -> str:
     return f"s3:{centre.endpoint}/{centre.bucket}/{prefix_of(service, host)}"
 
 
-def secrets_of(world: World, service: Service, executor: str, centre: DrCentre | None = None) -> Body:
-    """What restic needs on the host `executor`. Never written anywhere by drp; see `adapters.actions`."""
-    del executor  # every host uses the DR centre's one pair of keys so far
+def secrets_of(world: World, service: Service, executor: str | None, centre: DrCentre | None = None) -> Body:
+    """What restic needs on the host `executor`; None is the control node itself, which has the DR centre's general
+    pair of keys. Never written anywhere by drp; see `adapters.actions`. `centre` is another one than the service's own.
+
+    DrpError where other hosts have keys of their own at the DR centre and this one has none: it must not get the
+    general ones, which reach everything.
+    """
     centre = centre or centre_of(world, service)
+    pair: DrCentre | HostKeys = centre
+    purpose = ""
+    if executor is not None and centre.host_keys:
+        if executor not in centre.host_keys:
+            hint = "add its pair to host_keys of this DR centre in drp.yaml; drp dr-centre policy says what it may do"
+            raise DrpError(f"host {executor} has no S3 keys of its own", where=centre.title, hint=hint)
+        pair, purpose = centre.host_keys[executor], f" of {executor}"
     return {
         "password": world.secrets.read(backup_of(service).password, f"repository password of {service.id}"),
-        "access_key_id": world.secrets.read(centre.access_key_id, "S3 access key id"),
-        "secret_access_key": world.secrets.read(centre.secret_access_key, "S3 secret access key"),
+        "access_key_id": world.secrets.read(pair.access_key_id, f"S3 access key id{purpose}"),
+        "secret_access_key": world.secrets.read(pair.secret_access_key, f"S3 secret access key{purpose}"),
     }
+
+
+def centres_with(world: World, point: RestorePoint) -> list[DrCentre]:
+    """The DR centres that a restore point can be restored from: its own first, then those that have a copy of it. Those
+    that drp.yaml does not declare any more are left out."""
+    names = [point.dr_centre]
+    names += [copy.dr_centre for copy in world.ledger.copies(point.service) if copy.restore_point == point.id]
+    known = world.city.workspace.dr_centres
+    return [known[name] for name in dict.fromkeys(names) if name in known]
+
+
+def at_centre(world: World, service: Service, point: RestorePoint, name: str) -> RestorePoint:
+    """The restore point as it lies at a DR centre, its own or one with a copy; UsageError where it has not arrived
+    there."""
+    if name == point.dr_centre:
+        return point
+    centre = world.city.workspace.dr_centres.get(name)
+    if centre is None:
+        known = ", ".join(sorted(world.city.workspace.dr_centres))
+        raise UsageError(f"no DR centre {name!r}", hint=f"known: {known}")
+    for copy in world.ledger.copies(service.id):
+        if (copy.restore_point, copy.dr_centre) == (point.id, name):
+            urls = {host: repository_url(centre, service, host) for host in point.repositories}
+            return as_copied(point, name, urls, copy.arrived_at)
+    text = f"restore point {point.id} has not arrived at DR centre {name}"
+    raise UsageError(text, where=service.id, hint=f"what is there: drp backup copy {service.id} --list")
 
 
 def ca_certificate(workspace: Path, centre: DrCentre) -> str:
@@ -58,6 +98,12 @@ def repository_lock(service: Service, host: str, centre: str = "") -> str:
     """The name of the lock that whatever works on a repository holds: backup, check, forget, prune, copy. `host` is the
     one that the repository belongs to, `centre` the DR centre that it is at, if not the service's own."""
     return f"repository@{service.id}@{host}@{centre or backup_of(service).dr_centre}"
+
+
+def copy_lock(service: Service) -> str:
+    """The name of the lock that a copy holds, and whatever removes something from a service's repositories (forget,
+    prune): a backup may go on beside a copy, which may take hours; a prune may not."""
+    return f"copying@{service.id}"
 
 
 @contextmanager

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from drp.adapters.ledger import SqliteLedger
+from drp.domain.copying import StoredObject
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
 from drp.domain.probing import Sample
@@ -16,7 +17,7 @@ from drp.domain.protection_status import ProtectionStatus
 from drp.domain.restore_point import RestorePoint
 from drp.domain.secret import SecretReference
 from drp.domain.values import to_stamp
-from drp.errors import BusyError
+from drp.errors import BusyError, IntegrityError, UnreachableError
 from drp.ports import Delivery, Evidence, World
 from tests.fakes.actions import Ending, FakeActions
 from tests.fakes.city import NOW, make_city, make_restore_point
@@ -63,17 +64,69 @@ class FakeLocks:
 
 
 class FakeStore:
-    """Implements `drp.ports.ObjectStore`: everything arrived at `at`, but what is `missing`."""
+    """Implements `drp.ports.ObjectStore` in memory. Of objects that nobody stored it says that they arrived at `at`,
+    but for what is `missing`. `refusing` holds the buckets that do not answer; `damaged` the keys whose content is not
+    what their name says; `copied` is the order in which objects arrived. `on_request` is called before each request.
+    """
 
     def __init__(self, at: datetime) -> None:
         self.at, self.missing = at, ""
+        self.buckets: dict[str, dict[str, tuple[bytes, datetime]]] = {}
         self.removed: list[str] = []
+        self.refusing: set[str] = set()
+        self.damaged: set[str] = set()
+        self.copied: list[str] = []
+        self.on_request: Callable[[str], None] = lambda _: None
 
-    def stored_at(self, centre: DrCentre, key: str) -> datetime | None:  # noqa: ARG002 - the port's signature
-        return None if key in self.removed or (self.missing and self.missing in key) else self.at
+    def bucket(self, centre: DrCentre) -> dict[str, tuple[bytes, datetime]]:
+        if centre.bucket in self.refusing:
+            raise UnreachableError("the DR centre does not answer", where=centre.bucket, hint="check the line")
+        return self.buckets.setdefault(centre.bucket, {})
+
+    def stored_at(self, centre: DrCentre, key: str) -> datetime | None:
+        if key in self.removed or (self.missing and self.missing in key):
+            return None
+        return self.bucket(centre).get(key, (b"", self.at))[1]
+
+    def objects(self, centre: DrCentre, prefix: str) -> Iterator[StoredObject]:
+        self.on_request(prefix)
+        for key, (content, at) in sorted(self.bucket(centre).items()):
+            if key.startswith(prefix):
+                yield StoredObject(key, len(content), at)
+
+    def read(self, centre: DrCentre, key: str) -> bytes | None:
+        return self.bucket(centre).get(key, (None, self.at))[0]
+
+    def write(self, centre: DrCentre, key: str, content: bytes) -> None:
+        self.on_request(key)
+        self.bucket(centre)[key] = (content, self.at)
+
+    def remove(self, centre: DrCentre, keys: Sequence[str]) -> None:
+        for key in keys:
+            self.on_request(key)
+            self.bucket(centre).pop(key, None)
 
     def remove_lock(self, centre: DrCentre, prefix: str, lock: str) -> None:  # noqa: ARG002 - the port's signature
         self.removed.append(f"{prefix}/locks/{lock}")
+
+    def copy(
+        self,
+        source: DrCentre,
+        target: DrCentre,
+        objects: Sequence[StoredObject],
+        *,
+        rate: int | None = None,  # noqa: ARG002 - the port's signature
+        on_copied: Callable[[StoredObject], None] = lambda _: None,
+    ) -> None:
+        for item in objects:
+            self.on_request(item.key)
+            if item.key not in self.damaged:
+                self.bucket(target)[item.key] = (self.bucket(source)[item.key][0], self.at)
+                self.copied.append(item.key)
+                on_copied(item)
+        wrong = sorted(item.key for item in objects if item.key in self.damaged)
+        if wrong:
+            raise IntegrityError(f"damaged, and not copied: {', '.join(wrong)}", where=source.bucket)
 
 
 class FakeSecrets:
