@@ -65,7 +65,7 @@ class SupervisedActions:
     def start_playbook(
         self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str
     ) -> None:
-        """Run a playbook on hosts through ansible-runner. Secrets become the variable `drp_secrets`."""
+        """Run a playbook on hosts through ansible-runner. Secrets, by host, become the variable `drp_secrets`."""
         path = self.playbooks / f"{playbook}.yml"
         if not path.is_file():
             raise DrpError(f"there is no playbook {path.name}", where=str(self.playbooks), hint="restore it from git")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from drp.cli import show_error
-from drp.cli.backup_copy import copy
+from drp.cli.backup_copy import copy, copy_done
 from drp.cli.backup_status import status
 from drp.cli.backup_upkeep import check, forget, hold, locks, prune, release
 from drp.cli.common import epilog, json_option, print_json, print_table, world_of
@@ -25,12 +25,14 @@ for _command in (status, copy, forget, prune, check, locks, hold, release):
 @backup.command(epilog=epilog("drp backup run", "drp backup run pengaduan", "drp backup run --due"))
 @click.argument("services", nargs=-1)
 @click.option("--due", is_flag=True, help="Only what is due now by its schedule, the most urgent first.")
+@click.option("--no-copy", is_flag=True, help="Leave copies at other DR centres to a later drp backup copy.")
 @json_option
 @click.pass_context
-def run(ctx: click.Context, services: tuple[str, ...], due: bool, as_json: bool) -> int:
+def run(ctx: click.Context, services: tuple[str, ...], due: bool, no_copy: bool, as_json: bool) -> int:
     """Back up SERVICES (default: all), each to one restore point over all its datasets.
 
-    A service with one failed dataset gets no restore point. What was sent already is used again by the next run.
+    A service with one failed dataset gets no restore point. What was sent already is used again by the next run. What
+    arrived is copied to other DR centres, where the service declares copies without a schedule of their own.
 
     With --due, a missed backup is caught up once however often it was missed, and one that failed is tried again, later
     each time. Ends with 11 where another drp does this already.
@@ -69,8 +71,10 @@ def run(ctx: click.Context, services: tuple[str, ...], due: bool, as_json: bool)
     for result in failed:
         if result.error is not None:
             show_error(result.error)
+    done = [result.service for result in results if result.restore_point is not None]
+    copied = True if no_copy else copy_done(world, done, quietly=as_json)
     if not failed:
-        return ExitCode.DONE
+        return ExitCode.DONE if copied else ExitCode.INCOMPLETE
     if any(result.restore_point is not None for result in results):
         return ExitCode.INCOMPLETE
     codes = {result.error.exit_code for result in failed if result.error is not None}

@@ -56,6 +56,17 @@ def copy(
     return exit_code(results)
 
 
+def copy_done(world: World, services: Sequence[str], *, quietly: bool) -> bool:
+    """Copy what has just been backed up where no schedule does; whether all of that went well."""
+    from drp.workflows.copy import copy_after_backup
+
+    results = copy_after_backup(world, services)
+    for result in results:
+        if not quietly or result.error is not None:
+            _tell(result)
+    return all(result.error is None for result in results)
+
+
 def _tell(result: CopyResult) -> None:
     if result.error is not None:
         show_error(result.error)

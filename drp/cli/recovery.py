@@ -29,6 +29,7 @@ def _options(command: Command) -> Command:
             click.option("--rto", type=DURATION, help="Judge by this RTO in this run; the report says so."),
             click.option("--rpo", type=DURATION, help="Judge by this RPO in this run; the report says so."),
             click.option("--restore-point", metavar="ID", help="Default: the newest that has arrived."),
+            click.option("--from", "from_centre", metavar="DR-CENTRE", help="Restore from the copy there."),
             click.option("--replace-existing", is_flag=True, help="Overwrite data found on the recovery host."),
             json_option,
         ]
@@ -87,6 +88,7 @@ def _recover(
     rto: timedelta | None,
     rpo: timedelta | None,
     restore_point: str | None,
+    from_centre: str | None,
     replace_existing: bool,
     disrupted_at: datetime | None,
     accept_unfenced: bool,
@@ -110,6 +112,7 @@ def _recover(
         rpo=rpo,
         disrupted_at=disrupted_at,
         restore_point=restore_point,
+        from_centre=from_centre,
         replace_existing=replace_existing,
         accept_unfenced=accept_unfenced,
     )

@@ -21,6 +21,7 @@ from drp.errors import CancelledError, DrpError, ExitCode, UsageError
 from drp.ports import World
 from drp.workflows.execution import execute
 from drp.workflows.naming import new_run, run_folder
+from drp.workflows.repository import points_at
 from drp.workflows.selection import reasons_against, recovery_order, runbook_of
 from drp.workflows.stages import changed_since, datasets_of
 
@@ -29,7 +30,8 @@ WATCH_POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class RecoveryRequest:
-    """What an operator asks for. `by` is the named person who declares the disaster, or leads the drill."""
+    """What an operator asks for. `by` is the named person who declares the disaster, or leads the drill; `from_centre`
+    is the DR centre to restore from, if not the services' own."""
 
     kind: RecoveryKind
     services: tuple[str, ...]
@@ -41,6 +43,7 @@ class RecoveryRequest:
     rpo: timedelta | None = None
     disrupted_at: datetime | None = None
     restore_point: str | None = None
+    from_centre: str | None = None
     replace_existing: bool = False
     accept_unfenced: bool = False
 
@@ -253,14 +256,18 @@ def _plan(
 
 def _restore_point(world: World, service: str, request: RecoveryRequest, declared_at: datetime) -> RestorePoint:
     points = [point for point in world.ledger.restore_points(service) if point.site == "primary"]
+    hint = f"back it up first: drp backup run {service}"
+    if request.from_centre is not None:
+        points = points_at(world, world.city.services[service], points, request.from_centre)
+        hint = f"what has arrived there: drp backup copy {service} --list"
     if request.restore_point is not None and service in request.services:
         chosen = next((point for point in points if point.id == request.restore_point), None)
         hint = f"list them: drp backup list {service}"
     else:
         chosen = newest_before(points, declared_at)
-        hint = f"back it up first: drp backup run {service}"
     if chosen is None:
-        raise UsageError("there is no such restore point at the DR centre", where=service, hint=hint)
+        where = "the DR centre" if request.from_centre is None else f"DR centre {request.from_centre}"
+        raise UsageError(f"there is no such restore point at {where}", where=service, hint=hint)
     for dataset in datasets_of(chosen):
         if dataset.host not in world.city.services[service].recovers_on:
             text = f"the restore point is of host {dataset.host}, for which no recovery host stands in"

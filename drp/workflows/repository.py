@@ -22,6 +22,15 @@ def centre_of(world: World, service: Service) -> DrCentre:
     return world.city.workspace.dr_centres[backup_of(service).dr_centre]
 
 
+def centre_named(world: World, name: str) -> DrCentre:
+    """A DR centre of drp.yaml; UsageError where there is none of that name."""
+    centre = world.city.workspace.dr_centres.get(name)
+    if centre is None:
+        known = ", ".join(sorted(world.city.workspace.dr_centres))
+        raise UsageError(f"no DR centre {name!r}", hint=f"known: {known}")
+    return centre
+
+
 def prefix_of(service: Service, host: str) -> str:
     """A repository belongs to one service on one host, so that a host's keys need to reach nothing else."""
     return repository_prefix(service.id, host)
@@ -62,21 +71,20 @@ def centres_with(world: World, point: RestorePoint) -> list[DrCentre]:
     return [known[name] for name in dict.fromkeys(names) if name in known]
 
 
-def at_centre(world: World, service: Service, point: RestorePoint, name: str) -> RestorePoint:
-    """The restore point as it lies at a DR centre, its own or one with a copy; UsageError where it has not arrived
-    there."""
-    if name == point.dr_centre:
-        return point
-    centre = world.city.workspace.dr_centres.get(name)
-    if centre is None:
-        known = ", ".join(sorted(world.city.workspace.dr_centres))
-        raise UsageError(f"no DR centre {name!r}", hint=f"known: {known}")
-    for copy in world.ledger.copies(service.id):
-        if (copy.restore_point, copy.dr_centre) == (point.id, name):
+def points_at(world: World, service: Service, points: Sequence[RestorePoint], name: str) -> list[RestorePoint]:
+    """Those of these restore points of a service that have arrived at a DR centre, as they lie there."""
+    centre = centre_named(world, name)
+    arrived = {
+        copy.restore_point: copy.arrived_at for copy in world.ledger.copies(service.id) if copy.dr_centre == name
+    }
+    found = []
+    for point in points:
+        if point.dr_centre == name:
+            found.append(point)
+        elif point.id in arrived:
             urls = {host: repository_url(centre, service, host) for host in point.repositories}
-            return as_copied(point, name, urls, copy.arrived_at)
-    text = f"restore point {point.id} has not arrived at DR centre {name}"
-    raise UsageError(text, where=service.id, hint=f"what is there: drp backup copy {service.id} --list")
+            found.append(as_copied(point, name, urls, arrived[point.id]))
+    return found
 
 
 def ca_certificate(workspace: Path, centre: DrCentre) -> str:

@@ -19,6 +19,7 @@ from drp.ports import World
 from drp.workflows.backup import back_up
 from drp.workflows.host_jobs import HostJob, keeper_of
 from drp.workflows.naming import action_folder, new_run
+from drp.workflows.repository import centre_named
 from drp.workflows.restore_request import (
     RestoreRequest,
     available_points,
@@ -29,7 +30,6 @@ from drp.workflows.restore_request import (
     url_at,
 )
 from drp.workflows.restoring import (
-    centre_named,
     first_wrong,
     job_on,
     joined,

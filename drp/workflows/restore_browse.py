@@ -15,9 +15,9 @@ from drp.errors import CancelledError, DrpError, ExitCode, IntegrityError, Unrea
 from drp.ports import NewFile, World
 from drp.workflows.host_jobs import HostJob, keeper_of, start_or_adopt
 from drp.workflows.naming import action_folder, new_run
-from drp.workflows.repository import ca_certificate, secrets_of
+from drp.workflows.repository import ca_certificate, centre_named, secrets_of
 from drp.workflows.restore_request import RestoreRequest, choose, printable, repository_host_of, url_at
-from drp.workflows.restoring import centre_named, job_on, look_on
+from drp.workflows.restoring import job_on, look_on
 
 READ_WAIT_SECONDS = 0.05
 

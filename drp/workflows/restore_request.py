@@ -13,8 +13,7 @@ from drp.domain.restore_point import RestorePoint
 from drp.domain.service import Service
 from drp.errors import UsageError
 from drp.ports import World
-from drp.workflows.repository import repository_url
-from drp.workflows.restoring import centre_named
+from drp.workflows.repository import centre_named, repository_url
 
 ALL_POINTS = 1_000_000
 

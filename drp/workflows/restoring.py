@@ -8,25 +8,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from drp.domain.events import Body
-from drp.domain.inventory import DrCentre
 from drp.domain.restore_plan import PlannedJob, RestorePlan
 from drp.domain.verification import DataCheck, check_parts, check_restored, proved_datasets
-from drp.errors import UsageError
 from drp.ports import ActionState, World
 from drp.workflows.host_jobs import POLL_SECONDS, HostJob, OnMessage, repository_job, start_or_adopt
 from drp.workflows.naming import action_folder, new_run, run_folder
-from drp.workflows.repository import ca_certificate, secrets_of
+from drp.workflows.repository import ca_certificate, centre_named, secrets_of
 
 MOST_ATTEMPTS = 100
-
-
-def centre_named(world: World, name: str) -> DrCentre:
-    """A DR centre of drp.yaml; UsageError where there is none of that name."""
-    centre = world.city.workspace.dr_centres.get(name)
-    if centre is None:
-        known = ", ".join(sorted(world.city.workspace.dr_centres))
-        raise UsageError(f"no DR centre {name!r}", hint=f"known: {known}")
-    return centre
 
 
 def job_on(world: World, plan: RestorePlan, job: PlannedJob, run: str, verb: str, **more: Any) -> Body:

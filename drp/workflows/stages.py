@@ -20,7 +20,7 @@ from drp.domain.values import show_duration, to_stamp
 from drp.domain.verification import check_restored, newest_transaction, proved_datasets
 from drp.errors import DrpError
 from drp.ports import World
-from drp.workflows.repository import ca_certificate, centre_of, secrets_of
+from drp.workflows.repository import ca_certificate, centre_named, secrets_of
 
 Record = Callable[[str, Body], None]
 
@@ -38,14 +38,15 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     """Start a stage's outside action."""
     service = world.city.services[step.service]
     planned = recovery.plan.services[step.service]
-    centre = centre_of(world, service)
+    centre = centre_named(world, planned.restore_point.dr_centre)
     needs_secrets = step.stage == "restore"
     world.actions.start_playbook(
         folder,
         step.stage,
         planned.hosts,
         _variables(world, recovery, step),
-        secrets_of(world, service, planned.hosts[0]) if needs_secrets else {},
+        # Each host's own; a playbook gives a host no other's.
+        {host: secrets_of(world, service, host, centre) for host in planned.hosts} if needs_secrets else {},
         ca_certificate(world.workspace, centre) if needs_secrets else "",
     )
 
@@ -185,7 +186,7 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
     """All that a playbook gets to know: plain data, compiled from the service's file."""
     service = world.city.services[step.service]
     planned = recovery.plan.services[step.service]
-    centre = centre_of(world, service)
+    centre = centre_named(world, planned.restore_point.dr_centre)
     procedures = {procedure["id"]: procedure for procedure in _procedures(service, planned.restore_point)}
     jobs = [
         {

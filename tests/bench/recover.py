@@ -144,7 +144,8 @@ def by_hand(workspace: Path, run: str) -> float:
     """Seconds that the same playbooks take with ansible-playbook as it comes."""
     spec = specification(workspace, run)
     variables = workspace / "variables.json"
-    variables.write_text(json.dumps({**spec["variables"], "drp_secrets": secrets(workspace)}))
+    by_host = {host: secrets(workspace) for host in spec["variables"]["drp_hosts"]}
+    variables.write_text(json.dumps({**spec["variables"], "drp_secrets": by_host}))
     command = [
         *(str(BIN / "ansible-playbook"), "-i", spec["inventory"], "-l", spec["limit"], "-e", f"@{variables}"),
         *("--private-key", spec["private_key"], "--ssh-common-args", f"-o UserKnownHostsFile={spec['known_hosts']}"),

@@ -57,6 +57,16 @@ AT_PRIMARY = AnsibleHost(name="drc-pengaduan-1", site="primary", address="192.0.
             ("backup", "dr_centre"),
             "unknown DR centre 'drb'",
         ),
+        (
+            {"backup": {"dr_centre": "drc", "password": {"env": "X"}, "copies": [{"dr_centre": "kedua"}]}},
+            ("backup", "copies", 0, "dr_centre"),
+            "unknown DR centre 'kedua'",
+        ),
+        (
+            {"backup": {"dr_centre": "drc", "password": {"env": "X"}, "copies": [{"dr_centre": "drc"}]}},
+            ("backup", "copies", 0, "dr_centre"),
+            "a copy to DR centre 'drc', where the backup itself is already",
+        ),
         ({"depends_on": ["identitas", "pajak"]}, ("depends_on", 1), "unknown service 'pajak'"),
         ({"depends_on": ["pengaduan"]}, ("depends_on", 0), "dependency cycle: pengaduan → pengaduan"),
         (
@@ -135,3 +145,35 @@ def test_a_service_whose_file_could_not_be_read_may_be_depended_on() -> None:
 
 def test_all_faults_are_told_at_once() -> None:
     assert len(found_in({"agency": "x", "tier": "y"}, {"agency": "z"}, LAB)) == 4
+
+
+def with_centres(**other: Any) -> dict[str, Any]:
+    """drp.yaml with a second DR centre."""
+    own = workspace_record()["dr_centres"]["drc"]
+    return {"dr_centres": {"drc": own, "kedua": own | {"bucket": "drp-salinan"} | other}}
+
+
+COPIED = {"backup": {"dr_centre": "drc", "password": {"env": "X"}, "copies": [{"dr_centre": "kedua"}]}}
+PAIR = {"access_key_id": {"env": "A"}, "secret_access_key": {"env": "B"}}
+
+
+def test_a_copy_into_the_same_bucket_is_none() -> None:
+    assert found_in(COPIED, workspace=with_centres()) == []
+    ((_, location, message),) = found_in(COPIED, workspace=with_centres(bucket="drp-bogor"))
+    assert location == ("backup", "copies", 0, "dr_centre")
+    assert "whose bucket is that of 'drc'" in message
+
+
+def test_where_some_hosts_have_keys_of_their_own_all_that_need_them_have() -> None:
+    hosts = ("identitas-1", "drc-identitas-1", "pengaduan-1", "drc-pengaduan-1")
+    own = workspace_record()["dr_centres"]["drc"]
+
+    def keys_for(*names: str) -> dict[str, Any]:
+        return {"dr_centres": {"drc": own | {"host_keys": dict.fromkeys(names, PAIR)}}}
+
+    assert found_in(workspace=keys_for(*hosts)) == []
+    missing = found_in(workspace=keys_for("pengaduan-1"))
+    assert [message.split("'")[1] for _, _, message in missing] == ["drc-identitas-1", "drc-pengaduan-1", "identitas-1"]
+    ((_, location, message),) = found_in(workspace=keys_for(*hosts, "elsewhere"))
+    assert location == ("dr_centres", "drc", "host_keys", "elsewhere")
+    assert message == "unknown host 'elsewhere'"

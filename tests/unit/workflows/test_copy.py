@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 from drp.domain.copying import GRACE
-from drp.domain.restore_point import RestorePoint, Snapshot
+from drp.domain.restore_point import RestorePoint
 from drp.errors import BusyError, DrpError, IntegrityError, UnreachableError, UsageError
 from drp.workflows.copy import copied_services, copy, copy_after_backup
-from drp.workflows.repository import at_centre, centres_with, copy_lock
+from drp.workflows.recover import RecoveryRequest, recover
+from drp.workflows.repository import centres_with, copy_lock, points_at
 from tests.fakes.city import NOW, make_city, make_restore_point, service_record, workspace_record
 from tests.fakes.repository import FakeRepository, contents, unrestorable
 from tests.fakes.world import Crash, Stage, make_stage
@@ -51,12 +52,13 @@ class Copying:
         return self.store.buckets.setdefault(THERE, {})
 
     def back_up(self, *blobs: int) -> str:
-        """A backup of one part; gives its restore point."""
+        """A backup; gives its restore point."""
         self.stage.clock.at += timedelta(minutes=10)
         snapshot = self.repository.back_up(blobs)
         point = make_restore_point(SERVICE, at=self.stage.clock.at)
         name = f"{point.id}-{len(self.points)}"
-        point = replace(point, id=name, snapshots=(Snapshot("files", "files", snapshot, 1, 1, 1),))
+        parts = tuple(replace(part, snapshot=snapshot) for part in point.snapshots)  # one stands for all
+        point = replace(point, id=name, snapshots=parts)
         self.ledger.open_run(name, "backup", "0" * 64, [SERVICE], {})
         self.ledger.append(name, "restore_point.recorded", point.record())
         self.ledger.append(name, "run.closed", {"outcome": "done", "exit_code": 0})
@@ -292,20 +294,35 @@ def test_what_cannot_be_copied_is_told(copying: Copying) -> None:
         copied_services(copying.world, ["x"])
 
 
+def test_a_recovery_restores_from_a_copy_and_its_plan_says_so(tmp_path: Path) -> None:
+    copying = Copying(tmp_path)
+    name = copying.back_up(1)
+    request = RecoveryRequest("drill", (SERVICE,), "site-loss", "siti", "rehearsal", from_centre="kedua")
+    with pytest.raises(UsageError, match="no such restore point at DR centre kedua"):
+        recover(copying.world, request)
+    copying.copy()
+    copying.back_up(2)  # newer, and not there yet
+    recovery = recover(copying.world, request)
+    point = recovery.plan.services[SERVICE].restore_point
+    assert (point.id, point.dr_centre) == (name, "kedua")
+    variables = copying.stage.actions.specs[f"{SERVICE}-restore"]["variables"]
+    urls = {job["repository"]["url"] for job in variables["drp_jobs"]}
+    assert urls == {f"s3:https://192.0.2.11:9000/{THERE}/{SERVICE}/{HOST}"}
+
+
 def test_restores_find_the_copy_beside_the_original(copying: Copying) -> None:
     name = copying.back_up(1)
     point, service = copying.point(name), copying.world.city.services[SERVICE]
     assert [centre.bucket for centre in centres_with(copying.world, point)] == [HERE]
-    with pytest.raises(UsageError, match="has not arrived at DR centre kedua"):
-        at_centre(copying.world, service, point, "kedua")
+    assert points_at(copying.world, service, [point], "kedua") == []
     copying.copy()
     assert [centre.bucket for centre in centres_with(copying.world, point)] == [HERE, THERE]
-    copied = at_centre(copying.world, service, point, "kedua")
+    (copied,) = points_at(copying.world, service, [point], "kedua")
     assert copied.repositories == {HOST: f"s3:https://192.0.2.11:9000/{THERE}/{SERVICE}/{HOST}"}
     assert (copied.dr_centre, copied.snapshots) == ("kedua", point.snapshots)
-    assert at_centre(copying.world, service, point, "drc") == point
+    assert points_at(copying.world, service, [point], "drc") == [point]
     with pytest.raises(UsageError, match="no DR centre 'x'"):
-        at_centre(copying.world, service, point, "x")
+        points_at(copying.world, service, [point], "x")
 
 
 def cut_off(copying: Copying, requests: int) -> None:
