@@ -23,6 +23,19 @@ def _back_up(world: World, due: Due) -> list[TaskResult]:
     ]
 
 
+def _copy(world: World, due: Due) -> list[TaskResult]:
+    from drp.workflows.copy import copy
+
+    found = copy(world, list(due), due)
+    results = []
+    for service in due:
+        rows = [row for row in found if row.service == service]
+        error = next((row.error for row in rows if row.error is not None), None)
+        told = ", ".join(f"{len(row.restore_points)} more restore points at {row.dr_centre}" for row in rows)
+        results.append(TaskResult(service, error, told))
+    return results
+
+
 def _forget(world: World, due: Due) -> list[TaskResult]:
     from drp.workflows.retention import forget
 
@@ -55,6 +68,7 @@ def _prune(world: World, due: Due) -> list[TaskResult]:
 
 TASK_KINDS: dict[str, TaskRunner] = {
     "backup": _back_up,
+    "copy": _copy,
     "forget": _forget,
     "check": _check,
     "restore-test": _restore_test,

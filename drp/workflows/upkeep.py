@@ -18,6 +18,7 @@ from drp.workflows.naming import action_folder, new_run, run_folder
 from drp.workflows.repository import (
     ca_certificate,
     centre_of,
+    copy_lock,
     living_runs,
     lock_repositories,
     repository_url,
@@ -136,6 +137,8 @@ def _locks(world: World, kind: Kind, service: Service) -> Iterator[None]:
     world.locks.acquire(held[0], holder)
     try:
         if kind.is_alone:
+            world.locks.acquire(copy_lock(service), holder)
+            held.append(copy_lock(service))
             hosts = sorted(set(service.recovers_on) | {dataset.host for dataset in service.datasets})
             hosts += [host for host in sorted(set(service.recovers_on.values())) if host not in hosts]
             held += lock_repositories(world, service, hosts, holder)

@@ -19,7 +19,7 @@ from drp.domain.values import to_stamp
 from drp.ports import ActionState, Evidence
 from tests.fakes.city import make_city, service_record
 from tests.fakes.clock import FakeClock
-from tests.fakes.world import SECRET, Stage, make_stage
+from tests.fakes.world import SECRET, FakeStore, Stage, make_stage
 
 ROOT = Path(__file__).parents[2]
 HOST, SERVICE = "pengaduan-1", "pengaduan"
@@ -101,20 +101,20 @@ class RealActions:
         pass
 
 
-@dataclass
-class FolderStore:
-    """Implements `drp.ports.ObjectStore` on the same folder."""
+class FolderStore(FakeStore):
+    """Implements what upkeep needs of `drp.ports.ObjectStore` on the same folder."""
 
-    bucket: Path
-    removed: list[str] = field(default_factory=list)
+    def __init__(self, folder: Path) -> None:
+        super().__init__(datetime.now(UTC))
+        self.folder = folder
 
     def stored_at(self, centre: DrCentre, key: str) -> datetime | None:  # noqa: ARG002 - the port's signature
-        path = self.bucket / key
+        path = self.folder / key
         return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.exists() else None
 
     def remove_lock(self, centre: DrCentre, prefix: str, lock: str) -> None:  # noqa: ARG002 - the port's signature
         self.removed.append(lock)
-        (self.bucket / prefix / "locks" / lock).unlink()
+        (self.folder / prefix / "locks" / lock).unlink()
 
 
 class Bench:
