@@ -149,6 +149,11 @@ class ObjectStore(Protocol):
         """When the DR centre says an object was stored; None where there is no such object."""
         ...
 
+    def certificate(self, centre: DrCentre) -> Body | None:
+        """Until when its TLS certificate is good, {expires_at: seconds since 1970}, or what is wrong with it,
+        {trouble}; None where it is asked without TLS. Never raises."""
+        ...
+
     def remove_lock(self, centre: DrCentre, prefix: str, lock: str) -> None:
         """Remove a lock of restic's from the repository at `prefix`; nothing else can be removed."""
         ...

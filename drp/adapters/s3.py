@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from drp.adapters.s3_client import ABSENT, Limits, code_of, control_keys, make_client, place_of, told
 from drp.domain.copying import StoredObject
+from drp.domain.events import Body
 from drp.domain.inventory import DrCentre
 from drp.errors import DrpError, IntegrityError
 from drp.ports import Secrets
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 _LOCK = re.compile("[0-9a-f]{64}")
 SMALL_BYTES = 16 * 1024 * 1024
+
+TLS_LIMIT_SECONDS = 10
 
 
 class S3ObjectStore:
@@ -117,6 +120,28 @@ class S3ObjectStore:
 
         sides = Side(source, self._client(source)), Side(target, self._client(target))
         Copier(*sides, self.workspace / "var", rate, self.limits).copy(objects, on_copied)
+
+    def certificate(self, centre: DrCentre) -> Body | None:
+        """Until when the DR centre's certificate is good, or what is wrong with it; None without TLS."""
+        import socket
+        import ssl
+        from urllib.parse import urlsplit
+
+        endpoint = urlsplit(centre.endpoint)
+        if endpoint.scheme != "https" or endpoint.hostname is None:
+            return None
+        try:
+            authority = str(self.workspace / centre.ca_certificate) if centre.ca_certificate else None
+            context = ssl.create_default_context(cafile=authority)
+            address = (endpoint.hostname, endpoint.port or 443)
+            with (
+                socket.create_connection(address, timeout=TLS_LIMIT_SECONDS) as plain,
+                context.wrap_socket(plain, server_hostname=endpoint.hostname) as wrapped,
+            ):
+                found = wrapped.getpeercert() or {}
+                return {"expires_at": int(ssl.cert_time_to_seconds(str(found.get("notAfter"))))}
+        except (OSError, ValueError) as error:
+            return {"trouble": str(error)[:300]}
 
     def _client(self, centre: DrCentre) -> S3Client:
         """Made once for each DR centre: to make one takes a tenth of a second."""

@@ -6,7 +6,7 @@ import click
 
 from drp.cli import show_error
 from drp.cli.backup_copy import copy, copy_done
-from drp.cli.backup_status import status
+from drp.cli.backup_status import preflight, status
 from drp.cli.backup_upkeep import check, forget, hold, locks, prune, release
 from drp.cli.common import epilog, json_option, print_json, print_table, world_of
 from drp.domain.values import show_duration
@@ -18,7 +18,7 @@ def backup() -> None:
     """Back services up to the DR centre; list restore points."""
 
 
-for _command in (status, copy, forget, prune, check, locks, hold, release):
+for _command in (status, preflight, copy, forget, prune, check, locks, hold, release):
     backup.add_command(_command)
 
 
@@ -47,7 +47,6 @@ def run(ctx: click.Context, services: tuple[str, ...], due: bool, no_copy: bool,
 
     world = world_of(ctx)
     results = back_up(world, services_for(world, services, "backup"))
-    note_state(world)
     failed = [result for result in results if result.error is not None]
     if as_json:
         print_json(
@@ -73,6 +72,7 @@ def run(ctx: click.Context, services: tuple[str, ...], due: bool, no_copy: bool,
             show_error(result.error)
     done = [result.service for result in results if result.restore_point is not None]
     copied = True if no_copy else copy_done(world, done, quietly=as_json)
+    note_state(world)
     if not failed:
         return ExitCode.DONE if copied else ExitCode.INCOMPLETE
     if any(result.restore_point is not None for result in results):

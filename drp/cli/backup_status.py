@@ -55,6 +55,8 @@ def status(ctx: click.Context, services: tuple[str, ...], details: bool, as_json
 
 
 def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, list[Problem]]) -> None:
+    from drp.domain.protection_problems import grouped
+
     rows = []
     for found in statuses:
         size = "–" if found.size is None else show_size(found.size)
@@ -70,24 +72,24 @@ def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, li
     columns = ["service", "status", "data age", "RPO", "gap in 30 d", "size", "read back", "proved"]
     print_plain_table(columns, rows, _styled)
     click.echo()
-    bad = [(found.service, problem) for found in statuses for problem in problems[found.service]]
-    for service, problem in bad[:MOST_PROBLEMS_SAID]:
-        _print_problem(f"{service}: ", problem)
-    if len(bad) > MOST_PROBLEMS_SAID:
-        click.echo(f"… and {count_of(len(bad) - MOST_PROBLEMS_SAID, 'more problem')}: drp backup status --details")
+    groups = grouped((problem for found in statuses for problem in problems[found.service]), lambda one: one.since)
+    for group in groups[:MOST_PROBLEMS_SAID]:
+        _print_problem(f"{group.who}: ", group.first, group.hint)
+    if len(groups) > MOST_PROBLEMS_SAID:
+        click.echo(f"… and {count_of(len(groups) - MOST_PROBLEMS_SAID, 'more problem')}: drp backup status --details")
 
 
 def _styled(column: int, cell: str) -> str:
     word = cell.strip()
     if column == 1:
         return click.style(cell, fg=_STATUS_STYLES.get(word, "red"), bold=True)
-    return click.style(cell, fg="red", bold=True) if word in ("none", "never", "BAD") else cell
+    return click.style(cell, fg="red", bold=True) if word in ("nothing", "never", "BAD") else cell
 
 
-def _print_problem(before: str, problem: Problem) -> None:
+def _print_problem(before: str, problem: Problem, hint: str = "") -> None:
     since = "" if problem.since is None else f" (since {_moment(problem.since)})"
     click.echo(f"{before}{_plain(problem.text)}{since}")
-    click.echo(f"    → {_plain(problem.hint)}")
+    click.echo(f"    → {_plain(hint or problem.hint)}")
 
 
 def _plain(text: str) -> str:
@@ -96,7 +98,7 @@ def _plain(text: str) -> str:
 
 
 def _age(centre: CentreStatus) -> str:
-    return "none" if centre.age is None else _roughly(centre.age)
+    return "nothing" if centre.age is None else _roughly(centre.age)
 
 
 def _read_back(found: ProtectionStatus) -> str:
@@ -143,7 +145,8 @@ def _print_details(found: ProtectionStatus, problems: Sequence[Problem]) -> None
 def _details(found: ProtectionStatus) -> Iterator[tuple[str, str]]:
     for centre in found.centres:
         limit = f", RPO {_roughly(found.rpo)}" if found.rpo is not None and not centre.is_copy else ""
-        yield "copy" if centre.is_copy else "data", f"{_age(centre)} old at {centre.dr_centre}{limit}: {centre.verdict}"
+        old = "nothing" if centre.age is None else f"{_age(centre)} old"
+        yield "copy" if centre.is_copy else "data", f"{old} at {centre.dr_centre}{limit}: {centre.verdict}"
         if centre.held is not None:
             times = f"data of {_moment(centre.held.sentinel_at)}, arrived {_moment(centre.held.arrived_at)}"
             yield "", f"{centre.held.restore_point}, {times}"
@@ -268,3 +271,53 @@ def _ms(duration: timedelta | None) -> int | None:
 
 def _stamp(instant: datetime | None) -> str | None:
     return None if instant is None else to_stamp(instant)
+
+
+# -- preflight -------------------------------------------------------------------------------------------------------
+
+
+@click.command(epilog=epilog("drp backup preflight", "drp backup preflight pengaduan --recovery"))
+@click.argument("services", nargs=-1)
+@click.option("--recovery", is_flag=True, help="Look at the hosts that stand in, whether a recovery would work there.")
+@json_option
+@click.pass_context
+def preflight(ctx: click.Context, services: tuple[str, ...], recovery: bool, as_json: bool) -> int:
+    """Look whether backups of SERVICES (default: all) would find what they need: programs and their versions, database
+    servers, disk space, repository, keys, certificates, clocks. Nothing is changed.
+
+    With --recovery, whether the newest restore point could be loaded at the recovery site. Ends with 1 where something
+    stands in the way, with 12 where a host could not be looked at.
+    """
+    from drp.workflows.preflight import BACKUP, RECOVERY
+    from drp.workflows.preflight import preflight as look
+    from drp.workflows.selection import services_for
+
+    world = world_of(ctx)
+    names = services_for(world, services, "recovery" if recovery else "backup")
+    results = look(world, names, RECOVERY if recovery else BACKUP)
+    if as_json:
+        print_json(
+            [
+                {
+                    "service": result.service,
+                    "run": result.run,
+                    "is_good": result.is_good,
+                    "findings": [finding.record() for finding in result.all_findings],
+                }
+                for result in results
+            ]
+        )
+    else:
+        for result in results:
+            word = click.style("ok", fg="green") if result.is_good else click.style("NOT READY", fg="red", bold=True)
+            click.echo(f"{click.style(result.service, bold=True)}: {word}")
+            for finding in result.all_findings:
+                if finding.level == "ok" and len(results) > 1:
+                    continue
+                place = f"{finding.host}: " if finding.host else ""
+                click.echo(f"  {finding.level:<8} {place}{_plain(finding.text)}")
+                if finding.hint:
+                    click.echo(f"           → {_plain(finding.hint)}")
+    if any(result.unreachable for result in results):
+        return ExitCode.UNREACHABLE
+    return ExitCode.DONE if all(result.is_good for result in results) else ExitCode.FAILED

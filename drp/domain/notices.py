@@ -22,7 +22,7 @@ from zoneinfo import ZoneInfo
 from drp.domain.backup_record import Notice
 from drp.domain.backup_settings import Notifications
 from drp.domain.inventory import Tier
-from drp.domain.protection_problems import Problem, ended
+from drp.domain.protection_problems import Problem, ended, grouped
 from drp.domain.timetable import window_end
 
 DIGEST = "digest"
@@ -120,7 +120,9 @@ def _message(
     """One message for all that there is to tell now: what is wrong first."""
     wrong = sorted((notice for notice in untold if notice.state == State.WRONG), key=lambda notice: notice.key)
     gone = sorted((notice for notice in untold if notice.state != State.WRONG), key=lambda notice: notice.key)
-    paragraphs = [_of_wrong(present[notice.key], notice, moment) for notice in wrong]
+    since = {notice.key: _local(notice.since, moment) for notice in wrong}
+    groups = grouped((present[notice.key] for notice in wrong), lambda problem: since[problem.key])
+    paragraphs = [f"{group.who}: {group.text}. Since {since[group.first.key]}.\nNext: {group.hint}" for group in groups]
     paragraphs += [_of_gone(notice, services, moment) for notice in gone]
     told = [replace(notice, told_at=moment.now) for notice in wrong]
     told += [replace(notice, state=State.OVER, told_at=moment.now) for notice in gone]
@@ -129,11 +131,6 @@ def _message(
     counts = [f"{len(wrong)} wrong" if wrong else "", f"{len(gone)} over" if gone else ""]
     title = f"drp: {about}: {', '.join(filter(None, counts))}"
     return Message(title, _body(paragraphs), bool(wrong), tuple(told))
-
-
-def _of_wrong(problem: Problem, notice: Notice, moment: Moment) -> str:
-    since = f" Since {_local(notice.since, moment)}."
-    return f"{problem.service}: {problem.text}.{since}\nNext: {problem.hint}"
 
 
 def _of_gone(notice: Notice, services: Collection[str], moment: Moment) -> str:
@@ -165,7 +162,7 @@ def _digest(
     count = f"{len(services)} service{'' if len(services) == 1 else 's'}"
     title = f"drp: {count} backed up, {in_trouble or 'none'} with trouble"
     ordered = sorted(problems, key=lambda problem: (not problem.is_breach, problem.key))
-    lines = [f"{problem.service}: {problem.text}" for problem in ordered] or ["Nothing is wrong."]
+    lines = [f"{group.who}: {group.text}" for group in grouped(ordered)] or ["Nothing is wrong."]
     notice = Notice(DIGEST, State.SENT, due_at, moment.now)
     return Message(title, _body(lines), bool(problems), (notice,))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -10,6 +10,7 @@ from drp.domain.objectives import Verdict
 from drp.domain.protection_status import CentreStatus, CheckStatus, ProofStatus, ProtectionStatus
 from drp.domain.values import to_stamp
 
+MOST_SERVICES_NAMED = 5
 RPO, FAILED = "rpo", "failed"
 
 _ENDED = {
@@ -62,6 +63,42 @@ def problems_of(status: ProtectionStatus) -> list[Problem]:
         *(problem for check in status.checks for problem in _unchecked(status, check)),
         *(problem for proof in status.proofs for problem in _unproved(status, proof)),
         *_preflight(status),
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The same problem of one or several services; `first` is that of the first. In the hint of several, SERVICE stands
+    for each of them."""
+
+    services: tuple[str, ...]
+    text: str
+    hint: str
+    first: Problem
+
+    @property
+    def who(self) -> str:
+        if len(self.services) == 1:
+            return self.services[0]
+        more = ", …" if len(self.services) > MOST_SERVICES_NAMED else ""
+        return f"{len(self.services)} services ({', '.join(self.services[:MOST_SERVICES_NAMED])}{more})"
+
+
+def grouped(problems: Iterable[Problem], apart: Callable[[Problem], object] = lambda _: None) -> list[Group]:
+    """Problems that are the same but for the service, together: a city without backups is one line, not forty. Those
+    for which `apart` gives different answers stay apart."""
+    groups: dict[tuple[object, ...], list[Problem]] = {}
+    for problem in problems:
+        hint = problem.hint.replace(problem.service, "SERVICE")
+        groups.setdefault((problem.kind, problem.text, hint, apart(problem)), []).append(problem)
+    return [
+        Group(
+            services=tuple(each.service for each in found),
+            text=found[0].text,
+            hint=found[0].hint if len(found) == 1 else str(hint),
+            first=found[0],
+        )
+        for (_, _, hint, _), found in groups.items()
     ]
 
 

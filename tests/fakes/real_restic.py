@@ -16,7 +16,7 @@ from pathlib import Path
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost, DrCentre
 from drp.domain.values import to_stamp
-from drp.ports import ActionState, Evidence
+from drp.ports import ActionState, Evidence, IncomingData
 from tests.fakes.city import make_city, service_record
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import SECRET, FakeStore, Stage, make_stage
@@ -78,6 +78,9 @@ class RealActions:
     def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
         raise NotImplementedError
 
+    def expect_data(self, folder: Path) -> IncomingData:
+        raise AssertionError(f"nothing here sends data: {folder.name}")
+
     def state(self, folder: Path) -> ActionState:
         if folder in self.running:
             return ActionState.RUNNING
@@ -111,6 +114,9 @@ class FolderStore(FakeStore):
     def stored_at(self, centre: DrCentre, key: str) -> datetime | None:  # noqa: ARG002 - the port's signature
         path = self.folder / key
         return datetime.fromtimestamp(path.stat().st_mtime, UTC) if path.exists() else None
+
+    def certificate(self, centre: DrCentre) -> Body | None:  # noqa: ARG002 - the port's signature
+        return None
 
     def remove_lock(self, centre: DrCentre, prefix: str, lock: str) -> None:  # noqa: ARG002 - the port's signature
         self.removed.append(lock)

@@ -128,6 +128,9 @@ class FakeStore:
         if wrong:
             raise IntegrityError(f"damaged, and not copied: {', '.join(wrong)}", where=source.bucket)
 
+    def certificate(self, centre: DrCentre) -> Body | None:  # noqa: ARG002 - the port's signature
+        return {"expires_at": int(self.at.timestamp()) + 86_400 * 200}
+
 
 class FakeSecrets:
     def read(self, reference: SecretReference, purpose: str) -> str:  # noqa: ARG002 - the port's signature

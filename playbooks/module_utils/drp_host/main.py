@@ -30,6 +30,7 @@ VERBS = {
     "check": "maintenance",
     "locks": "maintenance",
     "spot_check": "spot_check",
+    "preflight": "preflight",
     "find_restic": "carried",
 }
 """The module of each verb. Only the one that is needed is read: a host's Python compiles it each time."""

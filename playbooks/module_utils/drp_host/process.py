@@ -70,6 +70,7 @@ class Host:
 
     def __init__(self, job, secrets, ca_pem, emit, watch_stdin):
         self.job, self.emit, self.watch_stdin = job, emit, watch_stdin
+        self.ca_pem = ca_pem
         self.stall_seconds = job.get("stall_seconds", 300)
         self.descriptors = []
         self.has_ended_restic = False

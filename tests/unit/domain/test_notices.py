@@ -80,7 +80,13 @@ def test_all_of_a_moment_is_one_message() -> None:
 
 
 def test_very_many_problems_are_counted() -> None:
-    (message,) = Office().look(*(f"service-{number}/rpo" for number in range(100)))
+    office = Office()
+    (message,) = office.look(*(f"service-{number:02}/rpo" for number in range(100)))
+    assert message.body.startswith(
+        "100 services (service-00, service-01, service-02, service-03, service-04, …): rpo is"
+    )
+    assert len(message.told) == 100
+    (message,) = office.look()
     assert message.body.endswith("… and 60 more: drp backup status")
     assert len(message.told) == 100
 
