@@ -53,10 +53,10 @@ def plan_check(checks: Sequence[RepositoryCheck], gap: timedelta, within: timede
 
 
 def last_reads(checks: Sequence[RepositoryCheck], now: datetime) -> list[datetime]:
-    """When the packs of each first byte were last read and found good. Those that never were count from the first
-    check on; before that one, from now."""
+    """When the packs of each first byte were last read and found good. Those that never were count from just before the
+    first check; without one, from now."""
     first = min((check.checked_at for check in checks), default=now)
-    reads = [first] * MOST_PARTS
+    reads = [first - timedelta(microseconds=1)] * MOST_PARTS
     for check in checks:
         if check.is_good and check.parts:
             for byte in range(check.part - 1, MOST_PARTS, check.parts):

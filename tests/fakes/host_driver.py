@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import os
 import sys
 from pathlib import Path
@@ -18,7 +19,31 @@ def load(module: str) -> Any:
     return importlib.import_module(f"{HOST_PROGRAM.name}.{module}")
 
 
+class Told:
+    """What a disk tells of a file, but for its times."""
+
+    def __init__(self, found: os.stat_result, mtime_ns: int, ctime_ns: int) -> None:
+        self.st_mode, self.st_size, self.st_mtime_ns, self.st_ctime_ns = (
+            found.st_mode,
+            found.st_size,
+            mtime_ns,
+            ctime_ns,
+        )
+
+
+def tell_lies(lies: dict[str, list[int]]) -> None:
+    """A disk that fails changes a content and no time: nothing else can, so a test has to pretend it."""
+    lstat = load("spot_check").os.lstat
+
+    def told(path: Any, **options: Any) -> Any:
+        return Told(lstat(path), *lies[path]) if path in lies else lstat(path, **options)
+
+    os.lstat = told
+
+
 def main() -> None:
+    if os.environ.get("DRP_TEST_LIES", "{}") != "{}":
+        tell_lies(json.loads(os.environ["DRP_TEST_LIES"]))
     host_class = load("process").Host
     prepare = host_class._prepare_restic
 

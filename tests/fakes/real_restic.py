@@ -6,6 +6,7 @@ What a lab adds is SSH, S3 and several machines; here a job runs in this machine
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -40,6 +41,8 @@ class RealActions:
     jobs: dict[str, Body] = field(default_factory=dict)
     executors: dict[str, str] = field(default_factory=dict)
     running: set[Path] = field(default_factory=set)
+    lies: dict[str, tuple[int, int]] = field(default_factory=dict)
+    """Files whose times of change (of content, of the rest) the host's disk tells otherwise than they are."""
 
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
         self.started.append(folder.name)
@@ -58,6 +61,7 @@ class RealActions:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=ROOT,
+            env=os.environ | {"DRP_TEST_LIES": json.dumps(self.lies)},
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -218,4 +222,5 @@ class Bench:
         return {row.restore_point for row in self.ledger.marks(SERVICE) if row.mark == mark}
 
     def locks(self) -> list[str]:
-        return sorted(path.name for path in (self.repository / "locks").iterdir())
+        """Without those that are still being written."""
+        return sorted(path.name for path in (self.repository / "locks").iterdir() if len(path.name) == 64)

@@ -191,9 +191,8 @@ def test_a_tag_that_no_snapshot_has_removes_nothing(
 def fake_restic(bench: Bench, script: str) -> None:
     """A restic before the real one, which is `$REAL`."""
     program = bench.actions.programs / "restic"
-    real = program.resolve()
     program.unlink()
-    program.write_text(f'#!/bin/sh\nREAL={real}\n{script}\nexec $REAL "$@"\n')
+    program.write_text(f'#!/bin/sh\nREAL={bench.restic_program}\n{script}\nexec $REAL "$@"\n')
     program.chmod(0o755)
 
 
