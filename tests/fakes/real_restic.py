@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,16 +26,19 @@ ROOT = Path(__file__).parents[2]
 HOST, SERVICE = "pengaduan-1", "pengaduan"
 
 
+class Died(BaseException):
+    """The control node loses its power."""
+
+
 @dataclass
 class RealActions:
-    """Implements `drp.ports.Actions` by running each job to its end when it is started. `before` may change a job or
-    raise; `cut_off` names actions that are lost without a result after they have been carried out."""
+    """Implements `drp.ports.Actions` by running each job to its end when it is started. After the action that
+    `power_fails_after` names the control node loses its power: the work was done, but its result is lost."""
 
     bucket: Path
     programs: Path
     clock: FakeClock
-    before: Callable[[str, Body], Body] = lambda _name, job: job
-    cut_off: set[str] = field(default_factory=set)
+    power_fails_after: str = ""
     found: dict[Path, list[Body]] = field(default_factory=dict)
     started: list[str] = field(default_factory=list)
     jobs: dict[str, Body] = field(default_factory=dict)
@@ -48,7 +51,10 @@ class RealActions:
         self.started.append(folder.name)
         self.jobs[folder.name], self.executors[folder.name] = job, host.name
         folder.mkdir(parents=True, exist_ok=True)
-        self.found[folder] = self._carry_out(self.before(folder.name, job), secrets, ca_certificate)
+        self.found[folder] = self._carry_out(job, secrets, ca_certificate)
+        if folder.name == self.power_fails_after:
+            self.found[folder], self.power_fails_after = [], ""
+            raise Died
 
     def _carry_out(self, job: Body, secrets: Body, ca_certificate: str) -> list[Body]:
         repository = dict(job["repository"])
@@ -90,7 +96,7 @@ class RealActions:
             return ActionState.RUNNING
         if folder not in self.found:
             return ActionState.ABSENT
-        return ActionState.LOST if folder.name in self.cut_off else ActionState.ENDED
+        return ActionState.ENDED if self.found[folder] else ActionState.LOST
 
     def exit_code(self, folder: Path) -> int:
         return 0 if self.found[folder][-1]["event"] == "result" else 1

@@ -11,7 +11,7 @@ import pytest
 from drp.errors import DrpError, IntegrityError, UnreachableError
 from drp.workflows.check import check
 from drp.workflows.retention import prune
-from tests.fakes.real_restic import HOST, SERVICE, Bench
+from tests.fakes.real_restic import HOST, SERVICE, Bench, Died
 from tests.integration.repositories.conftest import MakeBench
 from tests.integration.repositories.test_retention import days_ago, fake_restic
 
@@ -194,9 +194,13 @@ def test_a_check_beside_a_running_backup_keeps_neither_waiting(make_bench: MakeB
 def test_a_check_that_was_lost_is_repeated_with_the_same_parts(make_bench: MakeBench) -> None:
     bench = make_bench()
     bench.back_up(days_ago(3))
-    bench.actions.cut_off.add("check-pengaduan-1")
+    bench.actions.power_fails_after = "check-pengaduan-1"
+    with pytest.raises(Died):
+        check_one(bench)
+    bench.stage.locks.held.clear()
     result = check_one(bench)
     assert result.error is None
+    assert len(bench.ledger.runs(kinds=("check",))) == 1
     assert bench.actions.started == ["check-pengaduan-1", "check-pengaduan-1-2"]
     first, second = (bench.actions.jobs[name]["parts"] for name in bench.actions.started)
     assert first == second

@@ -5,17 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from drp.domain.events import Body
-from drp.domain.inventory import AnsibleHost
 from drp.errors import BusyError, DrpError, IntegrityError, UsageError
 from drp.workflows.retention import forget, hold, prune, release
 from tests.fakes.city import NOW
-from tests.fakes.real_restic import HOST, SERVICE, Bench
+from tests.fakes.real_restic import HOST, SERVICE, Bench, Died
 from tests.integration.repositories.conftest import MakeBench
 
 pytestmark = pytest.mark.integration
@@ -172,9 +169,7 @@ def test_what_failed_runs_left_goes_after_two_days_and_takes_no_good_ones_place(
     assert len(left) == 4
 
 
-def test_a_tag_that_no_snapshot_has_removes_nothing(
-    make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch, restic: Path
-) -> None:
+def test_a_tag_that_no_snapshot_has_removes_nothing(make_bench: MakeBench, monkeypatch: pytest.MonkeyPatch) -> None:
     """The trap of 0.14, which takes `--keep-tag typo` for leave to remove everything; 0.18 refuses it itself."""
     bench = make_bench(retention={"last": 1, "keep_tags": ["typo"], "minimum_points": 1, "minimum_age": "0s"})
     runs = [bench.back_up(days_ago(age)) for age in (9, 8)]
@@ -269,21 +264,9 @@ def test_a_forget_that_was_cut_off_goes_on(make_bench: MakeBench, lost: str) -> 
     bench = make_bench(retention=LOOSE)
     runs = [bench.back_up(days_ago(age)) for age in (9, 8, 7, 6)]
 
-    class Died(BaseException):
-        """drp is killed."""
-
-    original = bench.actions.start_remote
-
-    def start(folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
-        original(folder, host, job, secrets, ca_certificate)
-        if folder.name == lost:
-            bench.actions.cut_off.add(lost)
-            raise Died
-
-    bench.actions.start_remote = start  # type: ignore[method-assign]
+    bench.actions.power_fails_after = lost
     with pytest.raises(Died):
         forget_one(bench)
-    bench.actions.start_remote = original  # type: ignore[method-assign]
     bench.stage.locks.held.clear()
     newest = bench.back_up(days_ago(1))
     result = forget_one(bench)
