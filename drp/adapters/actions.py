@@ -20,6 +20,7 @@ from drp.adapters.ssh_options import proxy_through
 from drp.adapters.supervisor import ALREADY_RUNNING, kept_environment
 from drp.adapters.worker import DATA_PIPE, MESSAGES_FILE
 from drp.domain.backup_settings import ResticProgram
+from drp.domain.datasets.streamed import through_control_node
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost, SshAccess, jumps_to
 from drp.errors import BusyError, DrpError
@@ -50,6 +51,12 @@ class SupervisedActions:
         """Run a job of playbooks/module_utils/drp_host on a host."""
         if self._program is None:
             self._program = packed_file(folder_of(self.playbooks), self.workspace / "var" / "cache")
+        is_here = host.restic == "control-node"
+        if is_here:
+            procedures = [through_control_node(procedure, host.python) for procedure in job.get("datasets", [])]
+            needed = [name for procedure in procedures for name in procedure["requires"]]
+            requires = list(dict.fromkeys([*job.get("requires", []), *needed]))
+            job = {**job, "datasets": procedures, "requires": requires}
         spec = {
             "host": host.model_dump(),
             "jumps": [jump.model_dump() for jump in jumps_to(host, self.hosts)],
@@ -60,7 +67,7 @@ class SupervisedActions:
             **self._with_restic(job),
             "ca_pem": ca_certificate,
         }
-        self._start(folder, "drp.adapters.ssh_worker", spec, secrets)
+        self._start(folder, "drp.adapters.local_worker" if is_here else "drp.adapters.ssh_worker", spec, secrets)
 
     def start_playbook(
         self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str

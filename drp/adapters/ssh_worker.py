@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,6 +40,11 @@ class Interrupted(Exception):
 
 
 def main() -> None:
+    work(lambda worker: Connection(worker).carry_out())
+
+
+def work(job: Callable[[Worker], int]) -> None:
+    """Be a worker that carries out one job, and end with the code that it gives."""
     worker = Worker()
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -46,40 +52,18 @@ def main() -> None:
 
     signal.signal(signal.SIGINT, interrupt)
     try:
-        code = run(worker)
+        if Path(worker.spec["known_hosts"]).is_file():
+            code = job(worker)
+        else:
+            trouble(worker, "host_key", f"{worker.spec['known_hosts']} does not exist, so no host key is known")
+            code = 1
     except Interrupted:
-        _trouble(worker, "cancelled", "stopped")
+        trouble(worker, "cancelled", "stopped")
         code = 130
     except OSError as error:
-        _trouble(worker, "ssh", str(error))
+        trouble(worker, "ssh", str(error))
         code = 1
     sys.exit(code)
-
-
-def run(worker: Worker) -> int:
-    """Carry the job out, and give the worker's exit code."""
-    if not Path(worker.spec["known_hosts"]).is_file():
-        _trouble(worker, "host_key", f"{worker.spec['known_hosts']} does not exist, so no host key is known")
-        return 1
-    connection = Connection(worker)
-    # A session of its own: the interrupt that ends this worker must not end the connection before the work has ended.
-    with subprocess.Popen(
-        connection.argv(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
-    ) as ssh:
-        try:
-            connection.follow(ssh)
-        except (Interrupted, NobodyReadsError):
-            connection.end(ssh)
-            raise Interrupted from None
-        except BaseException:
-            ssh.kill()
-            raise
-        finally:
-            _close_input(ssh)
-    if not connection.outcome:
-        _trouble(worker, *connection.reason(ssh.returncode))
-    connection.keep_logs()
-    return 0 if connection.outcome == "result" else 1
 
 
 class Connection:
@@ -95,12 +79,37 @@ class Connection:
         self.outcome = ""
         self.has_greeted = False
 
+    def carry_out(self) -> int:
+        """Carry the job out, and give the worker's exit code."""
+        # A session of its own: the interrupt that ends this worker must not end the connection before the work.
+        with subprocess.Popen(
+            self.argv(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+        ) as ssh:
+            try:
+                self.follow(ssh)
+            except (Interrupted, NobodyReadsError):
+                self.end(ssh)
+                raise Interrupted from None
+            except BaseException:
+                ssh.kill()
+                raise
+            finally:
+                _close_input(ssh)
+        if not self.outcome:
+            trouble(self.worker, *self.reason(ssh.returncode))
+        self.keep_logs()
+        return 0 if self.outcome == "result" else 1
+
     def argv(self) -> list[str]:
+        length = Path(self.spec["program"]).stat().st_size
+        return self.argv_of([self.spec["host"]["python"], "-I", "-c", LOADER.format(length=length)])
+
+    def argv_of(self, words: list[str]) -> list[str]:
+        """How a command is run on the host."""
         host, files = self.spec["host"], (self.spec["private_key"], self.spec["known_hosts"])
         logs = [str(log) for log in self.logs]
         proxy = proxy_through(self.jumps, host, *files, logs=logs)
-        length = Path(self.spec["program"]).stat().st_size
-        command = shlex.join([host["python"], "-I", "-c", LOADER.format(length=length)])
+        command = shlex.join(words)
         if host["become"]:
             command = "sudo -n -- " + command
         return [*ssh_argv(host, *files, log=logs[-1], proxy=proxy), "--", host["address"], command]
@@ -142,7 +151,7 @@ class Connection:
             _send(ssh, content)
         else:
             self.outcome = "trouble"
-            _trouble(self.worker, "carried_restic", f"{self.spec.get('carried')} has changed meanwhile")
+            trouble(self.worker, "carried_restic", f"{self.spec.get('carried')} has changed meanwhile")
             _close_input(ssh)
 
     def end(self, ssh: subprocess.Popen[bytes]) -> None:
@@ -188,7 +197,7 @@ class Connection:
             log.unlink(missing_ok=True)
 
 
-def _trouble(worker: Worker, kind: str, text: str) -> None:
+def trouble(worker: Worker, kind: str, text: str) -> None:
     worker.emit({"event": "trouble", "kind": kind, "text": text, "dataset": ""})
 
 

@@ -60,6 +60,7 @@ def faults_of(parts: Parts) -> list[Finding]:
         found += _wrong_sites(parts.services, parts.hosts)
         found += _not_apart(parts.services, parts.hosts)
         found += _jumps_in_a_circle(parts.hosts)
+        found += _without_restic(parts.services, parts.hosts)
     found += _overlapping_places(parts.services)
     found += _circle(parts)
     found += _lines_to_themselves(parts.network)
@@ -284,6 +285,21 @@ def _wrong_sites(services: Mapping[str, Service], hosts: Mapping[str, AnsibleHos
                     "wrong-site",
                     f"host {name!r} is not in the group {site!r} of the Ansible inventory",
                     f"a service runs on hosts of primary and recovers on hosts of recovery; this one is in {host.site}",
+                )
+
+
+def _without_restic(services: Mapping[str, Service], hosts: Mapping[str, AnsibleHost]) -> Iterator[Finding]:
+    """Restoring needs restic on the recovery host: there it must not be the control node that has it."""
+    for service in services.values():
+        for name, stand_in in service.recovers_on.items():
+            host = hosts.get(stand_in)
+            if service.backup is not None and host is not None and host.restic != "host":
+                yield _fault(
+                    service.id,
+                    ("recovers_on", name),
+                    "no-restic",
+                    f"recovery host {stand_in!r} has drp_restic: {host.restic}, so nothing could be restored there",
+                    "take it away in inventories/hosts.yaml, and carry a restic there: backups.restic of drp.yaml",
                 )
 
 

@@ -31,6 +31,11 @@ _MEANINGS = {
         "the restic that drp carries could not be used on the host",
         "check backups.restic of drp.yaml: drp validate",
     ),
+    "control_node": _Meaning(
+        DrpError,
+        "this cannot be done for a host whose restic runs on the control node",
+        "take drp_restic: control-node away from the host, and carry a restic to it: backups.restic of drp.yaml",
+    ),
     "not_own": _Meaning(
         DrpError,
         "a folder that must belong to drp's user on the host does not",

@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from pydantic import Field, StrictBool, StringConstraints
 
+from drp.domain.datasets.streamed import as_made
 from drp.domain.model import Declared, Model
 from drp.domain.values import HostName, Identifier, Size
 
@@ -139,7 +140,7 @@ def with_snapshots(procedure: Procedure, snapshots: Mapping[str, str]) -> Proced
     a part has no snapshot.
     """
     parts = []
-    for part in procedure["parts"]:
+    for part in (as_made(part, snapshots) for part in procedure["parts"]):
         if "each" not in part:
             parts.append(part | {"snapshot": snapshots[part["name"]]})
             continue

@@ -28,6 +28,12 @@ def main():
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    order["file"] = os.path.expanduser(order["file"])
+    if order.get("left"):
+        left = left_in(order)
+        if "after" not in left:
+            return say(dict(left, failed=[]))
+        order.update(left, at_once=True)
     number = keep(order)
     why = "left over" if order.get("at_once") else ""
     if not why:
@@ -36,22 +42,46 @@ def main():
     failed = [text for text in (run(argv, order["limit_seconds"]) for argv in order["after"]) if text]
     if not failed:
         os.unlink(order["file"])
-    say({"why": why, "failed": failed})
     os.close(number)
+    return say({"why": why, "failed": failed, "run": order["run"]})
 
 
 def keep(order):
     """Write the order where a later job finds it if even this process is lost. The lock on it says that it lives."""
+    folder = os.path.dirname(order["file"])
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    found = os.lstat(folder)
+    if found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        sys.exit("%s belongs to somebody else, or others may write there" % folder)
     temporary = order["file"] + ".new"
     number = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
     fcntl.flock(number, fcntl.LOCK_EX)
     os.write(number, json.dumps({name: order[name] for name in ("service", "run", "after")}).encode())
     os.fsync(number)
     os.replace(temporary, order["file"])
-    folder = os.open(os.path.dirname(order["file"]), os.O_RDONLY)
-    os.fsync(folder)
-    os.close(folder)
+    directory = os.open(folder, os.O_RDONLY)
+    os.fsync(directory)
+    os.close(directory)
     return number
+
+
+def left_in(order):
+    """An order that nobody carries out any more, once whoever does so has ended; else why there is none."""
+    until = time.monotonic() + order["limit_seconds"] / 2
+    while True:
+        try:
+            number = os.open(order["file"], os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return {"why": "nothing"}
+        with os.fdopen(number) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                if os.path.exists(order["file"]):
+                    return json.load(file)
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    return {"why": "busy"}
+        time.sleep(0.1)
 
 
 def wait(until, asked):

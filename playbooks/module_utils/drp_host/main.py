@@ -36,9 +36,23 @@ VERBS = {
 """The module of each verb. Only the one that is needed is read: a host's Python compiles it each time."""
 
 
+THROUGH_CONTROL_NODE = ("backup", "snapshots", "forget_plan", "forget", "prune", "check", "locks")
+"""What can be done here for a host that takes no restic: nothing that would look into this machine's own folders."""
+
+
+def refuse_own_folders(job):
+    trees = [part["name"] for dataset in job.get("datasets", []) for part in dataset["parts"] if part["kind"] == "tree"]
+    sentinels = [dataset.get("sentinel") or {} for dataset in job.get("datasets", [])]
+    marked = [sentinel for sentinel in sentinels if sentinel.get("kind") == "file"]
+    if job["verb"] not in THROUGH_CONTROL_NODE or trees or marked:
+        raise Trouble("control_node", "%s cannot be done from the control node" % job["verb"])
+
+
 def carry_out(job, secrets, ca_pem, emit, watch_stdin):
     """Do a job and give its result; Trouble where it fails, whatever the reason."""
     try:
+        if job.get("remote"):
+            refuse_own_folders(job)
         host = Host(job, secrets, ca_pem, emit, watch_stdin)
         module = importlib.import_module("." + VERBS[job["verb"]], __package__)
         return getattr(module, job["verb"])(host)

@@ -8,6 +8,7 @@ import os
 import pkgutil
 import re
 import select
+import shlex
 import shutil
 import signal
 import subprocess
@@ -75,6 +76,8 @@ class Host:
         self.descriptors = []
         self.has_ended_restic = False
         self.restic_program = None  # instead of the one on the path
+        self.remote = job.get("remote")  # the host to which every command but restic goes, where this one is another
+        self.found = {}
         self.environment = {
             "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "HOME": os.environ.get("HOME", "/root"),
@@ -107,19 +110,40 @@ class Host:
 
     def state_directory(self):
         """Where something is kept for later jobs: a folder of the user's own."""
-        home = os.path.join(self.environment["HOME"], ".local/state/drp")
-        return self.job.get("state_directory") or ("/var/lib/drp" if os.geteuid() == 0 else home)
+        is_root = self.remote["is_root"] if self.remote else os.geteuid() == 0
+        home = "~" if self.remote else self.environment["HOME"]
+        return self.job.get("state_directory") or ("/var/lib/drp" if is_root else home + "/.local/state/drp")
+
+    def there(self, argv):
+        """A command as it is started here: by ssh, where the host is another one."""
+        if not self.remote:
+            return argv
+        words = ["env", "PATH=" + self.environment["PATH"], "LC_ALL=C.UTF-8"] + list(argv)
+        sudo = ["sudo", "-n", "--"] if self.remote["become"] else []
+        return self.remote["ssh"] + [" ".join(shlex.quote(word) for word in sudo + words)]
 
     # -- processes -----------------------------------------------------------------------------------------------
 
     def find_program(self, name):
         """The first program of `a|b|…` that is here, each a name or a path with wildcards; None where none is."""
+        if self.remote and name != "restic":
+            if name not in self.found:
+                self.found[name] = self._find_there(name)
+            return self.found[name]
         for choice in name.split("|"):
             # Of several versions the newest: 15 comes after 9.
             found = sorted(glob.glob(choice), key=_version_of) if "/" in choice else [choice]
             path = shutil.which(found[-1], path=self.environment["PATH"]) if found else None
             if path is not None:
                 return found[-1]
+        return None
+
+    def _find_there(self, name):
+        script = 'for name in $1; do command -v "$name"; done; true'  # unquoted: it may hold wildcards
+        for choice in name.split("|"):
+            found = self.run({"argv": ["sh", "-c", script, "sh", choice]}).split()
+            if found:
+                return sorted(found, key=_version_of)[-1] if "/" in choice else choice
         return None
 
     def _with_programs(self, argv):
@@ -139,8 +163,8 @@ class Host:
         argv = self._with_programs(argv)
         environment = self.restic_environment if restic else self.environment
         try:
-            return subprocess.Popen(
-                argv,
+            process = subprocess.Popen(
+                argv if restic else self.there(argv),
                 executable=self.restic_program if restic else None,
                 env=environment,
                 pass_fds=self.descriptors if restic else (),
@@ -149,6 +173,8 @@ class Host:
                 preexec_fn=_end_with_parent,
                 **options,
             )
+            process.args = argv  # what a person would name
+            return process
         except OSError as error:
             if isinstance(error, FileNotFoundError):
                 raise Trouble("no_restic" if restic else "no_program", "%s is not installed" % argv[0])

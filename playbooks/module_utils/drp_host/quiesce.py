@@ -7,7 +7,6 @@ resume_left  does it first where even the guard was lost, as by a power cut
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import pkgutil
@@ -17,7 +16,7 @@ import sys
 import time
 
 from .process import program_of
-from .trouble import ControlGone, Trouble, own_folder
+from .trouble import ControlGone, Trouble
 
 READY_LIMIT_SECONDS = 20
 LATEST_ANSWER_SECONDS = 60  # beside what the commands themselves may take
@@ -35,7 +34,7 @@ class Guard:
         self.host, self.order = host, order
         # A session of its own, and nothing of this program's but these two pipes: it must outlive it.
         self.process = subprocess.Popen(
-            guard_argv(),
+            guard_argv(host),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -87,9 +86,9 @@ class Guard:
             self.process.wait(READY_LIMIT_SECONDS)
 
 
-def guard_argv():
-    source = pkgutil.get_data(__package__, "guard.py")
-    return [sys.executable, "-I", "-c", source.decode()]
+def guard_argv(host):
+    source = pkgutil.get_data(__package__, "guard.py").decode()
+    return host.there([host.remote["python"] if host.remote else sys.executable, "-I", "-c", source])
 
 
 @contextlib.contextmanager
@@ -101,7 +100,6 @@ def quiesced(host):
         yield told
         return
     file = order_file(host)
-    own_folder(os.path.dirname(file))
     order = {
         "file": file,
         "service": host.job["service"],
@@ -141,32 +139,13 @@ def run_before(host, orders, until):
 def resume_left(host):
     """Let services go on that an earlier backup left standing; wait for a guard that is just doing so."""
     path = order_file(host)
-    try:
-        number = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    except FileNotFoundError:
+    is_there = host.job.get("quiesce") if host.remote else os.path.lexists(path)
+    if not is_there:
         return
-    with os.fdopen(number) as file:
-        until = time.monotonic() + LEFT_OVER_LIMIT_SECONDS
-        while not is_free(file):
-            if time.monotonic() > until:
-                raise Trouble("quiesce", "an earlier backup still holds the services still")
-            if host.control_is_gone():
-                raise ControlGone
-            time.sleep(0.1)
-        if not os.path.exists(path):
-            return  # it has just been done
-        left = json.load(file)
-    order = {"file": path, "at_once": True, "limit_seconds": LEFT_OVER_LIMIT_SECONDS}
-    guard = Guard(host, dict(order, **{name: left[name] for name in ("service", "run", "after")}))
-    told = guard.end_at_once(LEFT_OVER_LIMIT_SECONDS * (1 + len(left["after"])))
-    event = "quiesce.resume_failed" if told["failed"] else "quiesce.resumed"
-    host.emit({"event": event, "why": "left over", "failed": told["failed"], "earlier_run": left["run"]})
-
-
-def is_free(file):
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    fcntl.flock(file, fcntl.LOCK_UN)
-    return True
+    guard = Guard(host, {"file": path, "left": True, "limit_seconds": LEFT_OVER_LIMIT_SECONDS})
+    told = guard.end_at_once(LEFT_OVER_LIMIT_SECONDS)
+    if told["why"] == "busy" or not told["why"]:
+        raise Trouble("quiesce", "an earlier backup still holds the services still, or it cannot be told")
+    if told["why"] != "nothing":
+        event = "quiesce.resume_failed" if told["failed"] else "quiesce.resumed"
+        host.emit({"event": event, "why": "left over", "failed": told["failed"], "earlier_run": told["run"]})

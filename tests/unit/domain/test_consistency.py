@@ -129,6 +129,12 @@ def test_jump_hosts_in_a_circle_are_told_once() -> None:
     assert found_in(hosts={"a": jumping("a", "a")}) == [(None, ("host", "a"), itself)]
 
 
+def test_a_recovery_host_without_restic_is_a_fault() -> None:
+    without = make_city().hosts["drc-pengaduan-1"].model_copy(update={"restic": "control-node"})
+    message = "recovery host 'drc-pengaduan-1' has drp_restic: control-node, so nothing could be restored there"
+    assert found_in(hosts={"drc-pengaduan-1": without}) == [("pengaduan", ("recovers_on", "pengaduan-1"), message)]
+
+
 def test_the_labs_unknown_dr_centre_is_a_fault_of_the_workspace() -> None:
     assert found_in(workspace=LAB) == [(None, ("lab", "dr_centre"), "unknown DR centre 'nowhere'")]
 

@@ -27,14 +27,14 @@ def words(node: ast.expr) -> set[str]:
 
 
 def emitted(source: Path) -> set[str]:
-    """All kinds in a source: of `Trouble(kind, …)`, `_trouble(worker, kind, …)`, `return kind, …`, `kind = …` and a
+    """All kinds in a source: of `Trouble(kind, …)`, `trouble(worker, kind, …)`, `return kind, …`, `kind = …` and a
     trouble's `kind`."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(source.read_text())):
         match node:
             case ast.Call(func=ast.Name(id="Trouble"), args=[kind, *_]):
                 found |= words(kind)
-            case ast.Call(func=ast.Name(id="_trouble"), args=[_, kind, *_]):
+            case ast.Call(func=ast.Name(id="trouble"), args=[_, kind, *_]):
                 found |= words(kind)
             case ast.Call(func=ast.Attribute(attr="__init__"), args=[kind, _]):
                 found |= words(kind)
