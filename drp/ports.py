@@ -158,6 +158,10 @@ class ObjectStore(Protocol):
         """Remove a lock of restic's from the repository at `prefix`; nothing else can be removed."""
         ...
 
+    def get_ready(self) -> None:
+        """Do what takes long before the first question, while there is nothing else to do."""
+        ...
+
     def objects(self, centre: DrCentre, prefix: str) -> Iterator[StoredObject]:
         """All objects whose keys begin with `prefix`, however many."""
         ...

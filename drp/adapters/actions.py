@@ -9,7 +9,6 @@ import os
 import shlex
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +16,8 @@ from pathlib import Path
 from drp.adapters.data_files import IncomingPipe
 from drp.adapters.host_program import folder_of, packed_file
 from drp.adapters.ssh_options import proxy_through
-from drp.adapters.supervisor import ALREADY_RUNNING, kept_environment
+from drp.adapters.starter import Starter
+from drp.adapters.supervisor import kept_environment
 from drp.adapters.worker import DATA_PIPE, MESSAGES_FILE
 from drp.domain.backup_settings import ResticProgram
 from drp.domain.datasets.streamed import through_control_node
@@ -45,6 +45,7 @@ class SupervisedActions:
         self.workspace, self.ssh, self.playbooks, self.inventory = workspace, ssh, playbooks, inventory
         self.hosts = hosts or {}
         self.carried_restic = carried_restic
+        self.starter = Starter(workspace)
         self._program: Path | None = None
 
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
@@ -147,20 +148,7 @@ class SupervisedActions:
         specification = os.open(folder / "spec.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(specification, "w") as file:
             json.dump(spec, file, indent=1)
-        done = subprocess.run(
-            [sys.executable, "-m", "drp.adapters.supervisor", str(folder), module],
-            input=json.dumps(secrets).encode(),
-            capture_output=True,
-            env=kept_environment(),
-            start_new_session=True,
-            check=False,
-        )
-        if done.returncode == ALREADY_RUNNING:
-            raise BusyError("this action is running already", where=str(folder))
-        if done.returncode:
-            text = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            reason = text[-1] if text else f"exit code {done.returncode}"
-            raise DrpError(f"the supervisor did not start: {reason}", where=str(folder), hint="check disk and memory")
+        self.starter.start(folder, module, secrets)
 
     def expect_data(self, folder: Path) -> IncomingData:
         """A pipe that the worker of the action in `folder` writes to."""
@@ -201,7 +189,11 @@ class SupervisedActions:
         """Ask a running action to end. Returns at once; wait for its state."""
         if self.state(folder) is ActionState.RUNNING:
             try:
-                os.kill(int((folder / "pid").read_text()), signal.SIGTERM)
+                supervisor, worker = (int(word) for word in (folder / "pid").read_text().split())
+                if _holds(supervisor, folder / "lock"):
+                    os.kill(supervisor, signal.SIGTERM)
+                elif _holds(worker, folder / "lock"):
+                    os.killpg(worker, signal.SIGINT)  # its supervisor was killed
             except (FileNotFoundError, ValueError, ProcessLookupError):
                 pass  # it has not written its pid yet, or has just ended; the caller looks again
 
@@ -237,3 +229,12 @@ class SupervisedActions:
                 folder.rmdir()
             except OSError:
                 time.sleep(0.05)
+
+
+def _holds(process: int, path: Path) -> bool:
+    """Whether a process has a file open; another one may have got its number meanwhile."""
+    descriptors = f"/proc/{process}/fd"
+    try:
+        return any(os.path.samefile(f"{descriptors}/{number}", path) for number in os.listdir(descriptors))
+    except OSError:
+        return False

@@ -33,6 +33,10 @@ class S3ObjectStore:
         self.workspace, self.secrets, self.limits = workspace, secrets, limits or Limits()
         self.clients: dict[tuple[str, str, str], S3Client] = {}
 
+    def get_ready(self) -> None:
+        """Import boto3, which takes half a second."""
+        import boto3  # noqa: F401
+
     def stored_at(self, centre: DrCentre, key: str) -> datetime | None:
         """The DR centre's own time stamp of an object, in UTC; None where there is no such object."""
         from botocore.exceptions import ClientError

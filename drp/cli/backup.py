@@ -34,6 +34,9 @@ def run(ctx: click.Context, services: tuple[str, ...], due: bool, no_copy: bool,
     A service with one failed dataset gets no restore point. What was sent already is used again by the next run. What
     arrived is copied to other DR centres, where the service declares copies without a schedule of their own.
 
+    Many run at once, within backups.limits of drp.yaml; the shortest RPO goes first, then what breaks its RPO first.
+    Ctrl-C ends all of them cleanly; a drp that was killed is gone on with by the next `drp backup run`.
+
     With --due, a missed backup is caught up once however often it was missed, and one that failed is tried again, later
     each time. Ends with 11 where another drp does this already.
     """
@@ -41,12 +44,12 @@ def run(ctx: click.Context, services: tuple[str, ...], due: bool, no_copy: bool,
         from drp.cli.schedule import do_due
 
         return do_due(world_of(ctx), ("backup",), services, as_json=as_json)
-    from drp.workflows.backup import back_up
+    from drp.workflows.backup import back_up, most_urgent_first
     from drp.workflows.notify import note_state
     from drp.workflows.selection import services_for
 
     world = world_of(ctx)
-    results = back_up(world, services_for(world, services, "backup"))
+    results = back_up(world, most_urgent_first(world, services_for(world, services, "backup")))
     failed = [result for result in results if result.error is not None]
     if as_json:
         print_json(

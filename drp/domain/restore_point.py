@@ -29,7 +29,9 @@ class RestorePoint:
     `sentinel_at` is when the sentinel was written into the datasets, before the first dump; `arrived_at` is the DR
     centre's own time stamp on the last snapshot. `content` holds per dataset what was counted in the very moment of
     the dump, such as the rows of each table. `datasets` are the declarations that it was made by: a restore goes by
-    these, whatever the inventory says later. `clocks` are the hosts' clocks against the control node's.
+    these, whatever the inventory says later. `clocks` are the hosts' clocks against the control node's. `tags` are
+    those that the service gave its backups then (a legal hold, say); `due_at` is the moment of the schedule that it was
+    made for, if it was for one.
     """
 
     id: str
@@ -45,6 +47,8 @@ class RestorePoint:
     content: dict[str, dict[str, Any]]
     datasets: dict[str, dict[str, Any]]
     clocks: dict[str, dict[str, int]]
+    tags: tuple[str, ...] = ()
+    due_at: datetime | None = None
 
     def snapshots_of(self, dataset: str) -> dict[str, str]:
         """The snapshot of each part of a dataset."""
@@ -85,6 +89,8 @@ class RestorePoint:
             "content": self.content,
             "datasets": self.datasets,
             "clocks": self.clocks,
+            "tags": list(self.tags),
+            "due_at": None if self.due_at is None else to_stamp(self.due_at),
         }
 
     @classmethod
@@ -113,6 +119,9 @@ class RestorePoint:
             content=dict(record["content"]),
             datasets=dict(record["datasets"]),
             clocks=dict(record["clocks"]),
+            # Restore points of an older drp know neither.
+            tags=tuple(record.get("tags", ())),
+            due_at=from_stamp(record["due_at"]) if record.get("due_at") else None,
         )
 
 

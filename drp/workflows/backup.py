@@ -2,264 +2,189 @@
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
-from drp.domain.events import Body, hash_of
-from drp.domain.protection import backup_of
-from drp.domain.restore_point import RestorePoint, Snapshot
-from drp.domain.service import Service
-from drp.domain.values import from_stamp, to_stamp
-from drp.errors import CancelledError, DrpError, ExitCode
-from drp.ports import ActionState, World
-from drp.workflows import quiescing
-from drp.workflows.host_jobs import HostJob, repository_job, start_or_adopt
-from drp.workflows.naming import action_folder, new_run
-from drp.workflows.repository import ca_certificate, centre_of, prefix_of, repository_url, secrets_of
+from drp.domain.limits import Upload, Urgency, Work, by_urgency, may_start, upload_limit
+from drp.domain.objectives import own_or_tiers
+from drp.errors import BusyError, CancelledError, DrpError
+from drp.ports import ActionState, RunRow, World
+from drp.workflows.backup_run import (
+    BackupResult,
+    BackupRun,
+    hosts_of,
+    jobs_of,
+    services_in_trouble,
+    work_of,
+)
+from drp.workflows.host_jobs import STOP_LIMIT_SECONDS
 
-PROGRESS_EVERY_SECONDS = 5
+__all__ = ["BackupResult", "back_up", "most_urgent_first"]
 
-
-@dataclass(frozen=True, slots=True)
-class BackupResult:
-    """What became of one service's backup. With a restore point, an error says what a person must still do: the data is
-    good."""
-
-    service: str
-    run: str
-    restore_point: RestorePoint | None
-    error: DrpError | None
+POLL_SECONDS = 0.05
+LOOK_AT_OTHERS_SECONDS = 0.5
+START_LOCK = "backup-start"
+"""Held while a drp counts what runs and starts what may: of two that count at once, both would start too much."""
 
 
 def back_up(world: World, services: Sequence[str], due: Mapping[str, datetime] | None = None) -> list[BackupResult]:
-    """Back up each service in turn. A service that fails leaves no restore point and does not stop the others.
+    """Back services up, many at once within the limits of `backups.limits`, those first that stand first.
+
+    A service that fails leaves no restore point and does not stop the others. CancelledError where a person stops them
+    (what has ended keeps its restore point).
 
     `due` names the moments of the schedule that the backups are for, where they are for one.
     """
-    results = []
-    for name in services:
-        service = world.city.services[name]
-        try:
-            results.append(_back_up_one(world, service, (due or {}).get(name)))
-        except CancelledError:
-            raise
-        except DrpError as error:
-            results.append(BackupResult(name, "", None, error))
-    return results
+    return _Batch(world, services, due or {}).run()
 
 
-def _back_up_one(world: World, service: Service, due_at: datetime | None) -> BackupResult:
-    world.locks.acquire(f"backup-{service.id}", f"drp backup of {service.id}")
-    try:
-        run = _unfinished(world, service)
-        if run is not None and _is_lost(world, run):
-            world.say(f"{service.id}: {run} was lost with the control node; starting anew")
-            error = "lost without a result, as after a power cut"
-            world.ledger.append(
-                run, "run.closed", {"outcome": "failed", "exit_code": int(ExitCode.FAILED), "error": error}
-            )
-            run = None
-        if run is None:
-            run = _open(world, service, due_at)
-        else:
-            world.say(f"{service.id}: going on with {run}, which was cut off")
+def most_urgent_first(world: World, services: Iterable[str]) -> list[str]:
+    """Services in the order in which their backups are wanted: the shortest RPO, then what breaks it first."""
+    sites = world.ledger.active_sites()
+    newest = {(times.service, times.site): times.newest for times in world.ledger.data_times()}
+    return by_urgency(
+        Urgency(
+            name,
+            own_or_tiers(world.city.services[name], world.city.workspace.tiers, "rpo"),
+            newest.get((name, sites[name][0] if name in sites else "primary")),
+        )
+        for name in services
+    )
+
+
+class _Batch:
+    """The services that wait, those that run, and the results of those that have ended."""
+
+    def __init__(self, world: World, services: Sequence[str], due: Mapping[str, datetime]) -> None:
+        self.world, self.services, self.due = world, list(dict.fromkeys(services)), due
+        self.settings = world.city.workspace.backups.limits
+        self.zone = ZoneInfo(world.city.workspace.organisation.time_zone)
+        self.waiting = {name: work_of(world, name, hosts_of(world, world.city.services[name])) for name in services}
+        self.running: dict[str, BackupRun] = {}
+        self.results: dict[str, BackupResult] = {}
+        self.in_trouble = services_in_trouble(world)
+        self.uploads_of_others: list[Upload] = []
+        self.next_look = world.clock.monotonic()
+
+    def run(self) -> list[BackupResult]:
         try:
-            point = _carry_out(world, service, run)
-        except DrpError as error:
-            body = {"outcome": "failed", "exit_code": int(error.exit_code), "error": str(error)[:2000]}
-            world.ledger.append(run, "run.closed", body)
-            return BackupResult(service.id, run, None, error)
+            self.take_up()
+            self.start()
+            if self.running:
+                self.world.store.get_ready()
+            while self.waiting or self.running:
+                self.follow()
+                self.start()
+                if self.waiting or self.running:
+                    self.world.clock.sleep(POLL_SECONDS)
         except KeyboardInterrupt:
-            _cancel(world, service, run)
-            raise CancelledError("the backup was cancelled; it left no restore point", where=service.id) from None
-        world.ledger.append(run, "restore_point.recorded", point.record())
-        world.ledger.append(run, "run.closed", {"outcome": "done", "exit_code": int(ExitCode.DONE)})
-        return BackupResult(service.id, run, point, quiescing.not_resumed(world, run, service))
-    finally:
-        world.locks.release(f"backup-{service.id}")
-
-
-def _unfinished(world: World, service: Service) -> str | None:
-    """A backup of this service that was cut off. This process holds the service's lock, so nobody else follows it."""
-    for row in world.ledger.runs(kinds=("backup",), limit=200):
-        if row.closed_at is None and row.services == (service.id,):
-            return row.run
-    return None
-
-
-def _is_lost(world: World, run: str) -> bool:
-    """Whether a part of a backup is gone without a result: what it had sent cannot become a restore point."""
-    hosts = world.ledger.events(run)[0].body["plan"]["hosts"]
-    return any(world.actions.state(action_folder(world, run, host)) is ActionState.LOST for host in hosts)
-
-
-def _open(world: World, service: Service, due_at: datetime | None) -> str:
-    run = new_run("backup", world.clock.now())
-    site = world.ledger.active_site(service.id)
-    hosts = list(dict.fromkeys(service.stand_in(dataset.host, site) for dataset in service.datasets))
-    plan = {"service": service.id, "site": site, "hosts": hosts, "sentinel": f"{run}-{secrets.token_hex(8)}"}
-    body: Body = {"plan": plan, "by": world.operator}
-    if due_at is not None:
-        body["due_at"] = to_stamp(due_at)
-    world.ledger.open_run(run, "backup", hash_of(plan), [service.id], body)
-    return run
-
-
-def _carry_out(world: World, service: Service, run: str) -> RestorePoint:
-    plan = world.ledger.events(run)[0].body["plan"]
-    results: dict[str, Body] = {}
-    for host in plan["hosts"]:
-        job = _start(world, service, run, plan, host)
-        try:
-            result = job.wait()
+            self.stop()
+            text = "the backup was cancelled; it left no restore point"
+            where = ", ".join([*self.running, *self.waiting][:5])
+            raise CancelledError(text, where=where, hint="run the same command again") from None
         finally:
-            quiescing.record(world, run, service, host, job.messages)
-        results[host] = {"result": result, "clock": job.clock}
-        world.ledger.append(run, "clock.measured", {"host": host, **job.clock})
-    arrived_at = max(_arrival(world, service, host, results[host]["result"]) for host in plan["hosts"])
-    return _restore_point(world, service, run, plan, results, arrived_at)
+            for run in self.running.values():
+                run.let_go()
+        return [self.results[name] for name in self.services]
+
+    # -- starting --------------------------------------------------------------------------------------------------
+
+    def take_up(self) -> None:
+        """Follow what a drp that was killed had started: it runs already, whatever the limits say."""
+        for row in self.world.ledger.runs(kinds=("backup",), only_open=True):
+            if row.services and row.services[0] in self.waiting and _is_at_work(self.world, row):
+                self.begin(row.services[0])
+
+    def start(self) -> None:
+        """Start what may start now beside what this drp and others run."""
+        if self.world.clock.monotonic() < self.next_look or not self.room_beside([]):
+            return
+        try:
+            self.world.locks.acquire(START_LOCK, "drp, starting backups,")
+        except BusyError:
+            return  # for a moment; it is tried again
+        try:
+            others = self.look_at_others()
+            for work in self.room_beside(others):
+                self.begin(work.service)
+            if others and self.waiting:
+                self.next_look = self.world.clock.monotonic() + LOOK_AT_OTHERS_SECONDS
+        finally:
+            self.world.locks.release(START_LOCK)
+
+    def room_beside(self, others: Sequence[Work]) -> list[Work]:
+        """What may start beside what this drp runs, and others."""
+        own = [run.work for run in self.running.values()]
+        return may_start(list(self.waiting.values()), [*own, *others], self.settings) if self.waiting else []
+
+    def look_at_others(self) -> list[Work]:
+        """What other processes of drp back up at this moment, which counts too."""
+        others: list[Work] = []
+        self.uploads_of_others = []
+        mine = {run.run for run in self.running.values()}
+        for row in self.world.ledger.runs(kinds=("backup",), only_open=True):
+            if row.run not in mine and _is_at_work(self.world, row):
+                hosts = self.world.ledger.events(row.run)[0].body["plan"]["hosts"]
+                others.append(work_of(self.world, row.services[0], hosts))
+                self.uploads_of_others += _uploads(self.world, row)
+        return others
+
+    def begin(self, name: str) -> None:
+        del self.waiting[name]
+        service = self.world.city.services[name]
+        try:
+            run = BackupRun(self.world, service, self.due.get(name), may_be_locked=name in self.in_trouble)
+        except DrpError as error:
+            self.results[name] = BackupResult(name, "", None, error)
+            return
+        self.running[name] = run
+        self.look_at(run)
+
+    def upload_limit(self, host: str) -> int | None:
+        """What a restic that starts now on a host may send."""
+        hosts = self.world.city.hosts
+        running = [upload for run in self.running.values() for upload in run.uploading]
+        return upload_limit(
+            self.settings.bandwidth,
+            self.world.clock.now().astimezone(self.zone),
+            hosts[host].site,
+            [*running, *self.uploads_of_others],
+            [Upload(hosts[name].site) for work in self.waiting.values() for name in work.hosts],
+            self.settings.at_once,
+        )
+
+    # -- following -------------------------------------------------------------------------------------------------
+
+    def follow(self) -> None:
+        for run in list(self.running.values()):
+            self.look_at(run)
+
+    def look_at(self, run: BackupRun) -> None:
+        result = run.follow(self.upload_limit)
+        if result is not None:
+            self.results[run.service.id] = result
+            del self.running[run.service.id]
+            run.let_go()
+
+    def stop(self) -> None:
+        """End all that runs, and what this drp has started; each restic takes its lock away first."""
+        for name in self.running:
+            self.world.say(f"{name}: stopping; restic takes its lock away first")
+        limit = self.world.clock.monotonic() + STOP_LIMIT_SECONDS
+        while self.world.clock.monotonic() < limit and not all(run.has_stopped() for run in self.running.values()):
+            for run in self.running.values():
+                run.ask_to_stop()
+            self.world.clock.sleep(POLL_SECONDS)
+        for run in self.running.values():
+            run.close_as_cancelled()
 
 
-def _start(world: World, service: Service, run: str, plan: Body, host: str) -> HostJob:
-    centre = centre_of(world, service)
-
-    def job() -> Body:
-        world.say(f"{service.id}: backing up on {host} to {centre.title}")
-        return _job(world, service, run, plan, host)
-
-    return start_or_adopt(
-        world,
-        run,
-        host,
-        host,
-        job,
-        secrets=lambda: secrets_of(world, service, host),
-        certificate=ca_certificate(world.workspace, centre),
-        where=f"{service.id} on {host}",
-        on_message=_teller(world, service),
-    )
+def _is_at_work(world: World, row: RunRow) -> bool:
+    return any(world.actions.state(job.folder) is ActionState.RUNNING for job in jobs_of(world, row))
 
 
-def _job(world: World, service: Service, run: str, plan: Body, host: str) -> Body:
-    job = repository_job(world, service, host, run, "backup")
-    url = job["repository"]["url"]
-    known = any(point.repositories.get(host) == url for point in world.ledger.restore_points(service.id))
-    procedures = [
-        dataset.procedure(service.id, plan["sentinel"])
-        for dataset in service.datasets
-        if service.stand_in(dataset.host, plan["site"]) == host
-    ]
-    return job | {
-        "may_create_repository": not known,
-        "may_unlock": True,
-        "requires": ["restic", *(name for procedure in procedures for name in procedure["requires"])],
-        "datasets": procedures,
-        "quiesce": quiescing.orders_of(service, plan["site"], host),
-    }
-
-
-def _teller(world: World, service: Service) -> Callable[[Body], None]:
-    """Says how a backup goes on: each part that has ended, and now and then how far a long one is."""
-    told_at = world.clock.monotonic()
-
-    def tell(message: Body) -> None:
-        nonlocal told_at
-        if message["event"] == "part.ended":
-            text = f"{message['files']} files, {_size(message['bytes'])} in {message['duration_ms'] / 1000:.1f} s"
-            world.say(f"{service.id}: {message['dataset']}/{message['part']}: {text}")
-        elif (
-            message["event"] == "part.progress"
-            and message["bytes"]
-            and world.clock.monotonic() - told_at > PROGRESS_EVERY_SECONDS
-        ):
-            told_at = world.clock.monotonic()
-            world.say(f"{service.id}: {message['dataset']}/{message['part']}: {_size(message['bytes'])} so far")
-
-    return tell
-
-
-def _arrival(world: World, service: Service, host: str, result: Body) -> datetime:
-    """When the DR centre says it got the last snapshot of a host. A snapshot it does not know has not arrived."""
-    centre = centre_of(world, service)
-    newest = datetime.min.replace(tzinfo=UTC)
-    for part in result["parts"]:
-        stored = world.store.stored_at(centre, f"{prefix_of(service, host)}/snapshots/{part['snapshot']}")
-        if stored is None:
-            text = f"snapshot {part['snapshot'][:8]} is not at the DR centre"
-            raise DrpError(text, where=service.id, hint="run the backup again; ask the DR centre if it repeats")
-        newest = max(newest, stored)
-    # A DR centre whose clock runs ahead must not make a restore point of the future, which nobody would use.
-    return min(newest, world.clock.now())
-
-
-def _restore_point(
-    world: World,
-    service: Service,
-    run: str,
-    plan: Body,
-    results: dict[str, Body],
-    arrived_at: datetime,
-) -> RestorePoint:
-    centre = centre_of(world, service)
-    parts = [part for found in results.values() for part in found["result"]["parts"]]
-    stamps = [
-        from_stamp(sentinel["written_at"]) - timedelta(milliseconds=found["clock"]["offset_ms"])
-        for found in results.values()
-        for sentinel in found["result"]["sentinels"].values()
-    ]
-    content: dict[str, dict[str, Any]] = {}
-    for found in results.values():
-        content |= found["result"]["content"]
-    return RestorePoint(
-        id=run,
-        service=service.id,
-        site=plan["site"],
-        sentinel=plan["sentinel"],
-        sentinel_at=min(stamps),
-        arrived_at=arrived_at,
-        dr_centre=backup_of(service).dr_centre,
-        repositories={host: repository_url(centre, service, host) for host in plan["hosts"]},
-        snapshots=tuple(
-            Snapshot(
-                dataset=part["dataset"],
-                part=part["part"],
-                snapshot=part["snapshot"],
-                files=part["files"],
-                bytes=part["bytes"],
-                duration_ms=part["duration_ms"],
-            )
-            for part in parts
-        ),
-        tools={
-            f"{host} {name}": version
-            for host, found in results.items()
-            for name, version in found["result"]["tools"].items()
-        },
-        content=content,
-        datasets={dataset.id: dataset.mechanics() for dataset in service.datasets},
-        clocks={
-            dataset.host: results[service.stand_in(dataset.host, plan["site"])]["clock"] for dataset in service.datasets
-        },
-    )
-
-
-def _cancel(world: World, service: Service, run: str) -> None:
-    world.say(f"{service.id}: stopping; restic takes its lock away first")
-    plan = world.ledger.events(run)[0].body["plan"]
-    for host in plan["hosts"]:
-        job = HostJob(world, action_folder(world, run, host), f"{service.id} on {host}")
-        job.stop()
-        quiescing.record(world, run, service, host, job.messages)
-    world.ledger.append(run, "run.closed", {"outcome": "aborted", "exit_code": int(ExitCode.CANCELLED)})
-
-
-def _size(count: int) -> str:
-    size = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
+def _uploads(world: World, row: RunRow) -> list[Upload]:
+    """What another process of drp has allowed its restics to send."""
+    started = [event.body for event in world.ledger.events(row.run) if event.type == "action.started"]
+    return [Upload(world.city.hosts[body["host"]].site, body.get("upload_limit_kib")) for body in started]

@@ -33,6 +33,19 @@ class HostJob:
     on_message: OnMessage | None = None
     messages: list[Body] = field(default_factory=list)
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it is gone without having told its end, as after a power cut. One whose supervisor was killed after
+        the host had told its result is not."""
+        was_begun = self.world.actions.state(self.folder) is not ActionState.ABSENT
+        return was_begun and self.has_ended() and not self._newest("result", "trouble")
+
+    @property
+    def was_stopped(self) -> bool:
+        """Whether it ended because drp, or somebody, wanted it to, or because drp was gone."""
+        end = self._newest("result", "trouble")
+        return end is not None and end.get("kind") in ("cancelled", "control_gone")
+
     def has_ended(self) -> bool:
         """Read what it has told since the last look; whether it has ended."""
         state = self.world.actions.state(self.folder)
@@ -70,13 +83,17 @@ class HostJob:
 
     def stop(self) -> None:
         """Have it end cleanly, and wait for that."""
-        self.world.actions.stop(self.folder)
+        self.ask_to_stop()
         limit = self.world.clock.monotonic() + STOP_LIMIT_SECONDS
         while not self.has_ended() and self.world.clock.monotonic() < limit:
             self.world.clock.sleep(POLL_SECONDS)
 
-    def _newest(self, event: str) -> Body | None:
-        return next((message for message in reversed(self.messages) if message["event"] == event), None)
+    def ask_to_stop(self) -> None:
+        """Have it end cleanly, without waiting for that."""
+        self.world.actions.stop(self.folder)
+
+    def _newest(self, *events: str) -> Body | None:
+        return next((message for message in reversed(self.messages) if message["event"] in events), None)
 
 
 def start_or_adopt(
@@ -90,15 +107,16 @@ def start_or_adopt(
     certificate: str,
     where: str = "",
     on_message: OnMessage | None = None,
+    noted: Body | None = None,
 ) -> HostJob:
     """The job of an action of a run: one that was started before drp was killed is taken up, not started again.
 
-    `job` and `secrets` are only asked for where it has to be started.
+    `job` and `secrets` are only asked for where it has to be started; `noted` is what the ledger keeps of the start.
     """
     folder = action_folder(world, run, action)
     if world.actions.state(folder) is ActionState.ABSENT:
         world.actions.start_remote(folder, world.city.hosts[host], job(), secrets(), certificate)
-        world.ledger.append(run, "action.started", {"action": action, "host": host})
+        world.ledger.append(run, "action.started", {"action": action, "host": host, **(noted or {})})
     return HostJob(world, folder, where or f"{run} on {host}", on_message)
 
 

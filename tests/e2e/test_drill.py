@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -23,6 +21,7 @@ from tests.e2e.workbench import (
     Done,
     Workbench,
     eventually,
+    processes_of,
     told,
 )
 
@@ -224,13 +223,3 @@ def test_a_second_drill_is_refused_and_another_terminal_aborts_the_first(
     eventually(lambda: "restic" not in bench.ssh(RECOVERY, "ps -eo comm"), "restic ends on the host", 20)
     again = bench.drp("run", "abort", run, "--reason", "x", code=2)
     told(again)
-
-
-def processes_of(run: str) -> list[str]:
-    """The processes that name a run in their arguments."""
-    found = []
-    for pid in os.listdir("/proc"):
-        with contextlib.suppress(OSError):
-            if pid.isdecimal() and run.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
-                found.append(pid)
-    return found

@@ -55,6 +55,19 @@ def eventually(condition: Callable[[], Found | None], what: str, limit_seconds: 
     return found
 
 
+def processes_of(run: str) -> list[int]:
+    """The processes that name a run in their arguments, or that have one of its files open, as its supervisors do."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if not entry.name.isdecimal():
+                continue
+            files = [os.readlink(file) for file in (entry / "fd").iterdir()]
+            if run.encode() in (entry / "cmdline").read_bytes() or any(f"/runs/{run}/" in file for file in files):
+                found.append(int(entry.name))
+    return found
+
+
 class Running:
     """A drp command that runs. Its output goes to files, so that it can be killed at any moment."""
 

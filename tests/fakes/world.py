@@ -73,6 +73,7 @@ class FakeStore:
         self.at, self.missing = at, ""
         self.buckets: dict[str, dict[str, tuple[bytes, datetime]]] = {}
         self.removed: list[str] = []
+        self.actions: FakeActions | None = None
         self.refusing: set[str] = set()
         self.damaged: set[str] = set()
         self.copied: list[str] = []
@@ -90,9 +91,23 @@ class FakeStore:
 
     def objects(self, centre: DrCentre, prefix: str) -> Iterator[StoredObject]:
         self.on_request(prefix)
-        for key, (content, at) in sorted(self.bucket(centre).items()):
+        stored = {key: (b"", self.at) for key in self.snapshots() if not (self.missing and self.missing in key)}
+        for key, (content, at) in sorted((stored | self.bucket(centre)).items()):
             if key.startswith(prefix):
                 yield StoredObject(key, len(content), at)
+
+    def snapshots(self) -> set[str]:
+        """Those of all backups that have ended well; 64 letters, of which a host may tell the first ones."""
+        keys = set()
+        for folder, started in self.actions.known.items() if self.actions else ():
+            job = self.actions.specs[folder.name].get("job", {}) if self.actions else {}
+            for message in started.ending.messages:
+                for part in message.get("result", {}).get("parts", ()):
+                    keys.add(f"{job['service']}/{job['restic_host']}/snapshots/{part.get('snapshot', ''):0<64}")
+        return keys
+
+    def get_ready(self) -> None:
+        pass
 
     def read(self, centre: DrCentre, key: str) -> bytes | None:
         return self.bucket(centre).get(key, (None, self.at))[0]
@@ -350,6 +365,7 @@ def make_stage(folder: Path, city: City | None = None, *, restore_points: bool =
     actions = FakeActions(folder, clock, script)
     locks, store, reachability = FakeLocks(), FakeStore(NOW), FakeReachability()
     figures, messenger = FakeFigures(), FakeMessenger()
+    store.actions = actions
     said: list[str] = []
     if restore_points:
         for name, point in points.items():

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from drp.lab import city
-from tests.e2e.workbench import PRIMARY, PRIMARY_NAME, SERVICE, Workbench, eventually, told
+from tests.e2e.workbench import PRIMARY, PRIMARY_NAME, SERVICE, Workbench, eventually, processes_of, told
 
 pytestmark = pytest.mark.integration
 SECRETS = "var/lab/secrets"
@@ -126,7 +126,8 @@ HALF_A_DUMP = '#!/bin/sh\n/usr/bin/pg_dump "$@" | head -c 20000\necho "pg_dump: 
 RUBBISH = '#!/bin/sh\necho "Segmentation fault {[(\\""\nexit 77\n'
 EMPTY = "#!/bin/sh\nexit 0\n"
 OLD_RESTIC = '#!/bin/sh\necho "restic 0.9.6 compiled with go1.13"\n'
-NO_SNAPSHOTS = '#!/bin/sh\ncase " $* " in *" snapshots "*) echo "Oops"; exit 0;; esac\nexec /usr/bin/restic "$@"\n'
+NO_SUMMARY = '#!/bin/sh\ncase " $* " in *" backup "*) cat >/dev/null; echo "Oops"; exit 0;; esac\n'
+NO_SUMMARY += 'exec /usr/bin/restic "$@"\n'
 NEW_CODE = '#!/bin/sh\ncase " $* " in *" backup "*) echo "Fatal: a new kind of error" >&2; exit 99;; esac\n'
 NEW_CODE += 'exec /usr/bin/restic "$@"\n'
 
@@ -164,7 +165,7 @@ TROUBLES = {
     "a restic that says nothing": Trouble(program("restic", EMPTY), 12, "none that drp can use", "which -a restic"),
     "a restic that is too old": Trouble(program("restic", OLD_RESTIC), 12, "0.14 or newer", "0.14 or newer"),
     "a restic with an unknown exit code": Trouble(program("restic", NEW_CODE), 1, "a new kind of error", "by hand"),
-    "a restic whose JSON is none": Trouble(program("restic", NO_SNAPSHOTS), 1, "drp cannot read", "var/runs"),
+    "a restic whose JSON is none": Trouble(program("restic", NO_SUMMARY), 1, "drp cannot read", "var/runs"),
     "unknown host key": Trouble(file(KNOWN_HOSTS, without_primary), 12, "SSH key is not the pinned one", "fingerprint"),
     "changed host key": Trouble(
         file(KNOWN_HOSTS, with_keys_exchanged), 12, "SSH key is not the pinned one", "fingerprint"
@@ -305,10 +306,9 @@ def test_a_control_node_that_loses_power_leaves_nothing_half(
     backup = bench.start("backup", "run", SERVICE)
     eventually(waiting_dump(bench), "the dump runs")
     run = bench.open_run("backup")
-    for entry in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):
-            if entry.name.isdecimal() and run.encode() in (entry / "cmdline").read_bytes():
-                os.kill(int(entry.name), signal.SIGKILL)
+    for process in processes_of(run):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     backup.end(signal.SIGKILL)
     eventually(lambda: "restic" not in bench.ssh(PRIMARY, "ps -eo comm"), "restic ends on the host")
     eventually(lambda: bench.locks() == [], "the host takes its lock away")

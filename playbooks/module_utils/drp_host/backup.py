@@ -103,7 +103,7 @@ def back_up_stream(host, dataset, part):
             complaints = Output(dump.stderr)
             relay = Relay(dump.stdout, write_end) if relayed else None
             wait_for_dump(host, dump, restic, complaints)
-            if relay:
+            if relay and restic.poll() in (None, 0):  # where restic has failed, its own reason is the one to tell
                 relay.check(part["ends_with"], program_of(dump.args))
         except BaseException:
             host.end(restic)

@@ -74,6 +74,7 @@ class Host:
         self.ca_pem = ca_pem
         self.stall_seconds = job.get("stall_seconds", 300)
         self.descriptors = []
+        self.snapshots = {}
         self.has_ended_restic = False
         self.restic_program = None  # instead of the one on the path
         self.remote = job.get("remote")  # the host to which every command but restic goes, where this one is another
@@ -107,6 +108,8 @@ class Host:
             certificate = _memory_file("drp-ca", ca_pem)
             self.descriptors.append(certificate)
             self.restic += ["--cacert", "/proc/self/fd/%d" % certificate]
+        if self.job.get("upload_limit_kib"):
+            self.restic += ["--limit-upload", str(self.job["upload_limit_kib"])]
 
     def state_directory(self):
         """Where something is kept for later jobs: a folder of the user's own."""

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from drp.adapters.actions import SupervisedActions
+from drp.adapters.starter import Starter
+from drp.adapters.supervisor import kept_environment
 from drp.domain.inventory import SshAccess
 from drp.errors import BusyError, DrpError
 from drp.ports import ActionState
@@ -28,10 +30,11 @@ SECRET = "kata-rahasia-9431"
 class Bench:
     """Actions in a temporary workspace, and the pipes that let a worker go on."""
 
-    def __init__(self, workspace: Path) -> None:
+    def __init__(self, workspace: Path, *, forked: bool = False) -> None:
         self.workspace = workspace
         ssh = SshAccess(private_key="key", known_hosts="known_hosts")
         self.actions = SupervisedActions(workspace, ssh, workspace / "playbooks", workspace / "hosts.yaml")
+        self.actions.starter = Starter(workspace, (WORKER,) if forked else ())
         self.folder = workspace / "var" / "runs" / "run-1" / "action"
         self.processes: set[int] = set()
 
@@ -63,9 +66,9 @@ class Bench:
         return self.actions.state(self.folder)
 
 
-@pytest.fixture
-def bench(tmp_path: Path) -> Iterator[Bench]:
-    found = Bench(tmp_path)
+@pytest.fixture(params=["a Python of its own", "forked"])
+def bench(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Bench]:
+    found = Bench(tmp_path, forked=request.param == "forked")
     yield found
     for process in found.processes:
         try:
@@ -154,7 +157,7 @@ def test_a_stopped_action_ends_as_interrupted(bench: Bench) -> None:
 PATIENCE_OF_A_SECOND = """\
 import drp.adapters.supervisor as supervisor
 supervisor.STOP_LIMIT_SECONDS = 1
-supervisor.main()
+supervisor.serve([])
 """
 
 
@@ -162,8 +165,9 @@ def test_a_worker_that_does_not_listen_is_killed_however_often_it_is_asked(bench
     """Each look of a workflow asks again; that must not give the worker its time anew."""
     bench.prepare()
     (bench.folder / "spec.json").write_text('{"wait": true, "deaf": true}')
-    supervisor: list[str | Path] = [sys.executable, "-c", PATIENCE_OF_A_SECOND, bench.folder, WORKER]
-    subprocess.run(supervisor, input=b"{}", check=True)
+    order = {"folder": str(bench.folder), "module": WORKER, "secrets": {}}
+    starter = [sys.executable, "-c", PATIENCE_OF_A_SECOND]
+    subprocess.run(starter, input=json.dumps(order).encode() + b"\n", check=True, env=kept_environment())
     bench.ready()
     limit = time.monotonic() + 5
     while bench.state() is ActionState.RUNNING and time.monotonic() < limit:
@@ -178,13 +182,13 @@ def test_stopping_never_signals_a_process_of_an_earlier_start(bench: Bench, monk
     bench.prepare()
     (bench.folder / "pid").write_text("999999999")
     there: list[bool] = []
-    run = subprocess.run
+    start = Starter.start
 
-    def noting(*arguments: Any, **options: Any) -> Any:
+    def noting(*arguments: Any) -> None:
         there.append((bench.folder / "pid").exists())
-        return run(*arguments, **options)
+        start(*arguments)
 
-    monkeypatch.setattr(subprocess, "run", noting)
+    monkeypatch.setattr(Starter, "start", noting)
     bench.start()
     bench.wait_until_ended()
     assert there == [False]
@@ -251,3 +255,37 @@ def test_a_module_that_does_not_exist_ends_with_an_error_and_its_reason(bench: B
     bench.wait_until_ended()
     assert bench.actions.exit_code(bench.folder) == 1
     assert "no_such_worker" in (bench.folder / "stderr").read_text()
+
+
+def test_a_starter_that_was_killed_is_begun_anew_and_what_it_started_goes_on(bench: Bench) -> None:
+    bench.start(wait=True)
+    bench.ready()
+    starter = bench.actions.starter.process
+    assert starter is not None
+    os.killpg(starter.pid, signal.SIGKILL)
+    starter.wait()
+    assert bench.state() is ActionState.RUNNING
+    other = bench.folder.with_name("other")
+    bench.actions._start(other, WORKER, {}, {})
+    bench.let_go()
+    bench.wait_until_ended()
+    assert bench.actions.exit_code(bench.folder) == 0
+
+
+def test_a_worker_whose_supervisor_was_killed_can_still_be_stopped(bench: Bench) -> None:
+    bench.start(wait=True)
+    _, supervisor = bench.ready()
+    eventually_written(bench.folder / "pid")
+    os.kill(supervisor, signal.SIGKILL)
+    limit = time.monotonic() + 5
+    while bench.state() is ActionState.RUNNING and time.monotonic() < limit:
+        bench.actions.stop(bench.folder)
+        os.sched_yield()
+    assert bench.state() is ActionState.LOST
+
+
+def eventually_written(path: Path) -> None:
+    limit = time.monotonic() + 5
+    while not path.exists():
+        assert time.monotonic() < limit, path
+        os.sched_yield()
