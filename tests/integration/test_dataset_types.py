@@ -225,7 +225,7 @@ def test_a_dump_of_postgresql_that_fails_leaves_no_snapshot(
 
 def test_a_postgresql_that_is_down_is_told(bench: Bench) -> None:
     dataset = PostgresqlDataset(type="postgresql", id="database", host=HOST, database="shop", port=free_port())
-    with pytest.raises(JobFailed, match="is the server running"):
+    with pytest.raises(JobFailed, match="Is the server running"):
         bench.back_up(dataset)
 
 
@@ -323,6 +323,27 @@ def test_excluded_files_stay_behind(bench: Bench, tree: Path) -> None:
     bench.restore(dataset)
     assert (plain / "kept").exists()
     assert list((plain / "cache").iterdir()) == []
+
+
+def test_a_file_that_vanishes_meanwhile_is_counted_and_does_not_spoil_the_rest(bench: Bench) -> None:
+    root = bench.folder / "busy"
+    root.mkdir()
+    for number in range(12):
+        (root / f"large-{number}").write_bytes(os.urandom(20_000_000))
+    (root / "vanishes").write_text("soon gone")
+    (root / "vanishes-too").write_text("soon gone")
+    dataset = FilesDataset(type="files", id="files", host=HOST, paths=(str(root),))
+    procedure = dataset.procedure("example", "token-1")
+
+    def remove(event: dict[str, object]) -> None:
+        # The folder has been listed by then, and its last files wait behind the large ones.
+        if event["event"] == "part.progress" and event["bytes"]:
+            for path in root.glob("vanishes*"):
+                path.unlink()
+
+    result = bench.carry_out(bench.job("backup", [procedure]), during=remove)
+    assert result["content"]["files"] == {"vanished": 2}
+    assert len(bench.snapshots()) == 1
 
 
 # -- MariaDB ---------------------------------------------------------------------------------------------------------

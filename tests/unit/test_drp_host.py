@@ -294,3 +294,119 @@ def test_a_source_that_is_missing_is_told(host: Host) -> None:
     trouble = host.trouble(job)
     assert trouble["kind"] == "source_missing"
     assert "/no/such/path" in trouble["text"]
+
+
+def test_a_dump_that_ends_well_without_its_end_is_not_committed(host: Host) -> None:
+    job = host.job("head -c 3000000 /dev/zero; echo THE END")
+    job["datasets"][0]["parts"][0]["ends_with"] = r"THE END\n$"
+    host.carry_out(job)
+    assert (host.programs / "committed").stat().st_size == 3000008
+    (host.programs / "committed").unlink()
+    job["datasets"][0]["parts"][0]["dump"] = ["sh", "-c", "head -c 3000000 /dev/zero; echo THE EN"]
+    trouble = host.trouble(job)
+    assert trouble["kind"] == "dump"
+    assert "the end of its dump is missing" in trouble["text"]
+    assert host.has("interrupted")
+    assert not host.has("committed")
+
+
+def test_where_restic_dies_a_relayed_dump_tells_restics_reason(host: Host) -> None:
+    host.mode("dies")
+    job = host.job("while printf 0123456789012345678901234567890123456789; do :; done")
+    job["datasets"][0]["parts"][0]["ends_with"] = "x$"
+    assert host.trouble(job)["kind"] == "credentials"
+
+
+def test_a_loader_that_leaves_bytes_is_seen(host: Host) -> None:
+    host.carry_out(host.job("head -c 60000 /dev/zero"))
+    job = host.job("", verb="restore")
+    part = job["datasets"][0]["parts"][0]
+    part |= {"snapshot": "snap1", "restore": ["sh", "-c", "head -c 50000 >/dev/null; exit 0"]}
+    (found,) = host.carry_out(job)[-1]["result"]["parts"]
+    assert found["expected"] == {"bytes": 60000}
+    assert found["actual"]["bytes"] < 60000
+    part["restore"] = ["cat"]
+    (found,) = host.carry_out(job)[-1]["result"]["parts"]
+    assert found["actual"] == found["expected"]
+
+
+def test_checks_run_on_restored_data_and_one_that_fails_is_told(host: Host) -> None:
+    host.carry_out(host.job("printf x"))
+    job = host.job("", verb="restore")
+    job["datasets"][0]["parts"][0]["snapshot"] = "snap1"
+    finish = [{"argv": ["sh", "-c", f"cp {host.folder}/restored {host.folder}/finished"]}]
+    job["datasets"][0] |= {"finish_restore": finish, "checks": [{"what": "it is sound", "argv": ["true"]}]}
+    found = host.carry_out(job)[-1]["result"]["datasets"]["data"]
+    assert found["checks"] == ["it is sound"]
+    assert (host.folder / "finished").exists()
+    job["datasets"][0]["checks"] = [{"what": "it is sound", "argv": ["sh", "-c", "echo rotten >&2; exit 1"]}]
+    trouble = host.trouble(job)
+    assert (trouble["kind"], trouble["dataset"]) == ("command", "data")
+    assert "rotten" in trouble["text"]
+
+
+def test_a_sentinel_that_stayed_an_older_one_is_no_sentinel(host: Host) -> None:
+    job = host.job("printf x")
+    older = json.dumps({"token": "older", "written_at": "2026-11-20T07:00:00.000000Z"})
+    command = {"argv": ["echo", older]}
+    job["datasets"][0]["sentinel"] = {"kind": "command", "token": "t", "write": {"argv": ["true"]}, "read": command}
+    assert "an older one stands there" in host.trouble(job)["text"]
+    assert not host.has("committed")
+
+
+@pytest.mark.parametrize("said", ["yesterday", "", "2026-11-20T14:00:00"])
+def test_a_freshness_that_is_no_time_is_no_backup(host: Host, said: str) -> None:
+    job = host.job("printf x")
+    job["datasets"][0]["sentinel"] = {"kind": "freshness", "read": {"argv": ["printf", "%s", said]}}
+    assert host.trouble(job)["kind"] == "strange_answer"
+
+
+def test_what_nobody_can_look_for_is_not_said_to_be_absent(host: Host) -> None:
+    job = host.job("", verb="absence")
+    job["datasets"][0]["absence"] = [{"kind": "unknown", "what": "a box"}]
+    assert host.carry_out(job)[-1]["result"]["found"] == ["a box"]
+
+
+def complaint(item: str | None) -> str:
+    error: dict[str, Any] = {
+        "message_type": "error",
+        "error": {"Op": "open", "Path": item, "Err": {}},
+        "during": "archival",
+        "item": item,
+    }
+    return json.dumps(error) + "\n"
+
+
+def test_files_that_vanished_are_told_from_files_that_could_not_be_read(tmp_path: Path) -> None:
+    vanished = load("repository").vanished_files
+    there = tmp_path / "there"
+    there.symlink_to("/nowhere")
+    gone = [complaint(str(tmp_path / name)) for name in ("a", "b")]
+    assert vanished("".join(gone) + "Warning: at least one source file could not be read\n" + gone[0]) == 2
+    assert vanished(gone[0] + complaint(str(there))) is None
+    for unclear in ("", "Warning: at least one source file could not be read", complaint(""), complaint(None)):
+        assert vanished(unclear) is None
+    assert vanished(complaint(f"{tmp_path}/\ufffd")) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "pattern"),
+    [("/srv/a [b]", r"/srv/a \[b]"), ("/srv/*?", r"/srv/\*\?"), ("/srv/a\\b", r"/srv/a\\b"), ("/srv/a]", "/srv/a]")],
+)
+def test_a_path_is_taken_by_the_letter(path: str, pattern: str) -> None:
+    assert load("restore").literally(path) == pattern
+
+
+def test_the_first_program_of_several_is_taken_and_the_newest_of_several_versions(host: Host) -> None:
+    for version in ("9", "15", "14"):
+        folder = host.folder / f"lib/{version}"
+        folder.mkdir(parents=True)
+        (folder / "tool").write_text(f"#!/bin/sh\necho {version}\n")
+        (folder / "tool").chmod(0o755)
+    choice = f"tool-of-no-host|{host.folder}/lib/*/tool|cat"
+    job = host.job("unused", requires=["restic", choice])
+    job["datasets"][0]["parts"][0]["dump"] = [choice]
+    host.carry_out(job)
+    assert (host.programs / "committed").read_text() == "15\n"
+    job["requires"] = ["restic", "tool-of-no-host|other-tool"]
+    assert "tool-of-no-host or other-tool is not installed" in host.trouble(job)["text"]

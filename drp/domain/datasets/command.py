@@ -15,6 +15,7 @@ class ScratchCommands(Model):
 
     restore: Command
     check: Command | None = None
+    freshness: Command | None = None
     remove: Command | None = None
 
 
@@ -79,7 +80,7 @@ class CommandDataset(DatasetType):
         return procedure if scratch is None else procedure | self._apart(scratch, part)
 
     def _apart(self, scratch: Scratch, part: Procedure) -> Procedure:
-        """In a scratch place nothing can be asked of the original: its age is not told either."""
+        """In a scratch place only its own commands are run: without them nothing is checked and no age is told."""
         folder, commands = scratch.folder, self.scratch
 
         def argv(command: Command) -> list[str]:
@@ -87,6 +88,9 @@ class CommandDataset(DatasetType):
             return self._argv(tuple(words))
 
         remove = [{"argv": argv(commands.remove)}] if commands and commands.remove else []
+        fresh = None
+        if commands and commands.freshness:
+            fresh = {"kind": "freshness", "read": {"argv": argv(commands.freshness)}}
         check = [{"what": "its own check", "argv": argv(commands.check)}] if commands and commands.check else []
         return {
             "parts": [
@@ -95,6 +99,6 @@ class CommandDataset(DatasetType):
             "prepare_restore": [removed(folder), made_folder(folder, self.run_as)],
             "remove": [*remove, removed(folder)],
             "checks": check,
-            "sentinel": None,
+            "sentinel": fresh,
             "absence": [{"kind": "path", "what": f"path {folder}", "path": folder}],
         }

@@ -11,7 +11,7 @@ from drp.domain.datasets.base import Command, DatasetType, Procedure, Scratch, m
 from drp.domain.datasets.mariadb import SocketPath
 from drp.domain.values import AbsolutePath, AccountName
 
-SENTINEL_KEY = "drp:sentinel"
+SENTINEL_KEY = "drp-sentinel"
 # The mark of the end and eight bytes of checksum; a server that sends without a file adds a mark of its own.
 _END_OF_RDB = r"\xff.{8}([0-9a-f]{40})?$"
 START_SECONDS = 600

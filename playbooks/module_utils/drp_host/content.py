@@ -77,7 +77,7 @@ def read_freshness(host, sentinel):
 def inspect(host, dataset):
     """What a restored dataset holds: its sentinel, where there are tables the rows of each, and which checks it passed.
     Trouble where it does not pass one."""
-    found = {"sentinel": read_sentinel(host, dataset), "checks": []}
+    found = {"sentinel": read_sentinel(host, dataset), "checks": [], "is_dated": dataset["sentinel"] is not None}
     if dataset.get("count"):
         found["rows"] = count_rows(host, dataset)
     for check in dataset.get("checks", []):

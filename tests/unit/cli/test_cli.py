@@ -97,7 +97,7 @@ def test_a_valid_workspace_is_called_valid(workspace: Path) -> None:
 def test_faults_are_told_with_file_and_line_and_what_to_do(workspace: Path) -> None:
     path = workspace / "inventories/services/example.yaml"
     path.write_text(
-        path.read_text().replace("type: postgresql", "type: oracle").replace("tier: important", "tier: none")
+        path.read_text().replace("type: postgresql\n", "type: oracle\n").replace("tier: important", "tier: none")
     )
     lines = path.read_text().splitlines()
     expected = [number for number, line in enumerate(lines, 1) if "type: oracle" in line or "tier: none" in line]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from drp.domain.values import to_stamp
+from drp.domain.values import from_stamp, to_stamp
 from drp.domain.verification import check_restored, newest_transaction
 from tests.fakes.city import make_restore_point
 
@@ -100,3 +101,47 @@ def test_the_datas_time_is_that_of_the_oldest_sentinel() -> None:
 )
 def test_without_every_sentinel_the_datas_time_is_unknown(found: dict[str, Any]) -> None:
     assert newest_transaction(POINT, found) is None
+
+
+BOX = {"id": "box", "type": "command", "host": "host-1", "dump": ["a"], "restore": ["b"]}
+BEFORE, AFTER = "2026-11-20T07:00:00.000000Z", "2026-11-20T07:00:01.000000Z"
+
+
+def boxed(counted: dict[str, Any], sentinel: dict[str, Any] | None, **box: Any) -> list[tuple[str, str, bool]]:
+    """The checks of a command's output."""
+    point = replace(
+        POINT,
+        datasets={"box": BOX | box},
+        content={"box": {"newest_at": BEFORE}},
+        clocks={"host-1": {"offset_ms": 0, "uncertainty_ms": 0}},
+    )
+    parts = [{"dataset": "box", "part": "output"} | counted]
+    found = {"parts": parts, "datasets": {"box": {"sentinel": sentinel, "is_dated": sentinel is not None}}}
+    return [(check.check, check.actual, check.ok) for check in check_restored(point, ["box"], found)]
+
+
+ALL, LESS = {"expected": {"bytes": 9}, "actual": {"bytes": 9}}, {"expected": {"bytes": 9}, "actual": {"bytes": 8}}
+
+
+def test_what_is_not_counted_by_rows_or_files_is_counted_by_the_bytes_that_its_loader_took() -> None:
+    assert boxed(ALL, None) == [("content", "output: 9 bytes", True)]
+    assert boxed(LESS, None) == [("content", "output: 8 bytes", False)]
+    assert boxed({"expected": {}, "actual": {}}, None) == [("content", "not counted", False)]
+
+
+def test_the_newest_record_is_no_older_than_it_was_before_the_dump() -> None:
+    freshness = {"freshness": ["c"]}
+    assert [ok for _, _, ok in boxed(ALL, {"newest_at": BEFORE}, **freshness)] == [True, True]
+    assert [ok for _, _, ok in boxed(ALL, {"newest_at": AFTER}, **freshness)] == [True, True]
+    older = boxed(ALL, {"newest_at": "2026-11-20T06:59:59.000000Z"}, **freshness)
+    assert older[1] == ("freshness", "newest record 2026-11-20T06:59:59.000000Z", False)
+    assert boxed(ALL, {}, **freshness)[1] == ("freshness", "newest record None", False)
+
+
+def test_without_a_freshness_nobody_knows_how_old_a_commands_data_is() -> None:
+    clock = {"host-1": {"offset_ms": 500, "uncertainty_ms": 0}}
+    found: dict[str, Any] = {"datasets": {"box": {"sentinel": {"newest_at": AFTER}}}}
+    assert newest_transaction(replace(POINT, datasets={"box": BOX}, clocks=clock), found) is None
+    dated = replace(POINT, datasets={"box": BOX | {"freshness": ["c"]}}, clocks=clock)
+    assert newest_transaction(dated, found) == from_stamp(AFTER) - timedelta(milliseconds=500)
+    assert newest_transaction(dated, {"datasets": {"box": {"sentinel": None}}}) is None
