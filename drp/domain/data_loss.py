@@ -71,7 +71,7 @@ def _rushes(city: City, channels: Mapping[tuple[str, str], Channel]) -> dict[tup
         key, own = (service.backup.dr_centre, schedule.cron), _changes_per_backup(service)
         before = sizes.get(key, 0)
         sizes[key] = None if own is None or before is None else before + own
-        minutes[schedule.cron] = schedule.minutes_of_day
+        minutes[schedule.cron] = frozenset(schedule.minutes_of_day)
     load: dict[tuple[str, int], int | None] = {}
     for (centre, cron), size in sizes.items():
         for part, _ in channels[centre, "primary"].parts:

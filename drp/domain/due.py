@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from hashlib import sha256
 
 from drp.domain.backup_record import BackupState
@@ -136,9 +137,14 @@ class _Target:
 def offset_of(service: str, kind: str, schedules: Sequence[Schedule]) -> timedelta:
     """How much later than its schedule a task starts, so that not all start at once: the same each time, whole seconds,
     and short against the schedule."""
-    shortest = min(schedule.shortest_gap for schedule in schedules)
-    span = int(min(shortest / 4, LARGEST_OFFSET).total_seconds())
+    span = min(_span_of(schedule) for schedule in schedules)
     return timedelta(seconds=int.from_bytes(sha256(f"{kind} {service}".encode()).digest()[:8]) % span)
+
+
+@lru_cache(maxsize=16_384)
+def _span_of(schedule: Schedule) -> int:
+    """How many seconds the starts of a schedule are spread over."""
+    return int(min(schedule.shortest_gap / 4, LARGEST_OFFSET).total_seconds())
 
 
 def decide_all(
@@ -218,7 +224,10 @@ def _target(task: Task, facts: Facts, state: BackupState | None, now: datetime) 
     if task.trigger is Trigger.EACH_BACKUP:
         done_at = facts.backup_done_at
         return None if done_at is None or _covers(state, done_at) else _Target(done_at, done_at, Why.AFTER_BACKUP)
-    moment = max(timetable_of(schedule, task.zone).latest(now - task.offset) for schedule in task.schedules)
+    at = now - task.offset
+    moment = timetable_of(task.schedules[0], task.zone).latest(at)
+    for schedule in task.schedules[1:]:
+        moment = max(moment, timetable_of(schedule, task.zone).latest(at))
     start = moment + task.offset
     if task.kind == "backup" and facts.active_since is not None and not _covers(state, facts.active_since):
         moved_at = facts.active_since

@@ -23,6 +23,8 @@ _WORDS = re.compile(
 SCHEDULE_PATTERN = "^(" + re.sub(r"\?P<[a-z]+>", "", _WORDS.pattern) + r"|\S+(\s+\S+){4})$"
 """The same for editors, which know no named groups, and do not look into a cron expression."""
 
+_MANY = 16_384
+"""Schedules of a large city that all differ: what was reckoned of one is kept."""
 _DAY = timedelta(days=1)
 _UNEVEN_YEARS = 4
 """Schedules by day of month or month are looked at over this time: it holds every length of month and a leap day."""
@@ -48,12 +50,12 @@ class Schedule:
         return _shortest_gap(self.cron)
 
     @property
-    def minutes_of_day(self) -> frozenset[int]:
-        """The minutes of a day, counted from midnight, at which it runs on the days on which it does."""
+    def minutes_of_day(self) -> tuple[int, ...]:
+        """The minutes of a day, counted from midnight, at which it runs on the days on which it does; in order."""
         return _minutes_of_day(self.cron)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_MANY)
 def parse_schedule(text: str) -> Schedule:
     """Read calendar words or a cron expression; ValueError says what may be written instead."""
     found = _WORDS.fullmatch(text)
@@ -82,7 +84,7 @@ def _cron_of(found: re.Match[str]) -> str:
     return f"{int(found['minute'])} {int(found['hour'])} * * {day}"
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_MANY)
 def _longest_gap(cron: str) -> timedelta:
     """A day's runs are the same on every day that has some: what counts is their order, and the days between."""
     minute, hour, day, month, weekday = cron.split()
@@ -107,14 +109,22 @@ def _runs(cron: str, start: datetime, span: timedelta) -> list[datetime]:
     return runs
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_MANY)
 def _shortest_gap(cron: str) -> timedelta:
     """As if it ran every day: days between only make gaps longer."""
-    minutes = sorted(_minutes_of_day(cron))
+    minutes = _minutes_of_day(cron)
     return timedelta(minutes=min(after - before for before, after in pairwise([*minutes, minutes[0] + 24 * 60])))
 
 
-@lru_cache(maxsize=4096)
-def _minutes_of_day(cron: str) -> frozenset[int]:
-    fields = CronSim(cron, datetime(2026, 1, 1, tzinfo=UTC))
-    return frozenset(hour * 60 + minute for hour in fields.hours for minute in fields.minutes)
+@lru_cache(maxsize=_MANY)
+def _minutes_of_day(cron: str) -> tuple[int, ...]:
+    minute, hour, *_ = cron.split()
+    minutes = _values(minute, "*")[0]
+    return tuple(hour * 60 + minute for hour in _values("0", hour)[1] for minute in minutes)
+
+
+@lru_cache(maxsize=_MANY)
+def _values(minute: str, hour: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The minutes and the hours that two fields stand for, in order."""
+    fields = CronSim(f"{minute} {hour} * * *", datetime(2026, 1, 1, tzinfo=UTC))
+    return tuple(sorted(fields.minutes)), tuple(sorted(fields.hours))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from datetime import timedelta
 
 from drp.domain.backup_record import SCHEDULED_KINDS
@@ -25,26 +25,36 @@ def tasks_of(city: City, services: Collection[str] = (), kinds: Collection[str] 
         service = city.services[name]
         if service.backup is None or gaps_of(service, "backup", city.hosts, city.workspace.tiers):
             continue
-        tasks += [task for task in _tasks_of(city, service, service.backup) if task.kind in kinds]
+        for kind in kinds:
+            found = _schedules_of(city, service, service.backup, kind)
+            if found is not None:
+                tasks.append(_task(city, service, kind, *found))
     return tasks
 
 
-def _tasks_of(city: City, service: Service, backup: BackupSettings) -> Iterator[Task]:
+def _schedules_of(
+    city: City, service: Service, backup: BackupSettings, kind: str
+) -> tuple[Trigger, tuple[Schedule, ...]] | None:
+    """When a kind of task is to be done for a service; None where it is not to be done."""
     proof = city.workspace.backups.proof
-    if backup.when is not None:
-        yield _task(city, service, "backup", [backup.when])
-    if backup.copies:
-        own = [copy.when for copy in backup.copies if copy.when is not None]
-        # One run makes all copies of a service. Where one of them is to follow each backup, all do.
-        if len(own) == len(backup.copies):
-            yield _task(city, service, "copy", own)
-        else:
-            yield _task(city, service, "copy", [], Trigger.EACH_BACKUP)
-    if has_retention(city, service):
-        yield _task(city, service, "forget", [_EACH_DAY], Trigger.DAILY_AFTER_BACKUP)
-        yield _task(city, service, "prune", [parse_schedule(proof.prune)])
-    yield _task(city, service, "check", [parse_schedule(proof.check)])
-    yield _task(city, service, "restore-test", [parse_schedule(proof.restore_test)])
+    match kind:
+        case "backup":
+            return None if backup.schedule is None else (Trigger.SCHEDULE, (parse_schedule(backup.schedule),))
+        case "copy":
+            own = tuple(copy.when for copy in backup.copies if copy.when is not None)
+            # One run makes all copies of a service. Where one of them is to follow each backup, all do.
+            if len(own) < len(backup.copies):
+                return Trigger.EACH_BACKUP, ()
+            return (Trigger.SCHEDULE, own) if own else None
+        case "forget":
+            return (Trigger.DAILY_AFTER_BACKUP, (_EACH_DAY,)) if has_retention(city, service) else None
+        case "check":
+            return Trigger.SCHEDULE, (parse_schedule(proof.check),)
+        case "restore-test":
+            return Trigger.SCHEDULE, (parse_schedule(proof.restore_test),)
+        case "prune":
+            return (Trigger.SCHEDULE, (parse_schedule(proof.prune),)) if has_retention(city, service) else None
+    raise ValueError(f"no such kind of task: {kind}")
 
 
 def has_retention(city: City, service: Service) -> bool:
@@ -58,9 +68,7 @@ def has_retention(city: City, service: Service) -> bool:
     )
 
 
-def _task(
-    city: City, service: Service, kind: str, schedules: Sequence[Schedule], trigger: Trigger = Trigger.SCHEDULE
-) -> Task:
+def _task(city: City, service: Service, kind: str, trigger: Trigger, schedules: tuple[Schedule, ...]) -> Task:
     backups = city.workspace.backups
     # Restore tests take turns at each moment, which is the same for all; what follows a backup needs no offset.
     spread = trigger is Trigger.SCHEDULE and kind != "restore-test"
@@ -68,7 +76,7 @@ def _task(
         service=service.id,
         kind=kind,
         trigger=trigger,
-        schedules=tuple(schedules),
+        schedules=schedules,
         zone=city.workspace.organisation.time_zone,
         offset=offset_of(service.id, kind, schedules) if spread else timedelta(),
         order=(SCHEDULED_KINDS.index(kind), priority_of(city, service)),

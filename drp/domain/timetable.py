@@ -11,6 +11,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
+from threading import Lock
 from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
@@ -19,10 +20,13 @@ from drp.domain.backup_settings import Blackout, Window
 from drp.domain.schedule import Schedule
 
 _DAY = timedelta(days=1)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _LOOKS_BACK = (timedelta(hours=3), *(timedelta(days=days) for days in (2, 8, 40, 400, 5 * 366, 41 * 366)))
 """How far back to look for a moment that was: the schedules that run often are many, and found at once."""
 _MOST_MOMENTS = 4096
+_STEADY = 45
+"""So many days either way are looked at together: enough for what runs once a month."""
 _LONGEST_BLACKOUT = timedelta(days=15)
 """Windows repeat every week: what has not ended by then never ends."""
 
@@ -32,18 +36,62 @@ class Timetable:
 
     def __init__(self, schedule: Schedule, zone: str) -> None:
         self.schedule, self.zone = schedule, ZoneInfo(zone)
+        self._zone_name, self._minutes = zone, schedule.minutes_of_day
+        self._days = schedule.cron.split(" ", 2)[2]
+        self._latest = self._following = (_NEVER, _NEVER)
+        self._lock = Lock()
         self._moments: list[datetime] = []
         self._coming: Iterator[datetime] = iter(())
 
     def latest(self, at: datetime) -> datetime:
         """The last moment that is not after `at`."""
-        position = self._position(at)
-        return self._moments[position - 1]
+        moment, asked = self._latest
+        if not moment <= at <= asked:  # between them there is none
+            moment = self._on_steady_days(at, -1) or self._known(at, -1)
+            self._latest = moment, at
+        return moment
 
     def following(self, at: datetime) -> datetime:
         """The first moment after `at`."""
-        position = self._position(at)
-        return self._moments[position]
+        asked, moment = self._following
+        if not asked <= at < moment:
+            moment = self._on_steady_days(at, 1) or self._known(at, 1)
+            self._following = at, moment
+        return moment
+
+    def _known(self, at: datetime, direction: int) -> datetime:
+        """The same through cronsim; one thread at a time, which goes on where another has left off."""
+        with self._lock:
+            position = self._position(at)
+            return self._moments[position - 1 if direction < 0 else position]
+
+    def _on_steady_days(self, at: datetime, direction: int) -> datetime | None:
+        """The same while no clock is put back or forward, when every day is alike: many times as fast. None where that
+        does not reach to the moment."""
+        first, last, offset = _steady_days(self._zone_name, at.toordinal())
+        local = at + offset
+        today, minute = local.toordinal(), local.hour * 60 + local.minute
+        if not first <= today <= last:
+            return None
+        days = _days_between(self._days, first, last)
+        place = bisect_right(days, today)
+        is_today = place > 0 and days[place - 1] == today
+        within = bisect_right(self._minutes, minute)
+        if direction < 0:
+            if is_today and within:
+                day, minute = today, self._minutes[within - 1]
+            else:
+                place -= 1 + is_today
+                if place < 0:
+                    return None
+                day, minute = days[place], self._minutes[-1]
+        elif is_today and within < len(self._minutes):
+            day, minute = today, self._minutes[within]
+        else:
+            if place >= len(days):
+                return None
+            day, minute = days[place], self._minutes[0]
+        return datetime.fromordinal(day).replace(tzinfo=UTC) - offset + timedelta(minutes=minute)
 
     def _position(self, at: datetime) -> int:
         """How many of the known moments are not after `at`; at least one is, and at least one is after it."""
@@ -75,6 +123,32 @@ class Timetable:
             start = datetime.combine(start.date(), time(12), self.zone)
         for moment in CronSim(self.schedule.cron, start):
             yield moment.astimezone(UTC)
+
+
+@lru_cache(maxsize=256)
+def _steady_days(zone: str, day: int) -> tuple[int, int, timedelta]:
+    """The days around a day of UTC, by their ordinal numbers, on which the zone's clocks are neither put back nor
+    forward, and how far they are ahead of UTC; the last before the first where it is such a day itself."""
+    midnights = [datetime.fromordinal(day + off).replace(tzinfo=ZoneInfo(zone)) for off in range(-_STEADY, _STEADY + 1)]
+    offsets = [midnight.utcoffset() or timedelta() for midnight in midnights]
+    offset = offsets[_STEADY]
+    first = last = _STEADY
+    while first > 0 and offsets[first - 1] == offset:
+        first -= 1
+    while last < 2 * _STEADY and offsets[last + 1] == offset:
+        last += 1
+    return day - _STEADY + first, day - _STEADY + last - 1, offset  # a day is known by the midnight at its end too
+
+
+@lru_cache(maxsize=4096)
+def _days_between(fields: str, first: int, last: int) -> tuple[int, ...]:
+    """The days on which a schedule runs, by ordinal number; `fields` are the last three of its cron expression."""
+    found: list[int] = []
+    for moment in CronSim(f"0 0 {fields}", datetime.fromordinal(first).replace(tzinfo=UTC) - timedelta(minutes=1)):
+        if moment.toordinal() > last:
+            break
+        found.append(moment.toordinal())
+    return tuple(found)
 
 
 @lru_cache(maxsize=16384)

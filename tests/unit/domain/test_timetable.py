@@ -97,8 +97,37 @@ def test_it_makes_no_difference_what_was_asked_before(text: str, asked: list[dat
         assert kept.latest(following) == following
 
 
+class ByCronsim(Timetable):
+    """Without the short way for days that are alike."""
+
+    def _on_steady_days(self, at: datetime, direction: int) -> None:  # noqa: ARG002 - the signature is given
+        return None
+
+
+@pytest.mark.parametrize("text", TEXTS)
+@settings(max_examples=40, deadline=None)
+@given(
+    zone=st.sampled_from([BERLIN, JAKARTA, "America/Santiago", "Africa/Casablanca", "Asia/Kathmandu", "UTC"]),
+    at=st.datetimes(datetime(2026, 1, 1), datetime(2027, 12, 31)).map(lambda at: at.replace(tzinfo=UTC)),  # noqa: DTZ001
+    on_the_minute=st.booleans(),
+)
+def test_the_short_way_finds_what_cronsim_finds(text: str, zone: str, at: datetime, on_the_minute: bool) -> None:
+    at = at.replace(second=0, microsecond=0) if on_the_minute else at
+    schedule = parse_schedule(text)
+    by_cronsim, short = ByCronsim(schedule, zone), Timetable(schedule, zone)
+    assert (short.latest(at), short.following(at)) == (by_cronsim.latest(at), by_cronsim.following(at))
+
+
+def test_the_short_way_is_taken_where_clocks_go_evenly_and_only_there() -> None:
+    hourly = table("hourly")
+    assert hourly._on_steady_days(local("2026-07-01T12:00"), 1) is not None
+    assert hourly._on_steady_days(local("2026-10-25T00:30"), 1) is None
+    assert hourly._on_steady_days(local("2026-10-25T12:00"), -1) is None
+    assert table("0 0 29 2 *")._on_steady_days(local("2026-07-01T12:00"), 1) is None
+
+
 def test_moments_that_were_asked_for_long_ago_are_let_go() -> None:
-    timetable = table("every 1m")
+    timetable = ByCronsim(parse_schedule("every 1m"), BERLIN)
     at = local("2026-01-01T00:00")
     for _ in range(10_000):
         at = timetable.following(at)
