@@ -38,6 +38,7 @@ from drp.ports import Clock, NewFile, Say, World
 if TYPE_CHECKING:
     from drp.adapters.callers import Callers
     from drp.adapters.json_schema import WrittenSchema
+    from drp.domain.centre_check import CentreFacts
     from drp.domain.findings import Location, Record
     from drp.domain.reconcile import ListedHost
     from drp.domain.sheet import Row, Sheet
@@ -331,6 +332,13 @@ def whole_file(path: Path | None) -> NewFile:
     from drp.adapters.data_files import StandardOutput, WholeFile
 
     return StandardOutput() if path is None else WholeFile(path)
+
+
+def look_at_centre(world: World, name: str) -> CentreFacts:
+    """What a DR centre is, and what the control node's keys may do there; UnreachableError where it does not answer."""
+    from drp.adapters.s3_check import look_at
+
+    return look_at(world.workspace, world.secrets, world.city.workspace.dr_centres[name])
 
 
 def new_workspace(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drp.adapters.s3_client import ABSENT, Limits, code_of, control_keys, make_client, place_of, told
+from drp.adapters.s3_client import ABSENT, KeyPair, Limits, code_of, control_keys, make_client, place_of, told
 from drp.domain.copying import StoredObject
 from drp.domain.events import Body
 from drp.domain.inventory import DrCentre
@@ -31,7 +31,7 @@ class S3ObjectStore:
 
     def __init__(self, workspace: Path, secrets: Secrets, limits: Limits | None = None) -> None:
         self.workspace, self.secrets, self.limits = workspace, secrets, limits or Limits()
-        self.clients: dict[tuple[str, str, str], S3Client] = {}
+        self.clients: dict[tuple[str, str, str | None, KeyPair], S3Client] = {}
 
     def get_ready(self) -> None:
         """Import boto3, which takes half a second."""
@@ -51,28 +51,27 @@ class S3ObjectStore:
             return stored.astimezone(UTC)
 
     def objects(self, centre: DrCentre, prefix: str) -> Iterator[StoredObject]:
-        """All objects below a prefix. A list that does not go on where it ended before is refused: it would never
-        end, or leave something out."""
+        """All objects below a prefix. A list that begins anew is refused: it would never end."""
         client = self._client(centre)
-        token, last = "", ""
+        token, known = "", set()
         while True:
             with told(centre):
-                more = {"ContinuationToken": token} if token else {}
-                # Names with signs that XML cannot hold come percent-encoded; boto3 takes that back.
-                page = client.list_objects_v2(Bucket=centre.bucket, Prefix=prefix, EncodingType="url", **more)  # type: ignore[arg-type]
+                if token:
+                    page = client.list_objects_v2(Bucket=centre.bucket, Prefix=prefix, ContinuationToken=token)
+                else:
+                    page = client.list_objects_v2(Bucket=centre.bucket, Prefix=prefix)
             for item in page.get("Contents", []):
-                key = item["Key"]
-                if key <= last or not key.startswith(prefix):
-                    raise IntegrityError(
-                        "the DR centre lists objects out of order, so drp cannot know all of them",
-                        where=place_of(centre),
-                        hint="ask the DR centre which S3 server it runs, and tell drp's makers",
-                    )
-                last = key
-                yield StoredObject(key, item["Size"], item["LastModified"].astimezone(UTC))
+                yield StoredObject(item["Key"], item["Size"], item["LastModified"].astimezone(UTC))
             token = page.get("NextContinuationToken", "")
-            if not page.get("IsTruncated") or not token:
+            if not page.get("IsTruncated"):
                 return
+            if not token or token in known:
+                raise IntegrityError(
+                    "the DR centre's list of objects does not go on, so drp cannot know all of them",
+                    where=place_of(centre),
+                    hint="ask the DR centre which S3 server it runs, and tell drp's makers",
+                )
+            known.add(token)
 
     def read(self, centre: DrCentre, key: str) -> bytes | None:
         """The content of a small object (16 MB at most); None where there is no such object."""
@@ -148,9 +147,9 @@ class S3ObjectStore:
             return {"trouble": str(error)[:300]}
 
     def _client(self, centre: DrCentre) -> S3Client:
-        """Made once for each DR centre: to make one takes a tenth of a second."""
-        known = (centre.endpoint, centre.bucket, centre.region)
+        """Made once for each pair of keys: to make one takes a tenth of a second. Keys may change while drp runs."""
+        keys = control_keys(self.secrets, centre)
+        known = (centre.endpoint, centre.region, centre.ca_certificate, keys)
         if known not in self.clients:
-            keys = control_keys(self.secrets, centre)
             self.clients[known] = make_client(self.workspace, centre, keys, self.limits)
         return self.clients[known]

@@ -32,6 +32,7 @@ _COMMANDS = {
     "restore": ("restore", "Bring data back: a service, a dataset, a file; and prove that it can be done."),
     "daemon": ("daemon", "Do what is due, all the time, in the foreground."),
     "notify": ("notify", "Tell people, by the addresses in drp.yaml."),
+    "dr-centre": ("dr_centre", "Check a DR centre; print what its keys may do."),
     "watch": ("watch", "Look at the services from outside, all the time."),
     "drill": ("recovery", "Rehearse a recovery while production runs."),
     "failover": ("recovery", "Recover services at the recovery site, for real."),
@@ -51,7 +52,7 @@ class LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         module = importlib.import_module(f"drp.cli.{_COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

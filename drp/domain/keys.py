@@ -85,26 +85,26 @@ def bucket_policy(
     *,
     account: str = "",
     append_only: bool = False,
-    may_list: bool = False,
 ) -> dict[str, Any]:
     """The policy of the bucket of a DR centre. A host's user has the host's name unless `host_keys` names another.
 
     `account` is the account at AWS, or the tenant at Ceph; most Ceph users have none. With `append_only`, hosts that
-    keep repositories may not delete either: prune then runs with other keys, or never. `may_list` lets hosts ask for
-    the names of all objects: restic before 0.15 asks whether the bucket is there when it makes a repository, and S3
-    has no right for that which would not allow this too.
+    keep repositories may not delete either: prune then runs with other keys, or never.
+
+    A host cannot even ask whether its repository is there: S3 has no right for that which would not let it list the
+    names of all others. So the control node stores the first objects of a repository: see `workflows.repository`.
     """
     statements: list[dict[str, Any]] = []
     for access in accesses:
         keys = centre.host_keys.get(access.host)
         user = access.host if keys is None or keys.user is None else keys.user
         principal = {"AWS": [f"arn:aws:iam::{account}:user/{user}"]}
-        statements += _statements(centre.bucket, access, principal, append_only=append_only, may_list=may_list)
+        statements += _statements(centre.bucket, access, principal, append_only=append_only)
     return {"Version": "2012-10-17", "Statement": statements}
 
 
 def _statements(
-    bucket: str, access: Access, principal: dict[str, list[str]], *, append_only: bool, may_list: bool
+    bucket: str, access: Access, principal: dict[str, list[str]], *, append_only: bool
 ) -> list[dict[str, Any]]:
     whole = f"arn:aws:s3:::{bucket}"
 
@@ -121,8 +121,7 @@ def _statements(
         return [f"{whole}/{prefix}/{folder}" for prefix in prefixes]
 
     listing = statement("List", ["s3:ListBucket"], [whole])
-    operator = "StringLikeIfExists" if may_list else "StringLike"
-    listing["Condition"] = {operator: {"s3:prefix": [f"{prefix}/*" for prefix in access.prefixes]}}
+    listing["Condition"] = {"StringLike": {"s3:prefix": [f"{prefix}/*" for prefix in access.prefixes]}}
     found = [listing]
     changed = (*access.writes, *access.keeps)
     if changed:

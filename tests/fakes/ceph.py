@@ -84,12 +84,17 @@ class CephUser:
 
 @dataclass
 class Ceph:
-    """A gateway that runs. `endpoint` is where the test's own network finds it."""
+    """A gateway that runs. `address` is where the test's own network finds it."""
 
     folder: Path
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     namespace: int = 0
-    endpoint: str = f"http://{ADDRESS}:{PORT}"
+    address: str = ADDRESS
+    port: int = PORT
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://{self.address}:{self.port}"
 
     def start(self) -> None:
         self.folder.mkdir(mode=0o700)

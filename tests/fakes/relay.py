@@ -1,0 +1,123 @@
+"""A TCP relay before a server, which can be told to fail in the ways that lines and providers do."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Literal
+
+Fault = Literal["none", "refuse", "hang", "503", "cut"]
+CHUNK = 16 * 1024
+BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
+ANSWER_503 = (
+    b"HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/xml\r\nConnection: close\r\n"
+    b"Content-Length: %d\r\n\r\n%s" % (len(BUSY), BUSY)
+)
+
+
+class Relay:
+    """Passes connections on to a server. `fault` is what it does instead, from now on and to those that are open:
+
+    refuse   closes at once, before anything is said
+    hang     takes what comes, and never says anything
+    503      answers that the server is overloaded (of plain HTTP only)
+    cut      passes on until `cut_after` bytes have gone through, both ways together, then cuts every connection
+    """
+
+    def __init__(self, address: str, port: int, at: str = "127.0.0.1") -> None:
+        self.target = (address, port)
+        self.fault: Fault = "none"
+        self.cut_after = 0
+        self.passed = 0
+        self.connections = 0
+        self.stays_broken = False  # a line that was cut takes no new connection
+        self.lock = threading.Lock()
+        self.open: set[socket.socket] = set()
+        self.listener = socket.create_server((at, 0), backlog=64)
+        self.address, self.port = self.listener.getsockname()[:2]
+        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.thread.start()
+
+    def become(self, fault: Fault, *, cut_after: int = 0) -> None:
+        with self.lock:
+            self.fault, self.cut_after, self.passed = fault, cut_after, 0
+
+    def close(self) -> None:
+        # A socket that another thread waits at is not closed by closing it.
+        with contextlib.suppress(OSError):
+            self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+        self._cut_all()
+        self.thread.join(5)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self.listener.accept()
+            except OSError:
+                return
+            self.connections += 1
+            threading.Thread(target=self._serve, args=(near,), daemon=True).start()
+
+    def _serve(self, near: socket.socket) -> None:
+        with contextlib.suppress(OSError), near:
+            self._keep(near)
+            match self.fault:
+                case "refuse":
+                    return
+                case "cut" if self.stays_broken and self.passed > self.cut_after:
+                    return
+                case "503":
+                    near.settimeout(5)
+                    near.recv(CHUNK)
+                    near.sendall(ANSWER_503)
+                    return
+                case "hang":
+                    self._swallow(near)
+                    return
+            with socket.create_connection(self.target) as far:
+                self._keep(far)
+                back = threading.Thread(target=self._pass, args=(far, near), daemon=True)
+                back.start()
+                self._pass(near, far)
+                back.join()
+
+    def _swallow(self, near: socket.socket) -> None:
+        while near.recv(CHUNK):
+            pass
+
+    def _pass(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(CHUNK):
+                if self.fault == "hang":
+                    continue  # what is under way is swallowed
+                target.sendall(data)
+                with self.lock:
+                    self.passed += len(data)
+                    is_over = self.fault == "cut" and self.passed > self.cut_after
+                if is_over:
+                    self._cut_all()
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def _keep(self, end: socket.socket) -> None:
+        with self.lock:
+            self.open = {known for known in self.open if known.fileno() >= 0} | {end}
+
+    def _cut_all(self) -> None:
+        with self.lock:
+            ends, self.open = self.open, set()
+        for end in ends:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@contextlib.contextmanager
+def relay_to(address: str, port: int, at: str = "127.0.0.1") -> Iterator[Relay]:
+    relay = Relay(address, port, at)
+    try:
+        yield relay
+    finally:
+        relay.close()
