@@ -13,7 +13,10 @@ _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _JOBS = {
     "backup": ("* * * * *", ("backup", "run", "--due")),
     "copy": ("* * * * *", ("schedule", "run", "--kind", "copy", "--kind", "forget")),
-    "proof": ("* * * * *", ("schedule", "run", "--kind", "check", "--kind", "restore-test", "--kind", "prune")),
+    "proof": (
+        "* * * * *",
+        ("schedule", "run", "--kind", "preflight", "--kind", "check", "--kind", "restore-test", "--kind", "prune"),
+    ),
     "watch": ("@reboot", ("watch",)),
 }
 

@@ -292,7 +292,8 @@ class SqliteLedger:
                 self.database.execute(f"DROP TABLE IF EXISTS {table}")
             for statement in filter(str.strip, SCHEMA.split(";")):
                 self.database.execute(statement)
-            for row in self.database.execute(f"SELECT {_EVENT_COLUMNS} FROM events ORDER BY position").fetchall():
+            # One by one: a ledger of years is larger than the memory that drp should take.
+            for row in self.database.execute(f"SELECT {_EVENT_COLUMNS} FROM events ORDER BY position"):
                 project(self.database.execute, _event(row))
             self.database.execute(f"PRAGMA user_version = {VERSION}")
 

@@ -11,7 +11,7 @@ from drp.domain.backup_record import SCHEDULED_KINDS
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, milliseconds
 
-VERSION = 5
+VERSION = 6
 """Of the tables below; to be raised with every change of them or of `project`."""
 
 SCHEMA = """

@@ -25,7 +25,7 @@ _JOBS = {
     "copy": ("copies and retention", ("schedule", "run", "--kind", "copy", "--kind", "forget")),
     "proof": (
         "checks, restore tests and prunes",
-        ("schedule", "run", "--kind", "check", "--kind", "restore-test", "--kind", "prune"),
+        ("schedule", "run", "--kind", "preflight", "--kind", "check", "--kind", "restore-test", "--kind", "prune"),
     ),
 }
 _HEAD = """\

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-SCHEDULED_KINDS = ("backup", "copy", "forget", "check", "restore-test", "prune")
+SCHEDULED_KINDS = ("backup", "copy", "forget", "preflight", "check", "restore-test", "prune")
 """The kinds of runs that a schedule asks for; of what is due at the same time, what comes first here is done first."""
 
 

@@ -138,13 +138,15 @@ class Retry(Model):
 
 
 class ProofSettings(Model):
-    """How often repositories are checked and restores are proved."""
+    """How often repositories are checked and restores are proved; `preflight` looks at both sites whether the next
+    backup and a recovery would find what they need."""
 
     check: ScheduleText = "daily 03:30"
     everything_within: PositiveDuration = timedelta(days=30)
     restore_test: ScheduleText = "weekly sunday 05:00"
     restored_within: PositiveDuration = timedelta(days=90)
     prune: ScheduleText = "weekly saturday 22:00"
+    preflight: ScheduleText = "daily 06:00"
 
 
 class ResticProgram(Model):

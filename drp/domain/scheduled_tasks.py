@@ -48,6 +48,8 @@ def _schedules_of(
             return (Trigger.SCHEDULE, own) if own else None
         case "forget":
             return (Trigger.DAILY_AFTER_BACKUP, (_EACH_DAY,)) if has_retention(city, service) else None
+        case "preflight":
+            return Trigger.SCHEDULE, (parse_schedule(proof.preflight),)
         case "check":
             return Trigger.SCHEDULE, (parse_schedule(proof.check),)
         case "restore-test":

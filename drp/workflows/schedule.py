@@ -13,7 +13,7 @@ from drp.domain.scheduled_tasks import tasks_of
 from drp.errors import BusyError, DrpError
 from drp.ports import World
 
-LANES = {"backup": ("backup",), "copy": ("copy", "forget"), "proof": ("check", "restore-test", "prune")}
+LANES = {"backup": ("backup",), "copy": ("copy", "forget"), "proof": ("preflight", "check", "restore-test", "prune")}
 """Kinds that wait for each other. A restore test of hours must not keep a backup waiting: that has a lane of its own,
 with a lock of its own."""
 

@@ -66,10 +66,21 @@ def _prune(world: World, due: Due) -> list[TaskResult]:
     return [TaskResult(row.service, row.error) for row in prune(world, list(due), due=due)]
 
 
+def _preflight(world: World, due: Due) -> list[TaskResult]:
+    from drp.workflows.preflight import BOTH, preflight
+
+    # What is wrong is told by the status and by notices; the task itself was done.
+    return [
+        TaskResult(row.service, None, "all is ready" if row.is_good else "something stands in the way")
+        for row in preflight(world, list(due), BOTH, due)
+    ]
+
+
 TASK_KINDS: dict[str, TaskRunner] = {
     "backup": _back_up,
     "copy": _copy,
     "forget": _forget,
+    "preflight": _preflight,
     "check": _check,
     "restore-test": _restore_test,
     "prune": _prune,

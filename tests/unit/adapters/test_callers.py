@@ -83,7 +83,7 @@ def test_units_call_what_they_say(workspace: Path) -> None:
     assert "Persistent=true" in texts[f"{settings.prefix}-backup.timer"]
     assert "KillMode=process" in backup, "what runs on hosts outlives drp"
     kinds = re.findall('"--kind" "([a-z-]+)"', "".join(texts.values()))
-    assert sorted(kinds) == ["check", "copy", "forget", "prune", "restore-test"]
+    assert sorted(kinds) == ["check", "copy", "forget", "preflight", "prune", "restore-test"]
     daemon = texts[f"{settings.prefix}-daemon.service"]
     assert "Type=notify" in daemon
     assert "WatchdogSec=" in daemon
