@@ -88,9 +88,6 @@ class RealActions:
     def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
         raise NotImplementedError
 
-    def expect_data(self, folder: Path) -> IncomingData:
-        raise AssertionError(f"nothing here sends data: {folder.name}")
-
     def state(self, folder: Path) -> ActionState:
         if folder in self.running:
             return ActionState.RUNNING
@@ -109,6 +106,9 @@ class RealActions:
 
     def evidence(self, folder: Path) -> list[Evidence]:  # noqa: ARG002 - the port's signature
         return []
+
+    def expect_data(self, folder: Path) -> IncomingData:
+        raise NotImplementedError
 
     def close_connections(self) -> None:
         pass
