@@ -36,6 +36,19 @@ def _copy(world: World, due: Due) -> list[TaskResult]:
     return results
 
 
+def _copy(world: World, due: Due) -> list[TaskResult]:
+    from drp.workflows.copy import copy
+
+    rows = copy(world, list(due), due)
+    results = []
+    for service in due:  # a service may have several copies: one that failed is told, whatever the others did
+        own = [row for row in rows if row.service == service]
+        error = next((row.error for row in own if row.error is not None), None)
+        if own:
+            results.append(TaskResult(service, error, f"at {', '.join(row.dr_centre for row in own)}"))
+    return results
+
+
 def _forget(world: World, due: Due) -> list[TaskResult]:
     from drp.workflows.retention import forget
 
@@ -78,6 +91,7 @@ def _preflight(world: World, due: Due) -> list[TaskResult]:
 
 TASK_KINDS: dict[str, TaskRunner] = {
     "backup": _back_up,
+    "copy": _copy,
     "copy": _copy,
     "forget": _forget,
     "preflight": _preflight,
