@@ -329,6 +329,10 @@ PATTERN_HINTS = {
     r"^[A-Z_][A-Z0-9_]{0,127}$": "write an environment variable's name, such as DRP_S3_KEY",
     r"^(GET|POST|PUT|HEAD) /[!-~]{0,2000}$": "write a method and a path, such as GET /complaints; quote spaces as %20",
     r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$": "write an address such as https://s3.example:9000, without a path",
+    r"^/[A-Za-z0-9_./-]{1,100}$": "write the socket's absolute path, such as /run/mysqld/mysqld.sock",
+    r"^[A-Za-z][A-Za-z0-9-]*=[^\u0000-\u001f\u007f\"\\<>;*()]{1,250}$": "write a name such as dc=example",
+    r"^ldapi?://[A-Za-z0-9%_./:-]{0,200}$": "write an address such as ldapi:/// or ldap://127.0.0.1",
+    r"^[^\u0000-\u0008\u000b-\u001f\u007f]*$": "remove the control characters",
     r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$": "use 3 to 63 lower-case letters, digits, dots and hyphens",
 }
 """What a person should write instead, by the pattern that refused it."""

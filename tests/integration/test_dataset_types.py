@@ -4,10 +4,12 @@ scratch place beside the original; and a dump that fails leaves no snapshot."""
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import sqlite3
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -920,3 +922,29 @@ def test_a_whole_postgresql_comes_back_and_is_restored_beside_itself(bench: Benc
         assert bench.remove(dataset) == []
     finally:
         psql(shop, f"DROP DATABASE IF EXISTS {quoted}")
+
+
+def test_drps_own_programs_travel_with_ansible_too(folder: Path) -> None:
+    path = folder / "data.db"
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE notes (text)")
+    look = {"kind": "command", "what": "rows", "command": {"argv": ["drp:sqlite", "count", str(path)], "find": "notes"}}
+    procedure = {"id": "notes", "parts": [], "prepare_restore": [], "absence": [look]}
+    job = {"verb": "absence", "repository": None, "requires": [], "datasets": [procedure]}
+    ansible = Path(sys.executable).with_name("ansible")
+    playbooks = Path(__file__).parents[2] / "playbooks"
+    done = subprocess.run(
+        [ansible, "localhost", "-i", "localhost,", "-c", "local", "-m", "drp_host", "-a", json.dumps({"job": job})],
+        env=os.environ
+        | {
+            "ANSIBLE_MODULE_UTILS": str(playbooks / "module_utils"),
+            "ANSIBLE_LIBRARY": str(playbooks / "library"),
+            "ANSIBLE_LOCAL_TEMP": str(folder),
+            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert json.loads(done.stdout.partition("=>")[2])["result"]["found"] == ["rows"]
