@@ -172,7 +172,11 @@ def _world(workspace: Path, city: City, clock: Clock, say: Say) -> World:
         locks=FileLocks(workspace / "var" / "locks"),
         clock=clock,
         watch=FileWatchRecords(workspace),
-        reachability=TcpReachability(),
+        reachability=TcpReachability(
+            city.hosts,
+            str(workspace / city.workspace.ssh.private_key),
+            str(workspace / city.workspace.ssh.known_hosts),
+        ),
         figures=PrometheusFigures(workspace, city.workspace.metrics),
         messenger=AppriseMessenger(city.workspace.notifications, secrets),
         say=say,

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import select
+import signal
 import socket
+import subprocess
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 from drp.adapters.probing import BASELINE_FILE, SAMPLES_FILE, load_baseline, read_samples, samples_of
-from drp.domain.inventory import AnsibleHost
+from drp.adapters.ssh_options import CONNECT_LIMIT_SECONDS, proxy_through
+from drp.adapters.supervisor import kept_environment
+from drp.domain.inventory import AnsibleHost, jumps_to
 from drp.domain.probing import Sample
 from drp.ports import Evidence
 
@@ -68,11 +74,45 @@ class FileWatchRecords:
 
 
 class TcpReachability:
-    """Implements `drp.ports.Reachability` by trying the SSH port."""
+    """Implements `drp.ports.Reachability` by trying the SSH port.
+
+    Whatever answers there counts: to take a host for lost because it shows another key would be the wrong way to err. A
+    host behind jump hosts is tried through them, since it never answers directly. Where a jump host does not answer,
+    nothing is known of the host behind it: it cannot be reached, as behind a line that is cut.
+    """
+
+    def __init__(
+        self, hosts: Mapping[str, AnsibleHost] | None = None, private_key: str = "", known_hosts: str = ""
+    ) -> None:
+        self.hosts, self.files = hosts or {}, (private_key, known_hosts)
 
     def answers(self, host: AnsibleHost) -> bool:
+        if host.jump_host is not None:
+            return self._answers_behind(host)
         try:
             with socket.create_connection((host.address, host.port), timeout=ANSWER_LIMIT_SECONDS):
                 return True
         except OSError:
             return False
+
+    def _answers_behind(self, host: AnsibleHost) -> bool:
+        """Whether the last jump host gets an SSH server's greeting from it."""
+        jumps = [jump.model_dump() for jump in jumps_to(host, self.hosts)]
+        proxy = proxy_through(jumps, host.model_dump(), *self.files)
+        with subprocess.Popen(
+            ["/bin/sh", "-c", f"exec {proxy}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=kept_environment(),
+            start_new_session=True,
+        ) as way:
+            assert way.stdout is not None
+            limit = ANSWER_LIMIT_SECONDS + len(jumps) * CONNECT_LIMIT_SECONDS
+            try:
+                return bool(select.select([way.stdout], [], [], limit)[0]) and bool(os.read(way.stdout.fileno(), 4))
+            finally:
+                try:
+                    os.killpg(way.pid, signal.SIGKILL)  # a chain of them
+                except ProcessLookupError:
+                    pass

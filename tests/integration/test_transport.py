@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 
 from drp.adapters.actions import SupervisedActions
+from drp.adapters.watch_records import TcpReachability
 from drp.domain.backup_settings import ResticProgram
 from drp.domain.inventory import AnsibleHost, SshAccess
 from drp.ports import ActionState
@@ -402,3 +403,16 @@ def test_restic_is_carried_over_the_same_connection(bench: Bench) -> None:
         assert [message["event"] for message in started.messages()] == expected
     (kept,) = [path for path in (bench.folder / "state").rglob("*") if path.is_file()]
     assert kept.read_bytes() == program
+
+
+def test_a_host_behind_others_is_tried_through_them(bench: Bench) -> None:
+    """A failover must not take a primary host for lost only because it never answers directly."""
+    outer, inner, app = bench.server("outer"), bench.server("inner"), bench.server("app")
+    bench.pin(outer, inner)
+    hosts = {"outer": outer.host, "inner": behind(inner, outer), "app": behind(app, inner)}
+    found = TcpReachability(hosts, str(bench.folder / "key"), str(bench.folder / "known_hosts"))
+    assert [found.answers(host) for host in hosts.values()] == [True, True, True]
+    app.down()
+    assert not found.answers(hosts["app"])
+    outer.down()
+    assert [found.answers(host) for host in hosts.values()] == [False, False, False]
