@@ -18,6 +18,7 @@ ORDER = (
     "tests/integration/test_trouble_middle.py",
     "tests/integration/test_trouble_drill.py",
     "tests/integration/test_restic_versions.py",
+    "tests/integration/test_carried_restic.py",
     "tests/e2e/test_failover.py",
 )
 """Where tests use a lab, later ones go on with what earlier ones left; each file also works alone."""
