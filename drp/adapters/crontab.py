@@ -5,27 +5,20 @@ from __future__ import annotations
 import shlex
 import subprocess
 
-from drp.adapters.systemd_units import UnitSettings
+from drp.adapters.systemd_units import JOBS, UnitSettings
 from drp.errors import DrpError, UsageError
 
 CRONTAB_LIMIT_SECONDS = 30
 _PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_JOBS = {
-    "backup": ("* * * * *", ("backup", "run", "--due")),
-    "copy": ("* * * * *", ("schedule", "run", "--kind", "copy", "--kind", "forget")),
-    "proof": (
-        "* * * * *",
-        ("schedule", "run", "--kind", "preflight", "--kind", "check", "--kind", "restore-test", "--kind", "prune"),
-    ),
-    "watch": ("@reboot", ("watch",)),
-}
+_EACH_MINUTE, _AT_START = "* * * * *", "@reboot"
 
 
 def crontab_text(settings: UnitSettings) -> str:
     """The lines, with their marks. What drp says goes to the system's log, so that cron sends no mail each minute."""
     begin, end = _marks(settings)
     lines = [begin]
-    for job, (when, arguments) in _JOBS.items():
+    jobs = {job: (_EACH_MINUTE, arguments) for job, (_, arguments) in JOBS.items()}
+    for job, (when, arguments) in {**jobs, "watch": (_AT_START, ("watch",))}.items():
         words = ("env", _PATH, *settings.program, "--workspace", str(settings.workspace), *arguments)
         if not all(word.isprintable() for word in words):
             raise UsageError("cron cannot name this path: it holds characters that do not show", where=repr(words))

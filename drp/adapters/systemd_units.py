@@ -20,9 +20,14 @@ SYSTEMCTL_LIMIT_SECONDS = 60
 WATCHDOG_SECONDS = 120
 RUNNING_SYSTEMD = Path("/run/systemd/system")
 
-_JOBS = {
+
+def _kinds(*kinds: str) -> tuple[str, ...]:
+    return tuple(word for kind in kinds for word in ("--kind", kind))
+
+
+JOBS = {
     "backup": ("backups", ("backup", "run", "--due")),
-    "copy": ("copies and retention", ("schedule", "run", "--kind", "copy", "--kind", "forget")),
+    "copy": ("copies and retention", ("schedule", "run", *_kinds("copy", "forget"))),
     "proof": (
         "checks, restore tests and prunes",
         ("schedule", "run", "--kind", "preflight", "--kind", "check", "--kind", "restore-test", "--kind", "prune"),
@@ -81,8 +86,8 @@ class UnitSettings:
 def unit_texts(settings: UnitSettings) -> dict[str, str]:
     """All units by name. UsageError for a path that no unit can name."""
     prefix, texts = settings.prefix, {}
-    timers = " ".join(f"{prefix}-{job}.timer" for job in _JOBS)
-    for job, (what, arguments) in _JOBS.items():
+    timers = " ".join(f"{prefix}-{job}.timer" for job in JOBS)
+    for job, (what, arguments) in JOBS.items():
         texts[f"{prefix}-{job}.service"] = _service(
             settings,
             f"drp: {what} that are due",
@@ -112,7 +117,7 @@ def unit_texts(settings: UnitSettings) -> dict[str, str]:
 
 def started_by_default(settings: UnitSettings) -> list[str]:
     """The units to enable: the timers and the watch; the daemon is there for who prefers it."""
-    return [*(f"{settings.prefix}-{job}.timer" for job in _JOBS), f"{settings.prefix}-watch.service"]
+    return [*(f"{settings.prefix}-{job}.timer" for job in JOBS), f"{settings.prefix}-watch.service"]
 
 
 def _service(

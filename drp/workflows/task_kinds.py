@@ -32,20 +32,8 @@ def _copy(world: World, due: Due) -> list[TaskResult]:
         rows = [row for row in found if row.service == service]
         error = next((row.error for row in rows if row.error is not None), None)
         told = ", ".join(f"{len(row.restore_points)} more restore points at {row.dr_centre}" for row in rows)
-        results.append(TaskResult(service, error, told))
-    return results
-
-
-def _copy(world: World, due: Due) -> list[TaskResult]:
-    from drp.workflows.copy import copy
-
-    rows = copy(world, list(due), due)
-    results = []
-    for service in due:  # a service may have several copies: one that failed is told, whatever the others did
-        own = [row for row in rows if row.service == service]
-        error = next((row.error for row in own if row.error is not None), None)
-        if own:
-            results.append(TaskResult(service, error, f"at {', '.join(row.dr_centre for row in own)}"))
+        if rows:  # what nothing is told of is not good
+            results.append(TaskResult(service, error, told))
     return results
 
 
@@ -91,7 +79,6 @@ def _preflight(world: World, due: Due) -> list[TaskResult]:
 
 TASK_KINDS: dict[str, TaskRunner] = {
     "backup": _back_up,
-    "copy": _copy,
     "copy": _copy,
     "forget": _forget,
     "preflight": _preflight,

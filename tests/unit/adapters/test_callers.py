@@ -17,6 +17,7 @@ from drp.adapters import callers as callers_module
 from drp.adapters.callers import Callers, callers_of
 from drp.adapters.service_manager import ServiceManager
 from drp.adapters.systemd_units import UnitSettings, run_systemctl, unit_texts, write_units
+from drp.domain.backup_record import SCHEDULED_KINDS
 from drp.errors import DrpError, UsageError
 
 AWKWARD = "kota \"q' $HOME %h \\ ä;#"
@@ -83,7 +84,8 @@ def test_units_call_what_they_say(workspace: Path) -> None:
     assert "Persistent=true" in texts[f"{settings.prefix}-backup.timer"]
     assert "KillMode=process" in backup, "what runs on hosts outlives drp"
     kinds = re.findall('"--kind" "([a-z-]+)"', "".join(texts.values()))
-    assert sorted(kinds) == ["check", "copy", "forget", "preflight", "prune", "restore-test"]
+    assert {"backup", *kinds} == set(SCHEDULED_KINDS)
+    assert set(re.findall("--kind ([a-z-]+)", Callers(settings).crontab())) == set(kinds)
     daemon = texts[f"{settings.prefix}-daemon.service"]
     assert "Type=notify" in daemon
     assert "WatchdogSec=" in daemon
