@@ -17,6 +17,7 @@ ORDER = (
     "tests/integration/test_trouble_backup.py",
     "tests/integration/test_trouble_middle.py",
     "tests/integration/test_trouble_drill.py",
+    "tests/integration/test_upkeep.py",
     "tests/integration/test_restic_versions.py",
     "tests/integration/test_carried_restic.py",
     "tests/e2e/test_failover.py",

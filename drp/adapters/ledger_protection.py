@@ -20,7 +20,9 @@ _ANY_TIME = ""
 
 _NEWEST = """
 SELECT dr_centre, id, sentinel_at, arrived_at, bytes FROM data_times
-WHERE service = ? AND site = ? AND is_kept AND sentinel_at >= ? AND arrived_at <= ? ORDER BY sentinel_at DESC LIMIT 1
+WHERE service = ? AND site = ? AND is_kept AND sentinel_at >= ? AND arrived_at <= ?
+  AND NOT EXISTS (SELECT 1 FROM marks WHERE restore_point = id AND mark = 'distrusted')
+ORDER BY sentinel_at DESC LIMIT 1
 """
 _FIRST = "SELECT sentinel_at FROM data_times WHERE service = ? AND was_active ORDER BY sentinel_at LIMIT 1"
 _LAST = "SELECT sentinel_at FROM data_times WHERE service = ? AND was_active ORDER BY sentinel_at DESC LIMIT 1"

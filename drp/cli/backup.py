@@ -97,6 +97,7 @@ def list_(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json([point.record() for point in points])
         return
+    marks = world.ledger.marks()
     rows = [
         [
             point.service,
@@ -106,8 +107,9 @@ def list_(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
             str(sum(part.files for part in point.snapshots)),
             f"{sum(part.bytes for part in point.snapshots) / 1e6:.1f} MB",
             f"{sum(part.duration_ms for part in point.snapshots) / 1000:.1f} s",
+            "\n".join(f"{mark.mark}: {mark.reason}" for mark in marks if mark.restore_point == point.id),
         ]
         for point in points
     ]
-    columns = ["service", "restore point", "data of (UTC)", "arrived (UTC)", "files", "size", "took"]
+    columns = ["service", "restore point", "data of (UTC)", "arrived (UTC)", "files", "size", "took", "state"]
     print_table("Restore points at the DR centre", columns, rows)

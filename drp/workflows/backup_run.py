@@ -21,6 +21,7 @@ from drp.workflows.backup_point import restore_point_of
 from drp.workflows.host_jobs import HostJob, repository_job, start_or_adopt
 from drp.workflows.naming import action_folder, new_run
 from drp.workflows.repository import ca_certificate, centre_of, lock_repositories, secrets_of
+from drp.workflows.repository_locks import let_in
 
 PROGRESS_EVERY_SECONDS = 5
 
@@ -144,6 +145,8 @@ class BackupRun:
             self.ask_to_stop()
             return None
         self._note_quiescing()
+        # This waits, where a repository was locked: for a few seconds, and only then.
+        error = let_in(self.world, self.service, self.run, self.plan["hosts"], error)
         body = {"outcome": "failed", "exit_code": int(error.exit_code), "error": str(error)[:2000]}
         self.world.ledger.append(self.run, "run.closed", body)
         return BackupResult(self.service.id, self.run, None, error)

@@ -125,3 +125,23 @@ class LockedOut:
                 raise BusyError(text, where=self.service.id, hint=hint) from None
             remove_dead_locks(self.world, self.service, self.repository, self.run, verdicts)
             return job("-unlocked")
+
+
+def let_in(world: World, service: Service, run: str, hosts: Sequence[str], error: DrpError) -> DrpError:
+    """What to say of a run that failed with `error`. Where dead locks kept it out of the repositories of these hosts,
+    they are removed, so that the next run gets in."""
+    if not isinstance(error, BusyError):
+        return error
+    points = world.ledger.restore_points(service.id)
+    removed = []
+    try:
+        for repository in repositories_of(world, service, points):
+            if repository.host in hosts:
+                verdicts = judge(world, service, repository, run)
+                removed += remove_dead_locks(world, service, repository, run, verdicts)
+    except DrpError as why:
+        world.say(f"{service.id}: its locks could not be looked at: {why.message}")
+    if not removed:
+        return error
+    text = f"the repository was locked by a restic that is dead; drp has removed its lock ({removed[0][:8]})"
+    return BusyError(text, where=service.id, hint="run the same command again")

@@ -137,8 +137,9 @@ def _locks(world: World, kind: Kind, service: Service) -> Iterator[None]:
     world.locks.acquire(held[0], holder)
     try:
         if kind.is_alone:
-            world.locks.acquire(copy_lock(service), holder)
-            held.append(copy_lock(service))
+            for name in (copy_lock(service), f"backup-{service.id}"):
+                world.locks.acquire(name, holder)
+                held.append(name)
             hosts = sorted(set(service.recovers_on) | {dataset.host for dataset in service.datasets})
             hosts += [host for host in sorted(set(service.recovers_on.values())) if host not in hosts]
             held += lock_repositories(world, service, hosts, holder)

@@ -107,9 +107,6 @@ class RealActions:
     def evidence(self, folder: Path) -> list[Evidence]:  # noqa: ARG002 - the port's signature
         return []
 
-    def expect_data(self, folder: Path) -> IncomingData:
-        raise NotImplementedError
-
     def close_connections(self) -> None:
         pass
 
