@@ -107,6 +107,9 @@ class RealActions:
     def evidence(self, folder: Path) -> list[Evidence]:  # noqa: ARG002 - the port's signature
         return []
 
+    def expect_data(self, folder: Path) -> IncomingData:
+        raise AssertionError(f"nothing here sends data: {folder.name}")
+
     def close_connections(self) -> None:
         pass
 
@@ -117,6 +120,9 @@ class FolderStore(FakeStore):
     def __init__(self, folder: Path) -> None:
         super().__init__(datetime.now(UTC))
         self.folder = folder
+
+    def get_ready(self) -> None:
+        pass
 
     def stored_at(self, centre: DrCentre, key: str) -> datetime | None:  # noqa: ARG002 - the port's signature
         path = self.folder / key

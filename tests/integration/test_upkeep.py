@@ -94,6 +94,9 @@ def test_a_dead_lock_of_another_host_lets_the_next_run_in(bench: Workbench, poin
     (listed,) = bench.drp("backup", "locks", SERVICE, "--json").json()
     (found,) = listed["result"]["locks"]
     assert (found["id"], found["is_dead"], found["exclusive"]) == (lock, True, True)
+    assert "is dead; drp has removed its lock" in told(bench.back_up(code=11))
+    assert bench.locks() == []
+    bench.back_up()
     bench.drp("backup", "prune", SERVICE)
     assert bench.locks() == []
 
