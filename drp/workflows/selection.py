@@ -34,7 +34,8 @@ def services_for(world: World, names: Sequence[str], purpose: Purpose) -> tuple[
     if names:
         return tuple(dict.fromkeys(names))
     fit = tuple(name for name in world.city.services if not reasons_against(world, name, purpose))
-    unfit = [name for name in world.city.services if name not in set(fit)]
+    chosen = set(fit)
+    unfit = [name for name in world.city.services if name not in chosen]
     for name in unfit[:MOST_NAMES_SAID]:
         world.say(f"{name}: cannot be {_VERBS[purpose]}: {'; '.join(reasons_against(world, name, purpose))}")
     if len(unfit) > MOST_NAMES_SAID:
