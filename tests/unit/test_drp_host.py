@@ -130,6 +130,7 @@ class Host:
             "repository": {"url": "s3:https://192.0.2.1/b/s/host-1", "region": "r"},
             "stall_seconds": 20,
             "cache_directory": str(self.folder / "cache"),
+            "may_unlock": True,
             "requires": ["restic", "sh"],
             "datasets": [dataset],
         }
@@ -189,7 +190,7 @@ def test_a_dump_that_ends_well_is_committed_whole(host: Host) -> None:
         "files": 1,
         "bytes": 7,
         "duration_ms": 0,
-        "snapshot": "snap1",
+        "snapshot": "5a5a5a5a",
     }
     assert result["tools"]["restic"].startswith("restic 0.14.0")
     assert result["sentinels"]["data"]["token"] == "t"
@@ -258,7 +259,7 @@ def test_a_missing_program_is_told_before_anything_is_done(host: Host) -> None:
 def test_what_was_backed_up_is_restored(host: Host) -> None:
     host.carry_out(host.job("printf 'all of it'"))
     job = host.job("", verb="restore")
-    job["datasets"][0]["parts"][0]["snapshot"] = "snap1"
+    job["datasets"][0]["parts"][0]["snapshot"] = "5a5a5a5a"
     result = host.carry_out(job)[-1]["result"]
     assert (host.folder / "restored").read_text() == "all of it"
     assert result["datasets"]["data"]["sentinel"]["token"] == "t"
@@ -267,7 +268,7 @@ def test_what_was_backed_up_is_restored(host: Host) -> None:
 def test_a_damaged_repository_is_told_as_such_also_where_the_loader_was_content(host: Host) -> None:
     host.mode("damaged")
     job = host.job("", verb="restore")
-    job["datasets"][0]["parts"][0]["snapshot"] = "snap1"
+    job["datasets"][0]["parts"][0]["snapshot"] = "5a5a5a5a"
     assert host.trouble(job)["kind"] == "damaged"
 
 
@@ -275,7 +276,7 @@ def test_a_loader_that_fails_is_told_with_its_word(host: Host) -> None:
     host.carry_out(host.job("printf x"))
     job = host.job("", verb="restore")
     part = job["datasets"][0]["parts"][0]
-    part |= {"snapshot": "snap1", "restore": ["sh", "-c", "cat >/dev/null; echo 'role exists' >&2; exit 2"]}
+    part |= {"snapshot": "5a5a5a5a", "restore": ["sh", "-c", "cat >/dev/null; echo 'role exists' >&2; exit 2"]}
     trouble = host.trouble(job)
     assert trouble["kind"] == "load"
     assert "role exists" in trouble["text"]
@@ -321,7 +322,7 @@ def test_a_loader_that_leaves_bytes_is_seen(host: Host) -> None:
     host.carry_out(host.job("head -c 60000 /dev/zero"))
     job = host.job("", verb="restore")
     part = job["datasets"][0]["parts"][0]
-    part |= {"snapshot": "snap1", "restore": ["sh", "-c", "head -c 50000 >/dev/null; exit 0"]}
+    part |= {"snapshot": "5a5a5a5a", "restore": ["sh", "-c", "head -c 50000 >/dev/null; exit 0"]}
     (found,) = host.carry_out(job)[-1]["result"]["parts"]
     assert found["expected"] == {"bytes": 60000}
     assert found["actual"]["bytes"] < 60000
@@ -333,7 +334,7 @@ def test_a_loader_that_leaves_bytes_is_seen(host: Host) -> None:
 def test_checks_run_on_restored_data_and_one_that_fails_is_told(host: Host) -> None:
     host.carry_out(host.job("printf x"))
     job = host.job("", verb="restore")
-    job["datasets"][0]["parts"][0]["snapshot"] = "snap1"
+    job["datasets"][0]["parts"][0]["snapshot"] = "5a5a5a5a"
     finish = [{"argv": ["sh", "-c", f"cp {host.folder}/restored {host.folder}/finished"]}]
     job["datasets"][0] |= {"finish_restore": finish, "checks": [{"what": "it is sound", "argv": ["true"]}]}
     found = host.carry_out(job)[-1]["result"]["datasets"]["data"]
