@@ -155,7 +155,7 @@ class Host:
         choices = [name for name in self.job.get("requires", []) if "|" in name]
         words = []
         for word in argv:
-            if word.startswith("drp:") and word[4:] in PROGRAMS:
+            if isinstance(word, str) and word.startswith("drp:") and word[4:] in PROGRAMS:
                 words += ["python3", "-c", pkgutil.get_data(__package__, "program_%s.py" % word[4:]).decode()]
             else:
                 words.append((self.find_program(word) or word) if word in choices else word)
