@@ -14,6 +14,7 @@ ORDER = (
     "tests/integration/lab/",  # labs of their own, on the same addresses
     "tests/integration/test_killed_drill.py",
     "tests/e2e/test_drill.py",
+    "tests/integration/test_restore.py",
     "tests/integration/test_trouble_backup.py",
     "tests/integration/test_trouble_middle.py",
     "tests/integration/test_trouble_drill.py",
