@@ -165,7 +165,8 @@ def _agree(plan: RestorePlan, seen: Look, options: dict[str, Any]) -> bool:
             raise UsageError("--yes over production needs --by: the ledger must say who", hint='add --by "…"')
         confirm_production([plan.service], "restore", yes=options["yes"], reason=options["reason"])
         return True
-    taken = [*seen.found, *seen.unknown]
+    # Where a server is down and cannot say what it holds, the host looks again once it has started it.
+    taken = seen.found
     if taken and not options["replace_existing"]:
         hint = "to have it replaced, add --replace-existing; or name another place: --to, --scratch"
         raise UsageError(f"already there: {', '.join(taken)}", where=plan.service, hint=hint)

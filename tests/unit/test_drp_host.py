@@ -63,6 +63,8 @@ meaning_of = load("trouble").meaning_of
         ('Stat: Head "https://192.0.2.10:9000/": x509: certificate signed by unknown authority', "certificate"),
         ("Save(<data/1a>) returned error, retrying after 552ms: Put: read: connection reset by peer", "unreachable"),
         ("Load(<index/1a>): ciphertext verification failed", "damaged"),
+        ("ignoring error for /s2/big: StreamPack: ReadFull: unexpected EOF\nFatal: There were 3 errors", "damaged"),
+        ("Load(<data/6f7b57854d>, 744596, 4646239) failed: file is too short", "damaged"),
         ("error: write /tmp/restic-temp-pack-1: no space left on device", "no_space"),
         # 0.17 and 0.18
         ('{"message_type":"exit_error","code":12,"message":"Fatal: wrong password or no key found"}', "password"),

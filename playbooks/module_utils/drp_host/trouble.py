@@ -38,7 +38,13 @@ RESTIC_MEANINGS = (
         ),
     ),
     ("locked", r"unable to create lock in backend"),
-    ("damaged", r"ciphertext verification failed|invalid data returned|is damaged"),
+    (
+        "damaged",
+        (
+            r"ciphertext verification failed|invalid data returned|is damaged|ReadFull.*unexpected EOF"
+            r"|file is too short|InvalidRange|range (is )?not satisfiable|range cannot be satisfied"
+        ),
+    ),
 )
 
 
