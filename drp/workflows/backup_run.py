@@ -20,6 +20,7 @@ from drp.workflows import quiescing
 from drp.workflows.backup_point import restore_point_of
 from drp.workflows.host_jobs import HostJob, repository_job, start_or_adopt
 from drp.workflows.naming import action_folder, new_run
+from drp.workflows.new_repository import provide_repository
 from drp.workflows.repository import ca_certificate, centre_of, lock_repositories, secrets_of
 from drp.workflows.repository_locks import let_in
 
@@ -189,13 +190,16 @@ class BackupRun:
     def _job(self, host: str, limit: int | None) -> Body:
         world, service, plan = self.world, self.service, self.plan
         job = repository_job(world, service, host, self.run, "backup")
+        is_known = _is_known(world, service, host, job["repository"]["url"])
+        if not is_known:
+            provide_repository(world, service, host, self.run)
         procedures = [
             dataset.procedure(service.id, plan["sentinel"])
             for dataset in service.datasets
             if service.stand_in(dataset.host, plan["site"]) == host
         ]
         return job | {
-            "may_create_repository": not _is_known(world, service, host, job["repository"]["url"]),
+            "may_create_repository": not is_known,
             "may_unlock": self.may_be_locked,
             "upload_limit_kib": limit,
             "tags": list(backup_of(service).tags),

@@ -14,6 +14,7 @@ from .trouble import ControlGone, Trouble, now
 
 VERBS = {
     "backup": "backup",
+    "new_repository": "new_repository",
     "restore": "restore",
     "remove": "restore",
     "absence": "content",
