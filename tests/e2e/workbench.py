@@ -272,26 +272,32 @@ class Workbench:
         """The plain files of the service's repository at the lab's DR centre."""
         return self.folder / "var/lab/s3/drc/drp-bogor" / SERVICE / PRIMARY_NAME
 
-    def restic(self, *arguments: str) -> str:
-        """restic on the control node, with the lab's keys. To restic a comma in a certificate's path ends the path."""
+    def restic(self, *arguments: str, centre: str = "drc") -> str:
+        """restic on the control node, with the keys of one of the lab's DR centres.
+
+        To restic a comma in a certificate's path ends the path."""
         secrets = self.folder / "var/lab/secrets"
         keys = self.folder / "credentials"
+        name, place, region, authority = {
+            "drc": ("s3", "198.19.3.10:9000/drp-bogor", "id-west-1", "ca.pem"),
+            "kedua": ("kedua", "198.19.4.10:9000/drp-bogor-salinan", "id-central-1", "kedua-ca.pem"),
+        }[centre]
         keys.write_text(
             "[default]\n"
-            f"aws_access_key_id = {(secrets / 's3-access-key-id').read_text().strip()}\n"
-            f"aws_secret_access_key = {(secrets / 's3-secret-access-key').read_text().strip()}\n"
+            f"aws_access_key_id = {(secrets / f'{name}-access-key-id').read_text().strip()}\n"
+            f"aws_secret_access_key = {(secrets / f'{name}-secret-access-key').read_text().strip()}\n"
         )
         environment = self.environment(
             RESTIC_PASSWORD_FILE=str(secrets / "pengaduan-repository-password"),
             AWS_SHARED_CREDENTIALS_FILE=str(keys),
             RESTIC_CACHE_DIR=str(self.folder / "restic-cache"),
         )
-        url = f"s3:https://198.19.3.10:9000/drp-bogor/{SERVICE}/{PRIMARY_NAME}"
-        argv = ["restic", "-r", url, "--cacert", "./ca.pem", "-o", "s3.region=id-west-1", *arguments]
-        place = self.folder / "var/lab/tls"
+        url = f"s3:https://{place}/{SERVICE}/{PRIMARY_NAME}"
+        argv = ["restic", "-r", url, "--cacert", f"./{authority}", "-o", f"s3.region={region}", *arguments]
+        folder = self.folder / "var/lab/tls"
         try:
             done = subprocess.run(
-                argv, env=environment, cwd=place, capture_output=True, text=True, timeout=60, check=False
+                argv, env=environment, cwd=folder, capture_output=True, text=True, timeout=60, check=False
             )
         finally:
             keys.unlink()

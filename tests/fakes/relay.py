@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 from typing import Literal
 
 Fault = Literal["none", "refuse", "hang", "503", "cut"]
+CLONE_NEWNET = 0x40000000
 CHUNK = 16 * 1024
 BUSY = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
 ANSWER_503 = (
@@ -22,12 +26,15 @@ class Relay:
 
     refuse   closes at once, before anything is said
     hang     takes what comes, and never says anything
-    503      answers that the server is overloaded (of plain HTTP only)
+    503      answers that the server is overloaded
     cut      passes on until `cut_after` bytes have gone through, both ways together, then cuts every connection
     """
 
-    def __init__(self, address: str, port: int, at: str = "127.0.0.1") -> None:
-        self.target = (address, port)
+    def __init__(
+        self, address: str, port: int, at: str = "127.0.0.1", *, namespace: str = "", tls: ssl.SSLContext | None = None
+    ) -> None:
+        """`namespace` is the path of the network namespace that it works in; `tls` is what it speaks to say 503."""
+        self.target, self.namespace, self.tls = (address, port), namespace, tls
         self.fault: Fault = "none"
         self.cut_after = 0
         self.passed = 0
@@ -35,10 +42,10 @@ class Relay:
         self.stays_broken = False  # a line that was cut takes no new connection
         self.lock = threading.Lock()
         self.open: set[socket.socket] = set()
-        self.listener = socket.create_server((at, 0), backlog=64)
-        self.address, self.port = self.listener.getsockname()[:2]
-        self.thread = threading.Thread(target=self._accept, daemon=True)
+        self.is_listening = threading.Event()
+        self.thread = threading.Thread(target=self._accept, args=(at,), daemon=True)
         self.thread.start()
+        assert self.is_listening.wait(5), "the relay does not listen"
 
     def become(self, fault: Fault, *, cut_after: int = 0) -> None:
         with self.lock:
@@ -52,7 +59,18 @@ class Relay:
         self._cut_all()
         self.thread.join(5)
 
-    def _accept(self) -> None:
+    def _enter(self) -> None:
+        """Have this thread make its sockets in the namespace; the others of the process stay where they are."""
+        if self.namespace:
+            with open(self.namespace, "rb") as file:
+                libc = ctypes.CDLL(None, use_errno=True)
+                assert libc.setns(file.fileno(), CLONE_NEWNET) == 0, os.strerror(ctypes.get_errno())
+
+    def _accept(self, at: str) -> None:
+        self._enter()
+        self.listener = socket.create_server((at, 0), backlog=64)
+        self.address, self.port = self.listener.getsockname()[:2]
+        self.is_listening.set()
         while True:
             try:
                 near, _ = self.listener.accept()
@@ -62,6 +80,7 @@ class Relay:
             threading.Thread(target=self._serve, args=(near,), daemon=True).start()
 
     def _serve(self, near: socket.socket) -> None:
+        self._enter()
         with contextlib.suppress(OSError), near:
             self._keep(near)
             match self.fault:
@@ -71,8 +90,9 @@ class Relay:
                     return
                 case "503":
                     near.settimeout(5)
-                    near.recv(CHUNK)
-                    near.sendall(ANSWER_503)
+                    with self.tls.wrap_socket(near, server_side=True) if self.tls else near as line:
+                        line.recv(CHUNK)
+                        line.sendall(ANSWER_503)
                     return
                 case "hang":
                     self._swallow(near)
@@ -115,8 +135,10 @@ class Relay:
 
 
 @contextlib.contextmanager
-def relay_to(address: str, port: int, at: str = "127.0.0.1") -> Iterator[Relay]:
-    relay = Relay(address, port, at)
+def relay_to(
+    address: str, port: int, at: str = "127.0.0.1", *, namespace: str = "", tls: ssl.SSLContext | None = None
+) -> Iterator[Relay]:
+    relay = Relay(address, port, at, namespace=namespace, tls=tls)
     try:
         yield relay
     finally:

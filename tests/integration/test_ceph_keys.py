@@ -59,7 +59,7 @@ class City:
         configuration = {"ObjectLockEnabled": "Enabled", "Rule": rule}
         self.client.put_object_lock_configuration(Bucket=self.bucket, ObjectLockConfiguration=configuration)
 
-    def restic(self, program: str, user: CephUser, prefix: str, *arguments: str, code: int = 0) -> str:
+    def restic(self, program: str, user: CephUser, prefix: str, *arguments: str, code: int | None = 0) -> str:
         """Run restic with a user's keys on the repository below a prefix."""
         environment = {
             "PATH": os.environ["PATH"],
@@ -73,7 +73,7 @@ class City:
         done = subprocess.run(
             [*argv, *arguments], env=environment, capture_output=True, text=True, timeout=100, check=False
         )
-        assert done.returncode == code, f"{arguments}: {done.stderr}{done.stdout}"
+        assert code is None or done.returncode == code, f"{arguments}: {done.stderr}{done.stdout}"
         return done.stdout + done.stderr
 
     def begin(self, program: str, prefix: str) -> None:
@@ -122,7 +122,7 @@ def test_a_host_backs_up_and_restores_with_its_own_keys(city: City, restic: str,
     (tmp_path / "data").write_bytes(os.urandom(3_000_000))
     user = city.users[A]
     city.restic(restic, user, prefix, "backup", str(tmp_path / "data"))
-    assert len(json.loads(city.restic(restic, user, prefix, "snapshots", "--json"))) == 1
+    assert len(json.loads(city.restic(restic, user, prefix, "snapshots", "--json").splitlines()[0])) == 1
     city.restic(restic, user, prefix, "check", "--read-data")
     city.restic(restic, user, prefix, "unlock")
     city.restic(restic, user, prefix, "restore", "latest", "--target", str(tmp_path / "back"))
@@ -132,13 +132,8 @@ def test_a_host_backs_up_and_restores_with_its_own_keys(city: City, restic: str,
     city.restic(restic, user, prefix, "forget", "--keep-last", "1")
     before = city.keys(f"{prefix}/snapshots/")
     city.restic(restic, user, prefix, "backup", str(tmp_path / "data"))
-    text = city.restic(restic, user, prefix, "forget", "latest", code=1 if "18" in _version(restic) else 0)
-    assert "Access Denied" in text or "unable to remove" in text
+    city.restic(restic, user, prefix, "forget", "latest", code=None)  # it may end with 0 although it could not
     assert len(city.keys(f"{prefix}/snapshots/")) == len(before) + 1
-
-
-def _version(restic: str) -> str:
-    return subprocess.run([restic, "version"], capture_output=True, text=True, check=True).stdout.split()[1]
 
 
 def test_a_host_reaches_nothing_of_another(city: City, restic: str) -> None:
