@@ -87,10 +87,9 @@ def test_a_copy_that_is_killed_at_any_moment_goes_on_and_shows_nothing_half(benc
         copy = bench.start("backup", "copy", SERVICE)
 
         def has_come(copy: Running = copy, share: float = share) -> bool:
-            return (
-                not copy.runs()
-                or (len(list(there(bench).rglob("data/*/*"))) >= len(list(before)) / 2
-                and (sum(1 for path in there(bench).rglob("*") if path.is_file()) > len(before) + share * missing))
+            return not copy.runs() or (
+                len(list(there(bench).rglob("data/*/*"))) >= len(list(before)) / 2
+                and (sum(1 for path in there(bench).rglob("*") if path.is_file()) > len(before) + share * missing)
             )
 
         eventually(has_come, "the copy is in the middle")
