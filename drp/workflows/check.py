@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
+from drp.domain.backup_record import Mark
 from drp.domain.checking import plan_check
 from drp.domain.events import Body
 from drp.domain.protection import backup_of
@@ -25,6 +26,7 @@ from drp.workflows.upkeep import (
     upkeep_job,
 )
 
+DAMAGE = "found damage in the repository"
 JITTER = timedelta(minutes=5)
 """How much later than its schedule says a check may start without being missed."""
 
@@ -105,22 +107,37 @@ def record_checks(
             body = {**key, "part": item["part"], "parts": item["parts"], **more}
             world.ledger.append(run, "check.recorded", body)
     here = [point for point in points if point.repositories.get(repository.host) == repository.url]
-    distrusted = {mark.restore_point for mark in world.ledger.marks(service.id) if mark.mark == "distrusted"}
+    distrusted = {mark.restore_point: mark for mark in world.ledger.marks(service.id) if mark.mark == "distrusted"}
     if result["good"]:
-        if any((item["part"], item["parts"]) == (1, 1) for item in result["checks"]) and len(here) == len(points):
-            for point in here:
-                if point.id in distrusted:
-                    world.ledger.append(run, "restore_point.trusted", {"id": point.id, "service": service.id})
+        if any((item["part"], item["parts"]) == (1, 1) for item in result["checks"]):
+            _trust_again(world, service, run, here, distrusted)
         return []
     hit = set(result["hit"])
     affected = [point for point in here if hit & {item.snapshot for item in point.snapshots}]
     bad = [point.id for point in affected or here]
     for id_ in bad:
         if id_ not in distrusted:
-            reason = f"{run} found damage in the repository of {repository.host}"
+            reason = f"{run} {DAMAGE} of {repository.host}"
             body = {"id": id_, "service": service.id, "reason": reason}
             world.ledger.append(run, "restore_point.distrusted", body)
     return bad
+
+
+def _trust_again(
+    world: World, service: Service, run: str, points: Sequence[RestorePoint], distrusted: Mapping[str, Mark]
+) -> None:
+    """All data of a repository was read and is good. What was distrusted for damage alone is trusted again, unless
+    another repository that it is in was found damaged and not yet wholly good since."""
+    damaged: set[str] = set()
+    for row in world.ledger.checks(service.id):  # they come oldest first
+        if not row.is_good:
+            damaged.add(row.host)
+        elif (row.part, row.parts) == (1, 1):
+            damaged.discard(row.host)
+    for point in points:
+        mark = distrusted.get(point.id)
+        if mark is not None and DAMAGE in mark.reason and not damaged & set(point.repositories):
+            world.ledger.append(run, "restore_point.trusted", {"id": point.id, "service": service.id})
 
 
 def _damage(service: Service, found: Sequence[Body]) -> IntegrityError | None:

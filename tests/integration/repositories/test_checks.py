@@ -126,8 +126,15 @@ def test_a_good_check_of_everything_restores_the_trust(make_bench: MakeBench) ->
     flip_a_bit(pack)
     assert check_one(bench, everything=True).error is not None
     pack.write_bytes(content)
+    other = bench.back_up(days_ago(2))
+    bench.ledger.open_run("forget-x", "forget", "0" * 64, [SERVICE], {})
+    reason = "some of its snapshots are not in the repository"
+    bench.ledger.append("forget-x", "restore_point.distrusted", {"id": other, "service": SERVICE, "reason": reason})
+    bench.ledger.append("forget-x", "run.closed", {"outcome": "failed", "exit_code": 1})
+    assert check_one(bench).error is None
+    assert len(bench.marks("distrusted")) == 2, "only a look at everything says that the damage is gone"
     assert check_one(bench, everything=True).error is None
-    assert bench.marks("distrusted") == set()
+    assert bench.marks("distrusted") == {other}, "a check of the repository says nothing of what it lacks"
 
 
 def test_damage_that_is_not_there_the_second_time_is_not_believed_but_noted(make_bench: MakeBench) -> None:
