@@ -67,7 +67,8 @@ def host(tmp_path: Path) -> Bench:
 
 
 def test_the_hosts_own_restic_is_used_where_it_will_do(host: Bench) -> None:
-    assert host.told(host.job("printf x"))[-1]["event"] == "result"
+    last = host.told(host.job("printf x"))[-1]
+    assert last["event"] == "result", last
     assert (host.asked, host.has("committed")) == (0, True)
 
 
@@ -121,7 +122,8 @@ def test_one_that_was_changed_on_the_host_is_asked_for_anew(host: Bench, change:
     else:
         host.path.rename(tmp_path / "elsewhere")
         host.path.symlink_to(tmp_path / "elsewhere")
-    assert host.told(host.job("printf x"))[-1]["event"] == "result"
+    last = host.told(host.job("printf x"))[-1]
+    assert last["event"] == "result", last
     assert host.asked == 2
     assert not host.path.is_symlink()
     assert host.path.read_bytes() == PROGRAM
