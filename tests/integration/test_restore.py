@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """Getting data back on real hosts: a deleted upload, a database elsewhere, single files; and the proof of it."""
-=======
-"""Getting data back on real hosts: a deleted upload, a database elsewhere, single files; and the proof that it works."""
->>>>>>> f65b1e4 (Hold restores on real hosts)
 
 from __future__ import annotations
 
@@ -34,11 +30,7 @@ PLANT = r"""
 import json, os, random, sys
 for path, size in json.loads(sys.stdin.readline()):
     with open(os.fsencode(path), "wb") as file:
-<<<<<<< HEAD
         file.write(random.Random(size).randbytes(size))
-=======
-        file.write(random.Random(path).randbytes(size))
->>>>>>> f65b1e4 (Hold restores on real hosts)
     os.chown(os.fsencode(path), 812, 812)
     os.chmod(os.fsencode(path), 0o640)
 """
@@ -56,11 +48,7 @@ print(json.dumps(found))
 
 def python(bench: Workbench, address: str, program: str, value: Any) -> str:
     bench.ssh(address, "cat >/tmp/program.py", stdin=program)
-<<<<<<< HEAD
     return bench.ssh(address, "python3 /tmp/program.py && rm /tmp/program.py", stdin=json.dumps(value) + "\n")
-=======
-    return bench.ssh(address, "python3 /tmp/program.py; rm /tmp/program.py", stdin=json.dumps(value) + "\n")
->>>>>>> f65b1e4 (Hold restores on real hosts)
 
 
 def look(bench: Workbench, *paths: str) -> dict[str, Any]:
@@ -153,11 +141,7 @@ def test_backup_first_makes_the_restore_undoable(bench: Workbench, planted: Plan
 @pytest.fixture
 def clean_recovery(bench: Workbench) -> Iterator[None]:
     yield
-<<<<<<< HEAD
     bench.ssh(RECOVERY, "service postgresql start; cd /; runuser -u postgres -- dropdb --if-exists --force pengaduan")
-=======
-    bench.ssh(RECOVERY, "cd /; runuser -u postgres -- dropdb --if-exists --force pengaduan")
->>>>>>> f65b1e4 (Hold restores on real hosts)
 
 
 @pytest.mark.usefixtures("planted", "clean_recovery")
@@ -262,26 +246,16 @@ def test_a_download_that_is_killed_leaves_no_file_and_ends_on_the_host(bench: Wo
 
 # -- test restores ---------------------------------------------------------------------------------------------------
 
-<<<<<<< HEAD
 SCRATCH = "ls -d /var/tmp/drp-test* 2>/dev/null || true"
 EVERYTHING = r"""
 find /srv /etc /opt /home /tmp -newer /tmp/before | sort; ls -d /var/tmp/drp-test* 2>/dev/null
-=======
-EVERYTHING = r"""
-find / -xdev -path /proc -prune -o -path /sys -prune -o -path /dev -prune -o -path /run -prune -o -path /root/.cache \
-  -prune -o -path /var/lib/postgresql -prune -o -path /var/log -prune -o -newer /tmp/before -print | sort
->>>>>>> f65b1e4 (Hold restores on real hosts)
 cd /; runuser -u postgres -- psql -XqAt -d postgres -c "SELECT datname FROM pg_database ORDER BY 1" \
   -c "SELECT rolname, rolcanlogin, rolpassword FROM pg_authid WHERE rolname !~ '^pg_' ORDER BY 1"
 """
 
 
 def test_a_test_restore_proves_and_leaves_nothing(bench: Workbench, planted: Planted) -> None:
-<<<<<<< HEAD
     bench.ssh(RECOVERY, "service postgresql start; touch /tmp/before")
-=======
-    bench.ssh(RECOVERY, "service postgresql start; sleep 1; touch /tmp/before")
->>>>>>> f65b1e4 (Hold restores on real hosts)
     before = bench.ssh(RECOVERY, EVERYTHING)
     (result,) = restore(bench, "test", SERVICE, "--json").json()
     assert (result["error"], result["proved"]) == (None, ["database", "files"])
@@ -321,11 +295,7 @@ def test_a_damaged_pack_is_found_and_proves_nothing(bench: Workbench, planted: P
     assert "damaged" in told(failed)
     row = bench.runs("restore-test")[0]
     assert (row.outcome, row.exit_code, len(bench.runs("restore-test"))) == ("failed", 13, proofs + 1)
-<<<<<<< HEAD
     assert bench.ssh(RECOVERY, SCRATCH) == ""
-=======
-    assert bench.ssh(RECOVERY, "ls /var/tmp") == ""
->>>>>>> f65b1e4 (Hold restores on real hosts)
     assert restore(bench, "test", SERVICE, "--json").json()[0]["error"] is None
     assert planted.point
 
@@ -348,11 +318,7 @@ def test_a_killed_test_goes_on_and_one_killed_on_the_host_is_swept(bench: Workbe
         failed = running.end()
     assert failed.code in (1, 12)
     assert bench.sql(RECOVERY, databases, "postgres") == ""
-<<<<<<< HEAD
     assert bench.ssh(RECOVERY, SCRATCH) == ""
-=======
-    assert bench.ssh(RECOVERY, "ls /var/tmp") == ""
->>>>>>> f65b1e4 (Hold restores on real hosts)
     swept = {event["type"] for event in bench.events(bench.runs("restore-test")[0].run)}
     assert "scratch.removed" in swept
     assert "proof.recorded" not in swept
@@ -364,8 +330,4 @@ def test_without_room_nothing_is_begun(bench: Workbench) -> None:
     with bench.on_host(RECOVERY, fill, "rm /var/tmp/full"):
         failed = restore(bench, "test", SERVICE, code=1)
     assert "no space is left" in told(failed)
-<<<<<<< HEAD
     assert bench.ssh(RECOVERY, SCRATCH) == ""
-=======
-    assert bench.ssh(RECOVERY, "ls /var/tmp") == ""
->>>>>>> f65b1e4 (Hold restores on real hosts)
