@@ -117,6 +117,15 @@ class Ceph:
         self._run("radosgw-admin", *self._options, "user", "create", "--uid", name, "--display-name", name, *keys)
         return found
 
+    def join(self, bridge: str, address: str, prefix_length: int) -> None:
+        """Lay another cable, to a bridge of the test's network. It goes with the namespace, at the latest."""
+        near = f"cephb{self.namespace}"[:15]
+        far = ["peer", "name", "eth1", "netns", str(self.namespace)]
+        self._plain("ip", "link", "add", near, "type", "veth", *far)
+        self._plain("ip", "link", "set", near, "master", bridge, "up")
+        self._run("ip", "address", "add", f"{address}/{prefix_length}", "dev", "eth1")
+        self._run("ip", "link", "set", "eth1", "up")
+
     def client(self, user: CephUser) -> Any:
         """boto3's own client, to look behind drp's back."""
         import boto3
