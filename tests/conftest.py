@@ -20,6 +20,9 @@ ORDER = (
     "tests/integration/test_trouble_drill.py",
     "tests/integration/test_upkeep.py",
     "tests/integration/test_restic_versions.py",
+    "tests/integration/test_copies.py",
+    "tests/integration/test_trouble_s3.py",
+    "tests/integration/test_ceph_lab.py",
     "tests/integration/test_carried_restic.py",
     "tests/e2e/test_failover.py",
 )
