@@ -131,7 +131,7 @@ class _Batch:
         return others
 
     def begin(self, name: str) -> None:
-        del self.waiting[name]
+        self.waiting.pop(name, None)
         service = self.world.city.services[name]
         try:
             run = BackupRun(self.world, service, self.due.get(name), may_be_locked=name in self.in_trouble)
@@ -162,10 +162,17 @@ class _Batch:
 
     def look_at(self, run: BackupRun) -> None:
         result = run.follow(self.upload_limit)
-        if result is not None:
-            self.results[run.service.id] = result
-            del self.running[run.service.id]
-            run.let_go()
+        if result is None:
+            return
+        name = run.service.id
+        self.results[name] = result
+        del self.running[name]
+        run.let_go()
+        if run.was_taken_up and result.restore_point is None:
+            # What was cut off has failed; what was asked for now has not been tried yet.
+            self.world.say(f"{name}: {result.run} has failed since it was cut off ({result.error}); starting anew")
+            self.in_trouble.add(name)
+            self.begin(name)
 
     def stop(self) -> None:
         """End all that runs, and what this drp has started; each restic takes its lock away first."""

@@ -66,6 +66,7 @@ class BackupRun:
             self.locks += lock_repositories(world, service, hosts, holder)
             self.run = run or self._open(hosts, due_at)
             self.plan = self._plan_of(self.run)
+            self.was_taken_up = run is not None
         except BaseException:
             self.let_go()
             raise
