@@ -107,7 +107,7 @@ class Memory(threading.Thread):
     def run(self) -> None:
         while not self.ended.wait(0.1):
             children: dict[int, list[int]] = {}
-            for entry in Path("/proc").iterdir():
+            for entry in Path("/proc").glob("[0-9]*"):
                 try:
                     parent = int((entry / "stat").read_text().rsplit(")", 1)[1].split()[1])
                 except (OSError, IndexError, ValueError):
@@ -126,6 +126,8 @@ class Memory(threading.Thread):
     def end(self) -> float:
         self.ended.set()
         self.join()
+        if not self.most:
+            sys.exit("the memory of drp could not be measured")
         return self.most / 1000
 
 
