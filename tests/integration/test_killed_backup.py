@@ -19,7 +19,7 @@ from tests.e2e.workbench import PRIMARY, SERVICE, Running, Workbench, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 SEED = int(os.environ.get("DRP_TEST_SEED") or random.SystemRandom().randrange(10**6))
-MOMENTS = 20
+MOMENTS = int(os.environ.get("DRP_TEST_MOMENTS") or 20)
 
 
 def kill(*processes: int) -> None:
