@@ -27,7 +27,8 @@ class Relay:
     refuse   closes at once, before anything is said
     hang     takes what comes, and never says anything
     503      answers that the server is overloaded
-    cut      passes on until `cut_after` bytes have gone through, both ways together, then cuts every connection
+    cut      passes on until `cut_after` bytes have gone through, both ways together, then cuts every connection, once;
+             with `stays_broken` nothing passes any more
     """
 
     def __init__(
@@ -117,6 +118,8 @@ class Relay:
                 with self.lock:
                     self.passed += len(data)
                     is_over = self.fault == "cut" and self.passed > self.cut_after
+                    if is_over and not self.stays_broken:
+                        self.fault = "none"
                 if is_over:
                     self._cut_all()
         with contextlib.suppress(OSError):
