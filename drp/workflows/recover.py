@@ -24,6 +24,7 @@ from drp.workflows.naming import new_run, run_folder
 from drp.workflows.repository import points_at
 from drp.workflows.selection import reasons_against, recovery_order, runbook_of
 from drp.workflows.stages import changed_since, datasets_of
+from drp.workflows.trust import trusted
 
 WATCH_POLL_SECONDS = 0.2
 
@@ -264,7 +265,11 @@ def _restore_point(world: World, service: str, request: RecoveryRequest, declare
         chosen = next((point for point in points if point.id == request.restore_point), None)
         hint = f"list them: drp backup list {service}"
     else:
-        chosen = newest_before(points, declared_at)
+        # Damage was found at the service's own DR centre; a copy elsewhere was compared on its way.
+        arrived = [point for point in points if point.arrived_at <= declared_at]
+        chosen = newest_before(
+            trusted(world, service, arrived) if request.from_centre is None else arrived, declared_at
+        )
     if chosen is None:
         where = "the DR centre" if request.from_centre is None else f"DR centre {request.from_centre}"
         raise UsageError(f"there is no such restore point at {where}", where=service, hint=hint)

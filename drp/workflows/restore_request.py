@@ -14,6 +14,7 @@ from drp.domain.service import Service
 from drp.errors import UsageError
 from drp.ports import World
 from drp.workflows.repository import centre_named, repository_url
+from drp.workflows.trust import trusted
 
 ALL_POINTS = 1_000_000
 
@@ -48,7 +49,8 @@ def choose(world: World, request: RestoreRequest) -> tuple[Choice, tuple[str, ..
         except AmbiguousError as error:
             raise UsageError(str(error), where=request.service, hint=hint) from error
         return Choice(point), (dataset,)
-    choice = newest(points) if request.at is None else newest_not_younger(points, request.at)
+    fit = trusted(world, request.service, points) if request.from_centre is None else points
+    choice = newest(fit) if request.at is None else newest_not_younger(fit, request.at)
     if choice is None and points:
         oldest = min(point.arrived_at for point in points)
         text = f"no restore point is that old: the oldest had arrived at {oldest:%Y-%m-%d %H:%M:%S} UTC"

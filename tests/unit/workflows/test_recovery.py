@@ -16,6 +16,7 @@ from drp.workflows.naming import action_folder
 from drp.workflows.recover import RecoveryRequest, recover, resume
 from drp.workflows.runs import abort
 from drp.workflows.selection import services_for
+from drp.workflows.trust import trusted
 from tests.fakes.city import NOW, make_city, service_record
 from tests.fakes.world import SECRET, Crash, Stage, make_stage
 
@@ -379,6 +380,26 @@ def test_relaxed_objectives_are_a_reservation_and_stricter_ones_are_not(tmp_path
         stage, recovery = whole(tmp_path / str(minutes), replace(DRILL, rto=timedelta(minutes=minutes)), good)
         assert closing(recovery)[0] == verdict
         stage.ledger.close()
+
+
+def test_a_restore_point_in_which_a_check_found_damage_is_passed_over(tmp_path: Path) -> None:
+    """The newest good one is recovered. Without a good one the newest is: what comes back is compared anyway."""
+    stage = make_stage(tmp_path)
+    good, damaged = stage.points["pengaduan"], replace(stage.points["pengaduan"], id="backup-newer")
+    damaged = replace(damaged, sentinel_at=good.sentinel_at + timedelta(minutes=1))
+    stage.ledger.open_run("check-1", "check", "0" * 64, ["pengaduan"], {})
+    stage.ledger.append("check-1", "restore_point.recorded", damaged.record())
+
+    def distrust(name: str) -> None:
+        body = {"id": name, "service": "pengaduan", "reason": "a check found damage", "by": "drp"}
+        stage.ledger.append("check-1", "restore_point.distrusted", body)
+
+    distrust(damaged.id)
+    assert trusted(stage.world, "pengaduan", [good, damaged]) == [good]
+    assert "backup-newer is passed over: a check found damage" in stage.said[-1]
+    distrust(good.id)
+    assert trusted(stage.world, "pengaduan", [good, damaged]) == [good, damaged]
+    assert "is used, for there is no better one" in stage.said[-1]
 
 
 def test_a_service_without_a_restore_point_is_refused(tmp_path: Path) -> None:
