@@ -9,17 +9,17 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
-from drp.domain.copying import StoredObject
+from drp.domain.backups.copying import StoredObject
+from drp.domain.backups.record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
-from drp.domain.probing import Sample
-from drp.domain.protection_facts import Facts
-from drp.domain.restore_point import RestorePoint
+from drp.domain.protection.facts import Facts
+from drp.domain.recovery.probing import Sample
 from drp.domain.secret import SecretReference
 
 if TYPE_CHECKING:
-    from drp.domain.protection_status import ProtectionStatus
+    from drp.domain.protection.status import ProtectionStatus
 
 Say = Callable[[str], None]
 """Takes one line of progress for people."""

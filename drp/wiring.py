@@ -30,18 +30,18 @@ from drp.adapters.s3 import S3ObjectStore
 from drp.adapters.secrets import WorkspaceSecrets
 from drp.adapters.watch_records import FileWatchRecords, TcpReachability
 from drp.domain.inventory import City
-from drp.domain.probing import Sample
-from drp.domain.run import Recovery
+from drp.domain.recovery.probing import Sample
+from drp.domain.recovery.run import Recovery
 from drp.errors import Fault, UsageError
 from drp.ports import Clock, NewFile, Say, World
 
 if TYPE_CHECKING:
     from drp.adapters.callers import Callers
     from drp.adapters.json_schema import WrittenSchema
-    from drp.domain.centre_check import CentreFacts
+    from drp.domain.backups.centre_check import CentreFacts
     from drp.domain.findings import Location, Record
-    from drp.domain.reconcile import ListedHost
-    from drp.domain.sheet import Row, Sheet
+    from drp.domain.importing.reconcile import ListedHost
+    from drp.domain.importing.sheet import Row, Sheet
     from drp.lab.plan import LabPlan
     from drp.reports.graph import Form
 
@@ -265,7 +265,7 @@ def draw_graph(start: Path, things: Sequence[str], form: Form, *, network: bool,
 
 def lab_plan(workspace: Path, city: City) -> LabPlan:
     """What the lab builds for a workspace. UsageError where the workspace has no `lab:` section."""
-    from drp.domain.protection import backup_of
+    from drp.domain.protection.gaps import backup_of
     from drp.lab.plan import LabDrCentre, LabFiles, LabHost, LabPlan, LabService
 
     settings = city.workspace.lab

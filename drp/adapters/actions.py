@@ -19,7 +19,7 @@ from drp.adapters.ssh_options import proxy_through
 from drp.adapters.starter import Starter
 from drp.adapters.supervisor import kept_environment
 from drp.adapters.worker import DATA_PIPE, MESSAGES_FILE
-from drp.domain.backup_settings import ResticProgram
+from drp.domain.backups.settings import ResticProgram
 from drp.domain.datasets.streamed import through_control_node
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost, SshAccess, jumps_to

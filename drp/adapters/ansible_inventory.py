@@ -19,8 +19,8 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from drp.adapters.ansible_hosts import SITES, host_record
+from drp.domain.importing.reconcile import ENCRYPTED, ListedHost
 from drp.domain.inventory import AnsibleHost
-from drp.domain.reconcile import ENCRYPTED, ListedHost
 from drp.errors import UnreachableError
 
 PROGRAM = "ansible-inventory"

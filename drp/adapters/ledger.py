@@ -17,10 +17,10 @@ from typing import Any
 
 from drp.adapters.ledger_projections import SCHEMA, TABLES, VERSION, project
 from drp.adapters.ledger_protection import read_facts
-from drp.domain.backup_record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
+from drp.domain.backups.record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event, canonical_json, event_hash, first_break
-from drp.domain.protection_facts import Facts
-from drp.domain.restore_point import RestorePoint
+from drp.domain.protection.facts import Facts
 from drp.domain.values import from_stamp, to_stamp
 from drp.errors import BusyError, DrpError, IntegrityError, UsageError
 from drp.ports import RunRow

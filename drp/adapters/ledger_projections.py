@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from drp.domain.backup_record import SCHEDULED_KINDS
+from drp.domain.backups.record import SCHEDULED_KINDS
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, milliseconds
 

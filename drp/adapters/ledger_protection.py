@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from drp.domain.backup_record import BackupState, Proof
-from drp.domain.protection_facts import BadCheck, Facts, Held, History, LastCheck, PartRead, Preflight
+from drp.domain.backups.record import BackupState, Proof
+from drp.domain.protection.facts import BadCheck, Facts, Held, History, LastCheck, PartRead, Preflight
 from drp.domain.values import from_stamp, to_stamp
 
 Read = Callable[[str, tuple[object, ...]], list[Any]]

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from drp.domain.backup_settings import Metrics
+from drp.domain.backups.settings import Metrics
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from drp.domain.protection_status import ProtectionStatus
+    from drp.domain.protection.status import ProtectionStatus
 
 PUSH_LIMIT_SECONDS = 5.0
 READABLE_BY_ALL = 0o644

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from drp.domain.backup_settings import ResticProgram
+from drp.domain.backups.settings import ResticProgram
 from drp.domain.findings import WORKSPACE, Finding, Record
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from drp.domain.backup_settings import Notifications
+from drp.domain.backups.settings import Notifications
 from drp.domain.secret import SecretReference
 from drp.errors import DrpError
 from drp.ports import Delivery, Secrets

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from drp.adapters.s3_client import ABSENT, Limits, code_of, place_of, told
-from drp.domain.copying import StoredObject
+from drp.domain.backups.copying import StoredObject
 from drp.domain.inventory import DrCentre
 from drp.errors import DrpError, IntegrityError, UnreachableError
 

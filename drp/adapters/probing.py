@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
-from drp.domain.probing import Sample
+from drp.domain.recovery.probing import Sample
 
 SAMPLES_FILE = "samples.jsonl"
 BASELINE_FILE = "baseline.json"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drp.adapters.s3_client import ABSENT, KeyPair, Limits, code_of, control_keys, make_client, place_of, told
-from drp.domain.copying import StoredObject
+from drp.domain.backups.copying import StoredObject
 from drp.domain.events import Body
 from drp.domain.inventory import DrCentre
 from drp.errors import DrpError, IntegrityError

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from drp.adapters.s3_client import DENIED, Limits, code_of, control_keys, make_client, status_of, told
-from drp.domain.centre_check import OLD_UPLOAD, CentreFacts
+from drp.domain.backups.centre_check import OLD_UPLOAD, CentreFacts
 from drp.domain.inventory import DrCentre
 from drp.ports import Secrets
 

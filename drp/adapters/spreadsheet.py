@@ -19,9 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from drp.domain.columns import HEADER_SEARCHED, MOST_COLUMNS, field_of
-from drp.domain.sheet import Sheet
-from drp.domain.spreadsheet import MOST_ROWS
+from drp.domain.importing.columns import HEADER_SEARCHED, MOST_COLUMNS, field_of
+from drp.domain.importing.sheet import Sheet
+from drp.domain.importing.spreadsheet import MOST_ROWS
 from drp.errors import UsageError
 
 LARGEST_FILE_BYTES = 50 * 1024 * 1024

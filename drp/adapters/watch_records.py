@@ -16,7 +16,7 @@ from drp.adapters.probing import BASELINE_FILE, SAMPLES_FILE, load_baseline, rea
 from drp.adapters.ssh_options import CONNECT_LIMIT_SECONDS, proxy_through
 from drp.adapters.supervisor import kept_environment
 from drp.domain.inventory import AnsibleHost, jumps_to
-from drp.domain.probing import Sample
+from drp.domain.recovery.probing import Sample
 from drp.ports import Evidence
 
 ANSWER_LIMIT_SECONDS = 2

@@ -14,8 +14,8 @@ from drp.domain.values import milliseconds, show_size, to_stamp
 from drp.errors import ExitCode
 
 if TYPE_CHECKING:
-    from drp.domain.protection_problems import Problem
-    from drp.domain.protection_status import CentreStatus, CheckStatus, ProofStatus, ProtectionStatus
+    from drp.domain.protection.problems import Problem
+    from drp.domain.protection.status import CentreStatus, CheckStatus, ProofStatus, ProtectionStatus
 
 MOST_PROBLEMS_SAID = 20
 _STATUS_STYLES = {"MET": "green", "NOT_TESTED": "yellow"}
@@ -34,7 +34,7 @@ def status(ctx: click.Context, services: tuple[str, ...], details: bool, as_json
     bad or not read back within backups.proof.everything_within, a dataset not proved within
     backups.proof.restored_within. What was never proved is NOT_TESTED until that time is over, and ends with 0.
     """
-    from drp.domain.protection_problems import problems_of
+    from drp.domain.protection.problems import problems_of
     from drp.workflows.backup_status import backup_status
     from drp.workflows.selection import services_for
 
@@ -55,7 +55,7 @@ def status(ctx: click.Context, services: tuple[str, ...], details: bool, as_json
 
 
 def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, list[Problem]]) -> None:
-    from drp.domain.protection_problems import grouped
+    from drp.domain.protection.problems import grouped
 
     rows = []
     for found in statuses:
@@ -120,7 +120,7 @@ def _proved(found: ProtectionStatus) -> str:
 
 
 def _roughly(duration: timedelta) -> str:
-    from drp.domain.protection_problems import roughly
+    from drp.domain.protection.problems import roughly
 
     return roughly(duration)
 

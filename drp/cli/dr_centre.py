@@ -27,7 +27,7 @@ def check(ctx: click.Context, name: str | None, as_json: bool) -> int:
     uploads that were never ended. Small objects below drp-check/ are stored and removed again. Ends with 4 where
     something is not as it should be, or could not be found out; with 12 where one does not answer.
     """
-    from drp.domain.centre_check import Look, looks_of, worst_state
+    from drp.domain.backups.centre_check import Look, looks_of, worst_state
     from drp.wiring import look_at_centre
 
     world = world_of(ctx)
@@ -71,7 +71,7 @@ def policy(ctx: click.Context, name: str | None, host: str | None, account: str,
     may delete what prune frees. Nobody may delete a version. Have the DR centre put it on the bucket, as with:
     aws s3api put-bucket-policy --bucket BUCKET --policy file://policy.json
     """
-    from drp.domain.keys import AWS_POLICY_BYTES, access_at, bucket_policy
+    from drp.domain.backups.keys import AWS_POLICY_BYTES, access_at, bucket_policy
 
     world = world_of(ctx)
     centres = world.city.workspace.dr_centres

@@ -24,8 +24,8 @@ from drp.domain.values import milliseconds
 from drp.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from drp.domain.dossier import Dossier
-    from drp.domain.exercises import Exercise
+    from drp.domain.dossiers.dossier import Dossier
+    from drp.domain.dossiers.exercises import Exercise
     from drp.domain.findings import Location, Record
     from drp.domain.inventory import City
     from drp.domain.service import Service
@@ -100,7 +100,7 @@ def list_(
 
 def _chosen(city: City, choices: Mapping[str, str | None], *, unprotected: bool) -> list[Service]:
     """The services that agree with all choices, by id. UsageError for a choice that is not declared."""
-    from drp.domain.protection import gaps_of
+    from drp.domain.protection.gaps import gaps_of
 
     workspace = city.workspace
     known: dict[str, Collection[str]] = {
@@ -138,8 +138,8 @@ def _list_services(world: World, services: Sequence[Service], *, as_json: bool) 
 
 
 def _service_cells(city: City, service: Service, exercises: Mapping[str, Sequence[Exercise]]) -> list[str]:
-    from drp.domain.columns import duration_text
-    from drp.domain.service_dossier import HOSTED, data_size, objectives_with_origin
+    from drp.domain.dossiers.service_dossier import HOSTED, data_size, objectives_with_origin
+    from drp.domain.importing.columns import duration_text
 
     rto, rpo = [
         "?" if item.value is None else duration_text(item.value) for item in objectives_with_origin(city, service)[:2]
@@ -161,8 +161,8 @@ def _service_cells(city: City, service: Service, exercises: Mapping[str, Sequenc
 
 
 def _service_record(city: City, service: Service, exercises: Mapping[str, Sequence[Exercise]]) -> dict[str, Any]:
-    from drp.domain.protection import gaps_of
-    from drp.domain.service_dossier import data_size, objectives_with_origin
+    from drp.domain.dossiers.service_dossier import data_size, objectives_with_origin
+    from drp.domain.protection.gaps import gaps_of
 
     size = data_size(service)
     held = exercises.get(service.id)
@@ -191,7 +191,7 @@ def _service_record(city: City, service: Service, exercises: Mapping[str, Sequen
 def _print_unprotected(city: City, services: Sequence[Service], exercises: Mapping[str, Sequence[Exercise]]) -> None:
     """What should not be overlooked, below the table."""
     from drp.domain.findings import listed
-    from drp.domain.protection import gaps_of
+    from drp.domain.protection.gaps import gaps_of
 
     tiers = city.workspace.tiers
     for text, names in (
@@ -208,7 +208,7 @@ def _print_unprotected(city: City, services: Sequence[Service], exercises: Mappi
 
 def _list_assumed(city: City, place: Place, services: Sequence[Service] | None, *, as_json: bool) -> None:
     """Of all registers, or of the files of these services alone."""
-    from drp.domain.assumptions import assumptions_of
+    from drp.domain.dossiers.assumptions import assumptions_of
     from drp.domain.findings import SERVICE
 
     wanted = None if services is None else {service.id for service in services}
@@ -262,8 +262,8 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
     NAME is the id or the title of a service, host, link, location, person, agency, cluster, tier, site, DR centre, SLA
     target, document, asset or runbook. Where several are called so, write the kind before it, as in link:r09.
     """
-    from drp.domain.dossier import dossier_of, find_record
-    from drp.domain.service_dossier import service_dossier
+    from drp.domain.dossiers.dossier import dossier_of, find_record
+    from drp.domain.dossiers.service_dossier import service_dossier
     from drp.wiring import city_with_files, places_in, present_time, workspace_at
 
     city, files = city_with_files(workspace_at(Path(ctx.find_root().obj)))
@@ -314,7 +314,7 @@ def hosts(ctx: click.Context, as_json: bool) -> int:
     work on another host than drp thinks: that shows here. Ends with 4 if they disagree or a service's host is missing
     in both, with 12 if ansible-inventory cannot run. A host that nobody uses is only told.
     """
-    from drp.domain.reconcile import disagreements_of, uses_of
+    from drp.domain.importing.reconcile import disagreements_of, uses_of
     from drp.wiring import city_of, hosts_by_ansible, workspace_at
 
     workspace = workspace_at(Path(ctx.find_root().obj))

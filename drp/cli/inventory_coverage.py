@@ -11,7 +11,7 @@ from drp.cli.common import count_of, epilog, json_option, print_json, print_tabl
 from drp.errors import ExitCode
 
 if TYPE_CHECKING:
-    from drp.domain.exercises import Cadence
+    from drp.domain.dossiers.exercises import Cadence
     from drp.workflows.coverage import Coverage, ServiceCoverage
 
 _MOST_SHOWN = 20
@@ -47,7 +47,7 @@ def coverage(ctx: click.Context, strict: bool, as_json: bool) -> int:
 
 
 def _print_services(found: Coverage) -> None:
-    from drp.domain.exercises import Standing
+    from drp.domain.dossiers.exercises import Standing
 
     extra = {
         Standing.NOT_BACKED_UP: ["why"],

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drp.cli.common import count_of, epilog, json_option, print_json, print_table, print_wrapped
-from drp.domain.columns import FIELDS
+from drp.domain.importing.columns import FIELDS
 from drp.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from drp.domain.sheet import Import, Row
+    from drp.domain.importing.sheet import Import, Row
 
 _MOST_SHOWN = 500
 _MOST_AGENCIES = 50
@@ -75,8 +75,8 @@ def import_(
     A file that exists is never changed. If any row is faulty nothing at all is written, unless --skip-faulty is given.
     Ends with 1 if nothing was written because of faulty rows, with 3 if faulty rows were left out.
     """
-    from drp.domain.sheet import Settings
-    from drp.domain.spreadsheet import map_sheet
+    from drp.domain.importing.sheet import Settings
+    from drp.domain.importing.spreadsheet import map_sheet
     from drp.wiring import (
         city_of,
         read_sheet,

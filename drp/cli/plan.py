@@ -13,9 +13,9 @@ from drp.domain.values import milliseconds, show_duration, show_expected, show_r
 from drp.errors import ExitCode
 
 if TYPE_CHECKING:
-    from drp.domain.estimates import Estimate
-    from drp.domain.feasibility import Shortfall
-    from drp.domain.forecast import ExpectedService, ExpectedStep, Forecast
+    from drp.domain.forecasts.estimates import Estimate
+    from drp.domain.forecasts.feasibility import Shortfall
+    from drp.domain.forecasts.forecast import ExpectedService, ExpectedStep, Forecast
     from drp.workflows.plan import PlanReport
 
 MOST_ROWS = 100

@@ -13,7 +13,7 @@ from drp.cli.common import DURATION, INSTANT, confirm_production, epilog, json_o
 from drp.errors import ExitCode
 
 if TYPE_CHECKING:
-    from drp.domain.plan import RecoveryKind
+    from drp.domain.recovery.plan import RecoveryKind
 
 Command = Callable[..., Any]
 

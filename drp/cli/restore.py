@@ -24,8 +24,8 @@ from drp.domain.values import show_duration, show_size, to_stamp
 from drp.errors import DrpError, ExitCode, UsageError
 
 if TYPE_CHECKING:
-    from drp.domain.restore_choice import Choice
-    from drp.domain.restore_plan import RestorePlan
+    from drp.domain.recovery.restore_choice import Choice
+    from drp.domain.recovery.restore_plan import RestorePlan
     from drp.ports import World
     from drp.workflows.restore import Look, RestoreResult
     from drp.workflows.restore_test import TestResult
@@ -146,7 +146,7 @@ def moment_of(world: World, text: str | None) -> datetime | None:
     """What `--at` says, in the organisation's time zone."""
     from zoneinfo import ZoneInfo
 
-    from drp.domain.restore_choice import parse_moment
+    from drp.domain.recovery.restore_choice import parse_moment
 
     if text is None:
         return None
@@ -158,7 +158,7 @@ def moment_of(world: World, text: str | None) -> datetime | None:
 
 def _agree(plan: RestorePlan, seen: Look, options: dict[str, Any]) -> bool:
     """Whether what is in the places may be replaced. UsageError where nobody said so."""
-    from drp.domain.restore_plan import SPACE_FACTOR_PERCENT
+    from drp.domain.recovery.restore_plan import SPACE_FACTOR_PERCENT
 
     if plan.production:
         if options["yes"] and not options["by"]:

@@ -10,13 +10,13 @@ import click
 
 from drp.cli import show_error
 from drp.cli.common import count_of, epilog, json_option, print_json, print_table, world_of
-from drp.domain.backup_record import SCHEDULED_KINDS
+from drp.domain.backups.record import SCHEDULED_KINDS
 from drp.errors import BusyError, DrpError, ExitCode, UsageError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from drp.domain.due import Decision
+    from drp.domain.schedules.due import Decision
     from drp.ports import World
     from drp.workflows.schedule import TaskOutcome
 
@@ -35,7 +35,7 @@ def show(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
 
     What is due comes first, in the order in which it would run. Times are those of the organisation's time zone.
     """
-    from drp.domain.due_text import notes_of, reason_of, told
+    from drp.domain.schedules.due_text import notes_of, reason_of, told
     from drp.workflows.schedule import decisions_of, last_run_of
     from drp.workflows.selection import services_for
 
@@ -60,7 +60,7 @@ def show(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
 
 
 def _record(found: Decision, now: datetime) -> dict[str, object]:
-    from drp.domain.due_text import notes_of, reason_of
+    from drp.domain.schedules.due_text import notes_of, reason_of
     from drp.domain.values import to_stamp
 
     def stamp(at: datetime | None) -> str | None:

@@ -103,7 +103,7 @@ def _read(workspace: Path) -> tuple[City, list[Fault]]:
 
 
 def _counts(city: City) -> dict[str, int]:
-    from drp.domain.assumptions import assumptions_of
+    from drp.domain.dossiers.assumptions import assumptions_of
 
     counted: dict[str, Sized] = {
         "services": city.services,

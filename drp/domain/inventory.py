@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StringConstraints, field_validator, model_validator
 
-from drp.domain.backup_settings import BackupDefaults, Metrics, Notifications, Retention
+from drp.domain.backups.settings import BackupDefaults, Metrics, Notifications, Retention
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import Assets, Documents, Network, People, SchemaVersion
 from drp.domain.secret import SecretReference

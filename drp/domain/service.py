@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from drp.domain.backup_settings import BackupSettings
+from drp.domain.backups.settings import BackupSettings
 from drp.domain.datasets import Dataset
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import SchemaVersion

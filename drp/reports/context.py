@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from drp.domain.inventory import City
 from drp.domain.people import owner_name
-from drp.domain.run import Recovery
+from drp.domain.recovery.run import Recovery
 from drp.reports.model import ReportContext, ServiceContext
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 from typing import Any
 
 from drp.domain.events import Event, first_break, hash_of
-from drp.domain.plan import PlannedService, Step
-from drp.domain.run import Recovery
+from drp.domain.recovery.plan import PlannedService, Step
+from drp.domain.recovery.run import Recovery
 from drp.domain.values import from_stamp, milliseconds
 from drp.reports.figures import (
     disordered,
@@ -50,13 +50,13 @@ def build(recovery: Recovery, context: ReportContext, *, generated_at: datetime,
     """Collect every fact of a run, each with its evidence.
 
     Args:
-        recovery: the run as `drp.domain.run.replay` rebuilt it; open, closed or aborted.
+        recovery: the run as `drp.domain.recovery.run.replay` rebuilt it; open, closed or aborted.
         context: names for people; services that it does not know are shown by their ids.
         generated_at: when the report is made, with a time zone.
         tool_version: drp's version.
 
     Raises:
-        LookupError, TypeError, ValueError: the events do not have the shape that drp.domain.run describes.
+        LookupError, TypeError, ValueError: the events do not have the shape that drp.domain.recovery.run describes.
     """
     lookup = Lookup(recovery)
     services = tuple(_service(recovery, name, lookup) for name in recovery.plan.services)

@@ -1,6 +1,6 @@
 """Marks, parts and measures of one service, each with its evidence.
 
-All durations come from `drp.domain.timeline`; nothing is measured here a second time. Only the parts are cut to
+All durations come from `drp.domain.recovery.timeline`; nothing is measured here again. Only the parts are cut to
 milliseconds in a way of their own: every mark is cut as its distance from T0, so that the printed parts add up to the
 printed RTA to the millisecond.
 """
@@ -12,9 +12,9 @@ from datetime import timedelta
 from itertools import pairwise
 
 from drp.domain.objectives import Objectives
-from drp.domain.plan import PlannedService
-from drp.domain.run import Recovery
-from drp.domain.timeline import PARTS, Mark, Measurement
+from drp.domain.recovery.plan import PlannedService
+from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.timeline import PARTS, Mark, Measurement
 from drp.domain.values import from_stamp, milliseconds
 from drp.reports.lookup import PLAN_EVENT, Lookup, evidence_of, join
 from drp.reports.model import EarlierMark, Evidence, Figure, MarkLine, Override, Part

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from drp.domain.impact import Impact, impact_of
+from drp.domain.impact.impact import Impact, impact_of
+from drp.domain.impact.single_points import SinglePoint, single_points
 from drp.domain.inventory import City
-from drp.domain.single_points import SinglePoint, single_points
 from drp.errors import UsageError
 from drp.reports import graph_json, graph_mermaid, graph_svg, graph_text, impact_text
 from drp.reports.graph_model import Panel, listed, plain

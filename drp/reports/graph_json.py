@@ -6,11 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from drp.domain.impact import Impact
+from drp.domain.impact.impact import Impact
+from drp.domain.impact.single_points import SinglePoint
+from drp.domain.impact.things import title_of
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives
-from drp.domain.single_points import SinglePoint
-from drp.domain.things import title_of
 from drp.domain.values import milliseconds
 from drp.reports.graph_model import Node, Panel
 

@@ -10,10 +10,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from drp.domain.impact import LOST_FOR_GOOD, Impact, Unprotected
+from drp.domain.impact.impact import LOST_FOR_GOOD, Impact, Unprotected
+from drp.domain.impact.things import Thing, title_of
 from drp.domain.inventory import City
 from drp.domain.objectives import objectives_of
-from drp.domain.things import Thing, title_of
 from drp.domain.values import show_duration
 from drp.reports.wording import visible
 

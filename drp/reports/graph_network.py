@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Mapping, Sequence
 
-from drp.domain.cuts import residents_of
-from drp.domain.impact import Impact
+from drp.domain.forecasts.lines import neighbours
+from drp.domain.impact.cuts import residents_of
+from drp.domain.impact.impact import Impact
+from drp.domain.impact.single_points import SinglePoint
+from drp.domain.impact.things import Thing
 from drp.domain.inventory import City
-from drp.domain.lines import neighbours
-from drp.domain.single_points import SinglePoint
-from drp.domain.things import Thing
 from drp.reports.graph_model import Edge, Node, Panel, State, place_state, plain, sites_at
 
 _LONGEST_TITLE = 36

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from drp.domain.graph import wave_numbers
-from drp.domain.impact import LOST_FOR_GOOD, Impact
+from drp.domain.impact.impact import LOST_FOR_GOOD, Impact
+from drp.domain.impact.things import KIND_WORDS, Thing, title_of
 from drp.domain.inventory import City
-from drp.domain.things import KIND_WORDS, Thing, title_of
 from drp.reports.graph_model import Edge, Node, Panel, plain, service_state, stakes
 
 

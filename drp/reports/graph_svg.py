@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
-from drp.domain.things import Thing
+from drp.domain.impact.things import Thing
 from drp.reports.graph_layout import Box, Layout, Stop, arrange
 from drp.reports.graph_model import Edge, EdgeKind, Node, Panel, State, plain
 from drp.reports.graph_style import MEANINGS, SIGNS, STYLE

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 
 from drp.domain.graph import wave_numbers
+from drp.domain.impact.single_points import SinglePoint
+from drp.domain.impact.things import Thing, title_of
 from drp.domain.inventory import City
-from drp.domain.single_points import SinglePoint
-from drp.domain.things import Thing, title_of
 from drp.reports.graph_model import Panel, plain, sites_at, stakes
 from drp.reports.text_table import capital, counted, joined, table, wrapped
 

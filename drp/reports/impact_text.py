@@ -6,10 +6,10 @@ from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
 from typing import Final
 
-from drp.domain.cuts import offices_of
-from drp.domain.impact import Down, Impact, ProtectionCode
+from drp.domain.impact.cuts import offices_of
+from drp.domain.impact.impact import Down, Impact, ProtectionCode
+from drp.domain.impact.things import Thing, title_of
 from drp.domain.inventory import City
-from drp.domain.things import Thing, title_of
 from drp.reports.graph_model import called, listed, plain, sites_at, stakes
 from drp.reports.text_table import capital, counted, joined, table, wrapped
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from drp.domain.events import Event
-from drp.domain.run import Recovery
+from drp.domain.recovery.run import Recovery
 from drp.reports.model import Evidence, EvidenceFile, IndexedFile
 
 PLAN_EVENT = 1

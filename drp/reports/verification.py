@@ -14,7 +14,7 @@ from typing import Any
 
 from drp.domain.events import Event, hash_of
 from drp.domain.objectives import Verdict
-from drp.domain.run import Recovery, replay
+from drp.domain.recovery.run import Recovery, replay
 from drp.domain.values import from_stamp
 from drp.errors import DrpError
 from drp.reports.document import break_of, build

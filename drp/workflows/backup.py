@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from drp.domain.limits import Upload, Urgency, Work, by_urgency, may_start, upload_limit
+from drp.domain.backups.limits import Upload, Urgency, Work, by_urgency, may_start, upload_limit
 from drp.domain.objectives import own_or_tiers
 from drp.errors import BusyError, CancelledError, DrpError
 from drp.ports import ActionState, RunRow, World

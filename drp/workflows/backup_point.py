@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from drp.domain.backups.restore_point import RestorePoint, Snapshot
 from drp.domain.events import Body
-from drp.domain.protection import backup_of
-from drp.domain.restore_point import RestorePoint, Snapshot
+from drp.domain.protection.gaps import backup_of
 from drp.domain.service import Service
 from drp.domain.values import from_stamp
 from drp.errors import DrpError

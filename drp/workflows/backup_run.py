@@ -7,11 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
-from drp.domain.backup_record import SCHEDULED_KINDS
+from drp.domain.backups.limits import Upload, Work, sites_of
+from drp.domain.backups.record import SCHEDULED_KINDS
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, hash_of
-from drp.domain.limits import Upload, Work, sites_of
-from drp.domain.protection import backup_of
-from drp.domain.restore_point import RestorePoint
+from drp.domain.protection.gaps import backup_of
 from drp.domain.service import Service
 from drp.domain.values import show_size, to_stamp
 from drp.errors import DrpError, ExitCode

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drp.domain.protection_status import WINDOW, ProtectionStatus, status_of
+from drp.domain.protection.status import WINDOW, ProtectionStatus, status_of
 from drp.domain.service import Service
 from drp.ports import World
 from drp.workflows.schedule import decisions_of

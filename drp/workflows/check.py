@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from drp.domain.backup_record import Mark
-from drp.domain.checking import plan_check
+from drp.domain.backups.checking import plan_check
+from drp.domain.backups.record import Mark
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body
-from drp.domain.protection import backup_of
-from drp.domain.restore_point import RestorePoint
-from drp.domain.schedule import parse_schedule
+from drp.domain.protection.gaps import backup_of
+from drp.domain.schedules.schedule import parse_schedule
 from drp.domain.service import Service
 from drp.errors import IntegrityError
 from drp.ports import World

@@ -1,4 +1,4 @@
-"""Copy the repositories of services to other DR centres, object by object; see `drp.domain.copying` for the rules.
+"""Copy repositories to other DR centres, object by object; see `drp.domain.backups.copying` for the rules.
 
 A copy that was cut off leaves nothing to mend: the next one goes on where it ended.
 """
@@ -11,8 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from drp.domain.backup_settings import CopySettings
-from drp.domain.copying import (
+from drp.domain.backups.copying import (
     LIST_ORDER,
     CopyPlan,
     StoredObject,
@@ -22,10 +21,11 @@ from drp.domain.copying import (
     plan_copy,
     removable,
 )
+from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.backups.settings import CopySettings
 from drp.domain.events import Body, hash_of
 from drp.domain.inventory import DrCentre
-from drp.domain.protection import backup_of
-from drp.domain.restore_point import RestorePoint
+from drp.domain.protection.gaps import backup_of
 from drp.domain.service import Service
 from drp.domain.values import from_stamp, show_size, to_stamp
 from drp.errors import BusyError, CancelledError, DrpError, ExitCode, IntegrityError, UsageError
@@ -263,7 +263,7 @@ class _Repository:
         self._remove(plan)
 
     def _listing(self, centre: DrCentre) -> dict[str, StoredObject]:
-        """By key below the prefix; see `drp.domain.copying` for the order."""
+        """By key below the prefix; see `drp.domain.backups.copying` for the order."""
         found: dict[str, StoredObject] = {}
         for kind in LIST_ORDER:
             for stored in self.world.store.objects(centre, f"{self.prefix}{kind}"):

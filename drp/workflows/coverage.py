@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from drp.domain.exercises import Cadence, Exercise, Standing, cadences_of, standing_of
-from drp.domain.protection import Gap, gaps_of
-from drp.domain.run import replay
+from drp.domain.dossiers.exercises import Cadence, Exercise, Standing, cadences_of, standing_of
+from drp.domain.protection.gaps import Gap, gaps_of
+from drp.domain.recovery.run import replay
 from drp.domain.service import Hosting
 from drp.domain.values import from_stamp, milliseconds, show_duration, to_stamp
 from drp.errors import IntegrityError

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from drp.domain.events import Body
-from drp.domain.plan import Step
-from drp.domain.run import Recovery, apply
-from drp.domain.timeline import Mark
+from drp.domain.recovery.plan import Step
+from drp.domain.recovery.run import Recovery, apply
+from drp.domain.recovery.timeline import Mark
 from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp, milliseconds
 from drp.errors import CancelledError, DrpError

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from drp.domain.events import Body
 from drp.domain.inventory import DrCentre
-from drp.domain.protection import backup_of
+from drp.domain.protection.gaps import backup_of
 from drp.domain.service import Service
 from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 
-from drp.domain.copying import kind_of
+from drp.domain.backups.copying import kind_of
 from drp.domain.service import Service
 from drp.errors import DrpError
 from drp.ports import World

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drp.domain.backup_record import Notice
+from drp.domain.backups.record import Notice
 from drp.domain.events import Body, hash_of
-from drp.domain.notices import Message, Moment, decide, most_critical_services
-from drp.domain.protection_problems import problems_of
-from drp.domain.protection_status import ProtectionStatus
+from drp.domain.protection.notices import Message, Moment, decide, most_critical_services
+from drp.domain.protection.problems import problems_of
+from drp.domain.protection.status import ProtectionStatus
 from drp.domain.values import to_stamp
 from drp.errors import BusyError, DrpError, ExitCode, UnreachableError, UsageError
 from drp.ports import Delivery, World

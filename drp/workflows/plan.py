@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from drp.domain.estimates import RUNS_REMEMBERED, History, MeasuredStage, measured_stages
-from drp.domain.feasibility import Shortfall, shortfalls_of
-from drp.domain.forecast import Forecast, forecast
-from drp.domain.plan import RecoveryKind, Stage
-from drp.domain.run import replay
+from drp.domain.forecasts.estimates import RUNS_REMEMBERED, History, MeasuredStage, measured_stages
+from drp.domain.forecasts.feasibility import Shortfall, shortfalls_of
+from drp.domain.forecasts.forecast import Forecast, forecast
+from drp.domain.recovery.plan import RecoveryKind, Stage
+from drp.domain.recovery.run import replay
 from drp.errors import UsageError
 from drp.ports import World
 from drp.workflows.selection import recovery_order, runbook_of

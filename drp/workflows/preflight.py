@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from urllib.parse import urlsplit
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, hash_of
 from drp.domain.inventory import DrCentre
-from drp.domain.preflight import Expected, Finding, Purpose, certificate, judge
-from drp.domain.restore_point import RestorePoint
+from drp.domain.protection.preflight import Expected, Finding, Purpose, certificate, judge
 from drp.domain.service import Service
 from drp.domain.values import to_stamp
 from drp.errors import CancelledError, DrpError, ExitCode, UnreachableError

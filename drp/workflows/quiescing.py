@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 from drp.domain.events import Body
-from drp.domain.protection import backup_of
+from drp.domain.protection.gaps import backup_of
 from drp.domain.service import Service
 from drp.errors import DrpError
 from drp.ports import World

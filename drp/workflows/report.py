@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from drp.domain.run import Recovery, replay
+from drp.domain.recovery.run import Recovery, replay
 from drp.errors import DrpError, UsageError
 from drp.ports import World
 

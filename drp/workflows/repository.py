@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from drp.domain.copying import as_copied
+from drp.domain.backups.copying import as_copied
+from drp.domain.backups.keys import prefix_of as repository_prefix
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body
 from drp.domain.inventory import DrCentre, HostKeys
-from drp.domain.keys import prefix_of as repository_prefix
-from drp.domain.protection import backup_of
-from drp.domain.restore_point import RestorePoint
+from drp.domain.protection.gaps import backup_of
 from drp.domain.service import Service
 from drp.errors import BusyError, DrpError, UsageError
 from drp.ports import ActionState, World

@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from drp.domain.backups.repository_locks import LockVerdict, RepositoryLock, judge_locks
 from drp.domain.events import Body
-from drp.domain.repository_locks import LockVerdict, RepositoryLock, judge_locks
 from drp.domain.service import Service
 from drp.errors import BusyError, DrpError
 from drp.ports import World

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from drp.domain.datasets import DatasetType, Scratch, read_dataset
 from drp.domain.events import Body, hash_of
-from drp.domain.restore_choice import Choice, newest
-from drp.domain.restore_plan import PlannedJob, RestorePlan
+from drp.domain.recovery.restore_choice import Choice, newest
+from drp.domain.recovery.restore_plan import PlannedJob, RestorePlan
+from drp.domain.recovery.verification import DataCheck
 from drp.domain.service import Service
 from drp.domain.values import show_duration
-from drp.domain.verification import DataCheck
 from drp.errors import CancelledError, DrpError, ExitCode, IntegrityError, UsageError
 from drp.ports import World
 from drp.workflows.backup import back_up

@@ -6,10 +6,10 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import Procedure, read_dataset
 from drp.domain.events import Body, hash_of
-from drp.domain.restore_plan import PlannedJob, RestorePlan, compiled, is_below
-from drp.domain.restore_point import RestorePoint
+from drp.domain.recovery.restore_plan import PlannedJob, RestorePlan, compiled, is_below
 from drp.domain.service import Service
 from drp.errors import CancelledError, DrpError, ExitCode, IntegrityError, UnreachableError, UsageError
 from drp.ports import NewFile, World

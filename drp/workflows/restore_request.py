@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import DatasetType, read_dataset
-from drp.domain.restore_choice import AmbiguousError, Choice, newest, newest_not_younger, with_snapshot
-from drp.domain.restore_plan import compiled, only
-from drp.domain.restore_point import RestorePoint
+from drp.domain.recovery.restore_choice import AmbiguousError, Choice, newest, newest_not_younger, with_snapshot
+from drp.domain.recovery.restore_plan import compiled, only
 from drp.domain.service import Service
 from drp.errors import UsageError
 from drp.ports import World

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import Scratch, read_dataset
 from drp.domain.events import Body, hash_of
-from drp.domain.restore_choice import draw_point, draw_service, newest, unproved_for
-from drp.domain.restore_plan import SPACE_FACTOR_PERCENT, PlannedJob, RestorePlan
-from drp.domain.restore_point import RestorePoint
+from drp.domain.recovery.restore_choice import draw_point, draw_service, newest, unproved_for
+from drp.domain.recovery.restore_plan import SPACE_FACTOR_PERCENT, PlannedJob, RestorePlan
 from drp.domain.service import Service
 from drp.domain.values import to_stamp
 from drp.errors import CancelledError, DrpError, ExitCode, IntegrityError, UsageError

@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from drp.domain.events import Body
-from drp.domain.restore_plan import PlannedJob, RestorePlan
-from drp.domain.verification import DataCheck, check_parts, check_restored, proved_datasets
+from drp.domain.recovery.restore_plan import PlannedJob, RestorePlan
+from drp.domain.recovery.verification import DataCheck, check_parts, check_restored, proved_datasets
 from drp.ports import ActionState, World
 from drp.workflows.host_jobs import POLL_SECONDS, HostJob, OnMessage, repository_job, start_or_adopt
 from drp.workflows.naming import action_folder, new_run, run_folder

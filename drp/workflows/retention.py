@@ -7,12 +7,9 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from drp.domain.backup_record import Mark
-from drp.domain.backup_settings import Retention
-from drp.domain.events import Body, hash_of
-from drp.domain.protection import backup_of
-from drp.domain.restore_point import RestorePoint
-from drp.domain.retention import (
+from drp.domain.backups.record import Mark
+from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.backups.retention import (
     Decision,
     Guards,
     Listed,
@@ -24,6 +21,9 @@ from drp.domain.retention import (
     policy_arguments,
     policy_of,
 )
+from drp.domain.backups.settings import Retention
+from drp.domain.events import Body, hash_of
+from drp.domain.protection.gaps import backup_of
 from drp.domain.service import Service
 from drp.domain.values import from_stamp
 from drp.errors import DrpError, ExitCode, IntegrityError, UsageError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from drp.domain.plan import Plan
+from drp.domain.recovery.plan import Plan
 from drp.errors import ExitCode, UsageError
 from drp.ports import ActionState, World
 from drp.workflows.naming import run_folder

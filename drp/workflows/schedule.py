@@ -1,4 +1,4 @@
-"""Do what is due, and show what is next: the schedule's decisions (`drp.domain.due`) carried out."""
+"""Do what is due, and show what is next: the schedule's decisions (`drp.domain.schedules.due`) carried out."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from drp.domain.backup_record import SCHEDULED_KINDS
-from drp.domain.due import Decision, Facts, Task, decide_all
-from drp.domain.due_text import notes_of, reason_of, told
-from drp.domain.scheduled_tasks import tasks_of
+from drp.domain.backups.record import SCHEDULED_KINDS
+from drp.domain.schedules.due import Decision, Facts, Task, decide_all
+from drp.domain.schedules.due_text import notes_of, reason_of, told
+from drp.domain.schedules.tasks import tasks_of
 from drp.errors import BusyError, DrpError
 from drp.ports import World
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from drp.domain.graph import with_dependencies
 from drp.domain.inventory import Runbook
-from drp.domain.protection import Purpose, gaps_of
+from drp.domain.protection.gaps import Purpose, gaps_of
 from drp.errors import UsageError
 from drp.ports import World
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body
-from drp.domain.restore_point import RestorePoint
 from drp.domain.service import Service
 from drp.errors import DrpError, IntegrityError
 from drp.ports import World

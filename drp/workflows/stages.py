@@ -7,17 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import DatasetType, Procedure, read_dataset, with_snapshots
 from drp.domain.events import Body
-from drp.domain.plan import Step
-from drp.domain.probing import usable_again
-from drp.domain.protection import backup_of
-from drp.domain.restore_point import RestorePoint
-from drp.domain.run import Recovery
+from drp.domain.protection.gaps import backup_of
+from drp.domain.recovery.plan import Step
+from drp.domain.recovery.probing import usable_again
+from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.timeline import Mark
+from drp.domain.recovery.verification import check_restored, newest_transaction, proved_datasets
 from drp.domain.service import Service
-from drp.domain.timeline import Mark
 from drp.domain.values import show_duration, to_stamp
-from drp.domain.verification import check_restored, newest_transaction, proved_datasets
 from drp.errors import DrpError
 from drp.ports import World
 from drp.workflows.repository import ca_certificate, centre_named, secrets_of

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from drp.domain.backups.restore_point import newest_before
 from drp.domain.objectives import Objectives, Verdict, objectives_of
-from drp.domain.restore_point import newest_before
 from drp.domain.values import from_stamp, milliseconds, to_stamp
 from drp.ports import RunRow, World
 

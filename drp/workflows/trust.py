@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from drp.domain.restore_point import RestorePoint
+from drp.domain.backups.restore_point import RestorePoint
 from drp.ports import World
 
 

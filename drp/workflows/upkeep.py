@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, hash_of
-from drp.domain.restore_point import RestorePoint
 from drp.domain.service import Service
 from drp.domain.values import to_stamp
 from drp.errors import BusyError, CancelledError, DrpError, ExitCode

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from drp.domain.events import Body, hash_of
-from drp.domain.probing import FAILURES_TO_DETECT, Sample
+from drp.domain.recovery.probing import FAILURES_TO_DETECT, Sample
 from drp.domain.values import to_stamp
 from drp.errors import ExitCode
 from drp.ports import World

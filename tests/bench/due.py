@@ -20,10 +20,10 @@ from pathlib import Path
 from drp.adapters.inventory import read_city
 from drp.adapters.ledger import SqliteLedger
 from drp.adapters.ledger_projections import project
-from drp.domain.backup_record import SCHEDULED_KINDS
+from drp.domain.backups.record import SCHEDULED_KINDS
 from drp.domain.events import Event, canonical_json
 from drp.domain.inventory import City
-from drp.domain.schedule import parse_schedule
+from drp.domain.schedules.schedule import parse_schedule
 from drp.domain.values import to_stamp
 from tests.bench.cities import write_city
 from tests.bench.common import Figure, finish, median, progress
@@ -127,8 +127,8 @@ def _record_point(ledger: SqliteLedger, run: str, service: str, at: datetime) ->
 
 def measure(workspace: Path, clock: Callable[[], float]) -> dict[str, float]:
     """Seconds and MB of this process, which has decided nothing yet."""
-    from drp.domain.due import decide_all
-    from drp.domain.scheduled_tasks import tasks_of
+    from drp.domain.schedules.due import decide_all
+    from drp.domain.schedules.tasks import tasks_of
     from drp.wiring import build_world
     from drp.workflows.schedule import facts_of
 

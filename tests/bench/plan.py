@@ -43,9 +43,9 @@ def main() -> None:
 def measure(workspace: Path) -> dict[str, float]:
     """Seconds and MB of this process, which has done nothing else yet; the imports are not counted as loading."""
     from drp.adapters.inventory import read_city
-    from drp.domain.estimates import History
-    from drp.domain.feasibility import shortfalls_of
-    from drp.domain.forecast import forecast
+    from drp.domain.forecasts.estimates import History
+    from drp.domain.forecasts.feasibility import shortfalls_of
+    from drp.domain.forecasts.forecast import forecast
     from drp.domain.graph import with_dependencies
     from drp.domain.review import review
 

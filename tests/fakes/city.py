@@ -6,10 +6,10 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from drp.domain.backups.restore_point import RestorePoint, Snapshot
 from drp.domain.consistency import Parts
 from drp.domain.inventory import AnsibleHost, City, Runbook, Workspace
 from drp.domain.registers import Assets, Documents, Network, People
-from drp.domain.restore_point import RestorePoint, Snapshot
 from drp.domain.service import Service
 
 _REGISTERS: dict[str, Any] = {"network": Network, "people": People, "documents": Documents, "assets": Assets}

@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from drp.domain.backup_record import BackupState, Proof
-from drp.domain.backup_settings import BackupDefaults, Retry
-from drp.domain.due import Decision, Task, Trigger
-from drp.domain.protection_facts import Facts, Held, History, LastCheck, PartRead
-from drp.domain.protection_status import ProtectionStatus, status_of
-from drp.domain.schedule import parse_schedule
+from drp.domain.backups.record import BackupState, Proof
+from drp.domain.backups.settings import BackupDefaults, Retry
+from drp.domain.protection.facts import Facts, Held, History, LastCheck, PartRead
+from drp.domain.protection.status import ProtectionStatus, status_of
+from drp.domain.schedules.due import Decision, Task, Trigger
+from drp.domain.schedules.schedule import parse_schedule
 from drp.domain.service import Service
 from tests.fakes.city import NOW, make_city, service_record
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from drp.adapters.inventory import HOSTS_FILE, read_city
 from drp.adapters.yaml_file import YamlFile, read_yaml
-from drp.domain.estimates import History
-from drp.domain.feasibility import Shortfall, shortfalls_of
 from drp.domain.findings import SERVICE, Finding
-from drp.domain.forecast import forecast
+from drp.domain.forecasts.estimates import History
+from drp.domain.forecasts.feasibility import Shortfall, shortfalls_of
+from drp.domain.forecasts.forecast import forecast
 from drp.domain.graph import with_dependencies
 from drp.domain.review import review
 from drp.errors import Fault, InvalidInventoryError

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from drp.adapters.ledger import SqliteLedger
-from drp.domain.copying import StoredObject
+from drp.domain.backups.copying import StoredObject
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
-from drp.domain.probing import Sample
-from drp.domain.protection_status import ProtectionStatus
-from drp.domain.restore_point import RestorePoint
+from drp.domain.protection.status import ProtectionStatus
+from drp.domain.recovery.probing import Sample
 from drp.domain.secret import SecretReference
 from drp.domain.values import to_stamp
 from drp.errors import BusyError, IntegrityError, UnreachableError

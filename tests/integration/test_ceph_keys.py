@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from drp.domain.backups.keys import access_at, bucket_policy
 from drp.domain.inventory import DrCentre
-from drp.domain.keys import access_at, bucket_policy
 from drp.domain.service import Service
 from tests.fakes.ceph import Ceph, CephUser, missing_programs, running_ceph
 from tests.fakes.city import service_record

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from drp.domain.keys import access_at
+from drp.domain.backups.keys import access_at
 from drp.wiring import city_of
 from tests.e2e.workbench import PRIMARY_NAME, RECOVERY_NAME, SERVICE, Workbench, told
 from tests.fakes.ceph import Ceph, CephUser, missing_programs, running_ceph

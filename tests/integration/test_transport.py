@@ -18,7 +18,7 @@ import pytest
 
 from drp.adapters.actions import SupervisedActions
 from drp.adapters.watch_records import TcpReachability
-from drp.domain.backup_settings import ResticProgram
+from drp.domain.backups.settings import ResticProgram
 from drp.domain.inventory import AnsibleHost, SshAccess
 from drp.ports import ActionState
 from tests.e2e.workbench import PASSWORD_CANARY, REPOSITORY, S3_CANARY

@@ -13,15 +13,15 @@ import pytest
 
 from drp.adapters.inventory import load_city
 from drp.domain.datasets import FilesDataset, PostgresqlDataset
-from drp.domain.estimates import History
-from drp.domain.feasibility import shortfalls_of
-from drp.domain.forecast import forecast
+from drp.domain.forecasts.estimates import History
+from drp.domain.forecasts.feasibility import shortfalls_of
+from drp.domain.forecasts.forecast import forecast
+from drp.domain.forecasts.lines import neighbours, reachable
 from drp.domain.graph import with_dependencies
 from drp.domain.inventory import City
-from drp.domain.lines import neighbours, reachable
 from drp.domain.model import Declared
 from drp.domain.objectives import objectives_of
-from drp.domain.protection import gaps_of
+from drp.domain.protection.gaps import gaps_of
 from drp.domain.secret import SecretReference
 
 REPOSITORY = Path(__file__).parents[2]

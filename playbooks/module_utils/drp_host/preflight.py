@@ -1,5 +1,5 @@
 """Look whether a backup or a recovery would find here what it needs. Nothing is changed, and nothing is judged: drp
-does that (`drp/domain/preflight.py`)."""
+does that (`drp/domain/protection/preflight.py`)."""
 
 from __future__ import annotations
 

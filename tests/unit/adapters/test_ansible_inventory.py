@@ -13,8 +13,8 @@ import drp.adapters.ansible_inventory as adapter
 from drp.adapters.ansible_hosts import ansible_hosts, host_record
 from drp.adapters.ansible_inventory import listed_hosts
 from drp.adapters.yaml_file import YamlFile, read_yaml
+from drp.domain.importing.reconcile import ENCRYPTED, disagreements_of
 from drp.domain.inventory import AnsibleHost
-from drp.domain.reconcile import ENCRYPTED, disagreements_of
 from drp.errors import UnreachableError
 
 INVENTORY = """\

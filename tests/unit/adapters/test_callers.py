@@ -17,7 +17,7 @@ from drp.adapters import callers as callers_module
 from drp.adapters.callers import Callers, callers_of
 from drp.adapters.service_manager import ServiceManager
 from drp.adapters.systemd_units import UnitSettings, run_systemctl, unit_texts, write_units
-from drp.domain.backup_record import SCHEDULED_KINDS
+from drp.domain.backups.record import SCHEDULED_KINDS
 from drp.errors import DrpError, UsageError
 
 AWKWARD = "kota \"q' $HOME %h \\ ä;#"

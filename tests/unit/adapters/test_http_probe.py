@@ -14,7 +14,7 @@ import pytest
 
 from drp.adapters import http_probe
 from drp.adapters.http_probe import HttpJourney
-from drp.domain.probing import Sample
+from drp.domain.recovery.probing import Sample
 from drp.domain.service import HttpCheck
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from drp.adapters.ledger import SqliteLedger
-from drp.domain.protection_facts import Facts
-from drp.domain.restore_point import RestorePoint
+from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.protection.facts import Facts
 from drp.domain.values import to_stamp
 from tests.fakes.city import NOW, make_restore_point
 from tests.fakes.clock import FakeClock

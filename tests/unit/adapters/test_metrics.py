@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from drp.adapters import metrics
 from drp.adapters.metrics import PrometheusFigures, registry_of, text_of
-from drp.domain.backup_settings import Metrics
+from drp.domain.backups.settings import Metrics
 from tests.fakes.http_receiver import Receiver, receiving
 from tests.fakes.protection import BLANK, good, judged, with_copy
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from drp.adapters.named_files import carried_restic_faults
-from drp.domain.backup_settings import ResticProgram
+from drp.domain.backups.settings import ResticProgram
 
 GOOD = hashlib.sha256(b"restic").hexdigest()
 

@@ -13,7 +13,7 @@ import pytest
 from drp.adapters import notifier
 from drp.adapters.notifier import AppriseMessenger
 from drp.adapters.secrets import WorkspaceSecrets
-from drp.domain.backup_settings import Notifications
+from drp.domain.backups.settings import Notifications
 from drp.ports import Delivery
 from tests.fakes.http_receiver import Receiver, receiving
 

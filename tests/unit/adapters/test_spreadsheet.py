@@ -10,8 +10,8 @@ import pytest
 
 import drp.adapters.spreadsheet as adapter
 from drp.adapters.spreadsheet import read_spreadsheet
-from drp.domain.sheet import Sheet
-from drp.domain.spreadsheet import MOST_ROWS
+from drp.domain.importing.sheet import Sheet
+from drp.domain.importing.spreadsheet import MOST_ROWS
 from drp.errors import UsageError
 from tests.fakes.workbooks import compound, ods, xls, xlsx, zipped
 

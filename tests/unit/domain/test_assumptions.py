@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from drp.domain.assumptions import Assumption, assumptions_of
+from drp.domain.dossiers.assumptions import Assumption, assumptions_of
 from drp.domain.inventory import AnsibleHost, City
 from drp.domain.model import Declared, Model
 from tests.fakes.city import make_city, runbook_record, service_record, workspace_record

@@ -7,8 +7,8 @@ from datetime import timedelta
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drp.domain.backup_record import RepositoryCheck
-from drp.domain.checking import MOST_PARTS, last_reads, parts_for, plan_check
+from drp.domain.backups.checking import MOST_PARTS, last_reads, parts_for, plan_check
+from drp.domain.backups.record import RepositoryCheck
 from tests.fakes.city import NOW
 
 DAY = timedelta(days=1)

@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drp.domain.columns import clean, duration_text, field_of, find_header, is_formula, parse_time, slug, unit_in
+from drp.domain.importing.columns import (
+    clean,
+    duration_text,
+    field_of,
+    find_header,
+    is_formula,
+    parse_time,
+    slug,
+    unit_in,
+)
 from drp.domain.values import parse_duration
 from drp.errors import UsageError
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from drp.domain.copying import GRACE, StoredObject, arrival_of, kind_of, plan_copy, removable
+from drp.domain.backups.copying import GRACE, StoredObject, arrival_of, kind_of, plan_copy, removable
 from tests.fakes.city import NOW, make_restore_point
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64

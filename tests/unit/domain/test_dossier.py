@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from drp.domain.dossier import KINDS, Dossier, dossier_of, find_record
+from drp.domain.dossiers.dossier import KINDS, Dossier, dossier_of, find_record
+from drp.domain.dossiers.service_dossier import data_size, service_dossier
 from drp.domain.inventory import City
-from drp.domain.service_dossier import data_size, service_dossier
 from drp.errors import UsageError
 from tests.fakes.city import NOW, make_city, service_record, workspace_record
 

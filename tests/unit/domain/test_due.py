@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drp.domain.backup_record import BackupState
-from drp.domain.backup_settings import Blackout, Retry
-from drp.domain.due import (
+from drp.domain.backups.record import BackupState
+from drp.domain.backups.settings import Blackout, Retry
+from drp.domain.schedules.due import (
     ClockTrouble,
     Decision,
     Facts,
@@ -24,9 +24,9 @@ from drp.domain.due import (
     decide_all,
     offset_of,
 )
-from drp.domain.due_text import notes_of, reason_of
-from drp.domain.schedule import parse_schedule
-from drp.domain.timetable import timetable_of
+from drp.domain.schedules.due_text import notes_of, reason_of
+from drp.domain.schedules.schedule import parse_schedule
+from drp.domain.schedules.timetable import timetable_of
 
 ZONE = "Asia/Jakarta"
 NOON = datetime(2026, 11, 20, 5, 0, tzinfo=UTC)

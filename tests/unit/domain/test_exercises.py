@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from drp.domain.exercises import Cadence, Exercise, Standing, cadences_of, standing_of
+from drp.domain.dossiers.exercises import Cadence, Exercise, Standing, cadences_of, standing_of
 from drp.domain.inventory import ExerciseLevel
 from drp.domain.objectives import Verdict
-from drp.domain.protection import Gap
+from drp.domain.protection.gaps import Gap
 from tests.fakes.city import NOW
 
 DAY = timedelta(days=1)

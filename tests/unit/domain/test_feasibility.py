@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from drp.domain.estimates import History
-from drp.domain.feasibility import Shortfall, shortfalls_of
-from drp.domain.forecast import Outlook, forecast
+from drp.domain.forecasts.estimates import History
+from drp.domain.forecasts.feasibility import Shortfall, shortfalls_of
+from drp.domain.forecasts.forecast import Outlook, forecast
 from drp.domain.graph import with_dependencies
 from drp.domain.inventory import City, Runbook
 from tests.fakes.planned import ESTIMATES, LINES, city_with, link, runbook, sized_record

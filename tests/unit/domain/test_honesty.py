@@ -9,9 +9,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from drp.domain.consistency import faults_of
-from drp.domain.probing import Sample, last_outage
+from drp.domain.recovery.probing import Sample, last_outage
+from drp.domain.recovery.verification import newest_transaction
 from drp.domain.values import AbsolutePath, from_stamp, to_stamp
-from drp.domain.verification import newest_transaction
 from tests.fakes.city import NOW, make_city, make_restore_point, parts_of, service_record
 from tests.unit.domain.test_plan import plan_of
 

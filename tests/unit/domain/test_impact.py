@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drp.domain.impact import Impact, impact_of
-from drp.domain.things import Thing
+from drp.domain.impact.impact import Impact, impact_of
+from drp.domain.impact.things import Thing
 from drp.errors import UsageError
 from tests.fakes.city import service_record, workspace_record
 from tests.fakes.lost_city import BARE, NETWORK, lost_city, services

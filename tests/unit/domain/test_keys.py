@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from drp.domain.backups.keys import Access, access_at, bucket_policy
 from drp.domain.inventory import DrCentre
-from drp.domain.keys import Access, access_at, bucket_policy
 from drp.domain.service import Service
 from tests.fakes.city import service_record, workspace_record
 

@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from drp.domain.backup_settings import Bandwidth, Limits
-from drp.domain.limits import Upload, Urgency, Work, by_urgency, holds, may_start, sites_of, upload_limit
+from drp.domain.backups.limits import Upload, Urgency, Work, by_urgency, holds, may_start, sites_of, upload_limit
+from drp.domain.backups.settings import Bandwidth, Limits
 
 FRIDAY = datetime(2026, 11, 20, 9, 30, tzinfo=ZoneInfo("Asia/Jakarta"))
 

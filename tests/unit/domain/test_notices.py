@@ -9,11 +9,11 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drp.domain.backup_record import Notice
-from drp.domain.backup_settings import Notifications
+from drp.domain.backups.record import Notice
+from drp.domain.backups.settings import Notifications
 from drp.domain.inventory import Tier
-from drp.domain.notices import DIGEST, Message, Moment, State, decide, most_critical_services
-from drp.domain.protection_problems import Problem
+from drp.domain.protection.notices import DIGEST, Message, Moment, State, decide, most_critical_services
+from drp.domain.protection.problems import Problem
 
 MIDNIGHT = datetime(2026, 11, 20, 17, 0, tzinfo=UTC)  # in Jakarta
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from drp.domain.preflight import Expected, Finding, Purpose, certificate, judge, worst_level
+from drp.domain.protection.preflight import Expected, Finding, Purpose, certificate, judge, worst_level
 from tests.fakes.city import NOW
 
 DAY = 86_400

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from drp.domain.probing import Sample, last_outage, usable_again
+from drp.domain.recovery.probing import Sample, last_outage, usable_again
 from tests.fakes.city import NOW
 
 TOOK = timedelta(milliseconds=100)

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drp.domain.objectives import Verdict
-from drp.domain.protection_facts import BadCheck, History, PartRead, Preflight
-from drp.domain.protection_problems import problems_of, roughly
-from drp.domain.protection_status import ProtectionStatus
+from drp.domain.protection.facts import BadCheck, History, PartRead, Preflight
+from drp.domain.protection.problems import problems_of, roughly
+from drp.domain.protection.status import ProtectionStatus
 from tests.fakes.city import NOW
 from tests.fakes.protection import BLANK, DAY, HOUR, MINUTE, decision, good, held, judged, state, with_copy
 

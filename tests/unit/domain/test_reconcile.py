@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
+from drp.domain.importing.reconcile import ENCRYPTED, ListedHost, disagreements_of, uses_of
 from drp.domain.inventory import AnsibleHost
-from drp.domain.reconcile import ENCRYPTED, ListedHost, disagreements_of, uses_of
 from tests.fakes.city import make_city, service_record
 
 OURS = AnsibleHost(name="app", site="primary", address="192.0.2.1")

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from drp.domain.repository_locks import RepositoryLock, judge_locks
+from drp.domain.backups.repository_locks import RepositoryLock, judge_locks
 from tests.fakes.city import NOW
 
 

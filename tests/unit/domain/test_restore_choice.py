@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drp.domain.backup_record import Proof
-from drp.domain.restore_choice import (
+from drp.domain.backups.record import Proof
+from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.recovery.restore_choice import (
     AmbiguousError,
     draw_point,
     draw_service,
@@ -24,7 +25,6 @@ from drp.domain.restore_choice import (
     with_snapshot,
     youngest_data,
 )
-from drp.domain.restore_point import RestorePoint
 from tests.fakes.city import NOW, make_restore_point
 
 JAKARTA, BERLIN = ZoneInfo("Asia/Jakarta"), ZoneInfo("Europe/Berlin")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from drp.domain.restore_point import RestorePoint, newest_before
+from drp.domain.backups.restore_point import RestorePoint, newest_before
 from tests.fakes.city import NOW, make_restore_point
 
 

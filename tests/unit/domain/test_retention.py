@@ -10,11 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drp.domain.backup_record import Proof
-from drp.domain.backup_settings import BackupDefaults, Retention
-from drp.domain.inventory import Tier
-from drp.domain.restore_point import RestorePoint, Snapshot
-from drp.domain.retention import (
+from drp.domain.backups.record import Proof
+from drp.domain.backups.restore_point import RestorePoint, Snapshot
+from drp.domain.backups.retention import (
     Decision,
     Guards,
     Listed,
@@ -26,6 +24,8 @@ from drp.domain.retention import (
     policy_arguments,
     policy_of,
 )
+from drp.domain.backups.settings import BackupDefaults, Retention
+from drp.domain.inventory import Tier
 from drp.domain.service import Service
 from drp.errors import IntegrityError
 from tests.fakes.city import NOW, make_restore_point, service_record

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from drp.domain.events import Body, Event, event_hash
 from drp.domain.objectives import Verdict
-from drp.domain.plan import Plan, RecoveryKind
-from drp.domain.run import Recovery, apply, replay
+from drp.domain.recovery.plan import Plan, RecoveryKind
+from drp.domain.recovery.run import Recovery, apply, replay
 from drp.domain.values import to_stamp
 from tests.fakes.city import NOW
 from tests.unit.domain.test_plan import plan_of

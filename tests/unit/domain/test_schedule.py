@@ -11,7 +11,7 @@ from cronsim import CronSim
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drp.domain.schedule import parse_schedule
+from drp.domain.schedules.schedule import parse_schedule
 
 DAY = timedelta(days=1)
 

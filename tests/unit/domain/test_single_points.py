@@ -7,9 +7,9 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drp.domain.impact import impact_of
+from drp.domain.impact.impact import impact_of
+from drp.domain.impact.single_points import single_points
 from drp.domain.inventory import City
-from drp.domain.single_points import single_points
 from tests.fakes.city import workspace_record
 from tests.fakes.lost_city import AGENCIES, lost_city
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from drp.domain.consistency import faults_of
+from drp.domain.importing.sheet import Import, Row, Settings, Sheet
+from drp.domain.importing.spreadsheet import MOST_ROWS, map_sheet
 from drp.domain.inventory import City
 from drp.domain.service import Service
-from drp.domain.sheet import Import, Row, Settings, Sheet
-from drp.domain.spreadsheet import MOST_ROWS, map_sheet
 from drp.errors import UsageError
 from tests.fakes.city import make_city, parts_of, service_record
 

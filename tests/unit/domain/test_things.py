@@ -6,7 +6,7 @@ from itertools import chain
 
 import pytest
 
-from drp.domain.things import Thing, find_things, title_of
+from drp.domain.impact.things import Thing, find_things, title_of
 from drp.errors import UsageError
 from tests.fakes.lost_city import NETWORK, lost_city
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drp.domain.objectives import Objectives, Verdict
-from drp.domain.timeline import PARTS, Mark, MarkName, Measurement, Reservation, measure
+from drp.domain.recovery.timeline import PARTS, Mark, MarkName, Measurement, Reservation, measure
 from tests.fakes.city import NOW
 
 NAMES: tuple[MarkName, ...] = ("Tb", "T0", "T1", "T2", "T3", "T4", "T5")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drp.domain.backup_settings import Blackout, Window
-from drp.domain.schedule import parse_schedule
-from drp.domain.timetable import Timetable, blackout_until, window_end
+from drp.domain.backups.settings import Blackout, Window
+from drp.domain.schedules.schedule import parse_schedule
+from drp.domain.schedules.timetable import Timetable, blackout_until, window_end
 
 BERLIN, JAKARTA = "Europe/Berlin", "Asia/Jakarta"
 TEXTS = (

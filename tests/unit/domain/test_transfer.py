@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drp.domain.transfer import Channel, Transfer, channel_between, shared_times
+from drp.domain.forecasts.transfer import Channel, Transfer, channel_between, shared_times
 from tests.fakes.city import make_city
 from tests.fakes.planned import city_with, link
 

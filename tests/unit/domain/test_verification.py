@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from drp.domain.recovery.verification import check_restored, newest_transaction
 from drp.domain.values import from_stamp, to_stamp
-from drp.domain.verification import check_restored, newest_transaction
 from tests.fakes.city import make_restore_point
 
 POINT = make_restore_point()

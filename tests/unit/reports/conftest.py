@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from drp.domain.backups.restore_point import RestorePoint, Snapshot
 from drp.domain.events import Event, event_hash
 from drp.domain.objectives import Objectives
-from drp.domain.plan import Plan, PlannedService, RecoveryKind, Step
-from drp.domain.restore_point import RestorePoint, Snapshot
-from drp.domain.run import Recovery, replay
+from drp.domain.recovery.plan import Plan, PlannedService, RecoveryKind, Step
+from drp.domain.recovery.run import Recovery, replay
 from drp.domain.values import to_stamp
 from drp.reports.document import Document, ReportContext, ServiceContext, build
 

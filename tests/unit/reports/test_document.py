@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from drp.domain.objectives import Verdict
-from drp.domain.run import replay
+from drp.domain.recovery.run import replay
 from drp.reports.document import Document, build
 from drp.reports.narrative import figure_text, gap_sentence, override_sentences, parts_sentence
 

@@ -6,8 +6,8 @@ import re
 
 import pytest
 
+from drp.domain.impact.things import Thing
 from drp.domain.inventory import City
-from drp.domain.things import Thing
 from drp.reports.graph import draw_impact, draw_network, draw_services, draw_single_points
 from drp.reports.graph_mermaid import draw, label
 from drp.reports.graph_model import Edge, Node, Panel, State

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from drp.domain.things import Thing
+from drp.domain.impact.things import Thing
 from drp.reports.graph import draw_impact, draw_network, draw_services, draw_single_points
 from drp.reports.graph_model import called, listed, plain
 from drp.reports.text_table import WIDTH, table

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from drp.domain.events import first_break, hash_of
-from drp.domain.run import replay
+from drp.domain.recovery.run import replay
 from drp.reports import render_json
 from drp.reports.document import Document, build
 

@@ -132,7 +132,7 @@ def test_a_cleverly_cut_chain_is_found_by_the_hash_that_was_kept_elsewhere(docum
 
 def rewritten(report: dict[str, Any], *, drop: int) -> str:
     from drp.domain.events import Event
-    from drp.domain.run import replay
+    from drp.domain.recovery.run import replay
     from drp.domain.values import from_stamp
     from drp.reports.document import build
     from drp.reports.verification import _context

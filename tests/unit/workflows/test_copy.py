@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from drp.domain.copying import GRACE
-from drp.domain.restore_point import RestorePoint
+from drp.domain.backups.copying import GRACE
+from drp.domain.backups.restore_point import RestorePoint
 from drp.errors import BusyError, DrpError, IntegrityError, UnreachableError, UsageError
 from drp.workflows.copy import copied_services, copy, copy_after_backup
 from drp.workflows.recover import RecoveryRequest, recover

@@ -7,7 +7,7 @@ from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
-from drp.domain.exercises import Standing
+from drp.domain.dossiers.exercises import Standing
 from drp.domain.inventory import City
 from drp.workflows.coverage import Coverage, ServiceCoverage, coverage
 from drp.workflows.recover import RecoveryRequest, recover

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from drp.domain.notices import State
+from drp.domain.protection.notices import State
 from drp.errors import BusyError, UnreachableError, UsageError
 from drp.workflows.notify import LOCK, note_state, send_test
 from tests.fakes.city import make_city

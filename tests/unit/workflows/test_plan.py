@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from drp.domain.estimates import Basis
+from drp.domain.forecasts.estimates import Basis
 from drp.errors import UsageError
 from drp.workflows.plan import plan, read_history
 from drp.workflows.recover import RecoveryRequest, recover, resume

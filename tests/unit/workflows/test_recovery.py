@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drp.domain.objectives import Verdict
-from drp.domain.run import Recovery
+from drp.domain.recovery.run import Recovery
 from drp.errors import BusyError, CancelledError, DrpError, UsageError
 from drp.workflows.naming import action_folder
 from drp.workflows.recover import RecoveryRequest, recover, resume

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body
-from drp.domain.restore_plan import RestorePlan
-from drp.domain.restore_point import RestorePoint
+from drp.domain.recovery.restore_plan import RestorePlan
 from drp.domain.values import to_stamp
 from drp.errors import BusyError, CancelledError, IntegrityError, UnreachableError, UsageError
 from drp.workflows.restore import Consent, look, prepare, restore, resume, undo_hint, units_to_stop

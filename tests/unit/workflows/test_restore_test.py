@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body
-from drp.domain.restore_point import RestorePoint
 from drp.errors import CancelledError, DrpError, IntegrityError, UsageError
 from drp.workflows.naming import action_folder
 from drp.workflows.recover import recover

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from drp.domain.backup_record import SCHEDULED_KINDS
-from drp.domain.due import Why
+from drp.domain.backups.record import SCHEDULED_KINDS
+from drp.domain.schedules.due import Why
 from drp.errors import BusyError, UnreachableError
 from drp.ports import World
 from drp.workflows.backup import back_up

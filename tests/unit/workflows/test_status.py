@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from drp.domain.objectives import Verdict
-from drp.domain.probing import Sample
+from drp.domain.recovery.probing import Sample
 from drp.workflows.status import ServiceStatus, status
 from tests.fakes.city import make_city, service_record
 from tests.fakes.world import Stage, make_stage

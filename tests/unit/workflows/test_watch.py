@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from drp.domain.probing import Sample
+from drp.domain.recovery.probing import Sample
 from drp.errors import BusyError
 from drp.workflows.watch import watch
 from tests.fakes.city import NOW, make_city, service_record

@@ -1,0 +1,1 @@
+"""How backups are declared, run, kept, checked and copied."""

@@ -1,0 +1,1 @@
+"""One thing with everything that is known about it."""

@@ -1,0 +1,1 @@
+"""What goes down with a thing: a service, host, line, place or site."""

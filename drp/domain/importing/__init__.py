@@ -1,0 +1,1 @@
+"""Lists that agencies keep, read into records."""

@@ -1,0 +1,1 @@
+"""How well services are protected, and whom to tell."""

@@ -1,0 +1,1 @@
+"""Plans of recoveries, their runs, and what was measured."""
