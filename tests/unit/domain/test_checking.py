@@ -45,7 +45,7 @@ def test_everything_is_read_in_time_also_after_missed_checks(
         times.append(at)
         # The next one comes early by minutes, or after some were missed: never for longer than a quarter of the time.
         at += gap - timedelta(minutes=late) + min(gap * count, slack)
-    # A gap that is longer than the other three quarters leaves no room for the delay: 55 h and 18 h more are over 3 days.
+    # A gap longer than the other three quarters leaves no room for the delay: 55 h and 18 h more are over 3 days.
     is_possible = gap <= within - slack
     history: list[RepositoryCheck] = []
     for moment in times:
