@@ -116,8 +116,8 @@ def refused(attempt: Callable[..., Any], **arguments: Any) -> None:
     assert caught.value.response["Error"]["Code"] in ("AccessDenied", "403")
 
 
-def test_a_host_backs_up_and_restores_with_its_own_keys(city: City, restic: str, tmp_path: Path) -> None:
-    prefix = f"{OWN}/{Path(restic).parent.name or 'here'}"  # one repository for each restic, below the host's prefix
+def test_a_host_backs_up_and_restores_with_its_own_keys(ceph: Ceph, restic: str, tmp_path: Path) -> None:
+    city, prefix = City(ceph, "own" if restic == "restic" else "newer"), OWN
     city.begin(restic, prefix)
     (tmp_path / "data").write_bytes(os.urandom(3_000_000))
     user = city.users[A]
