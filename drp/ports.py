@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from drp.domain.backups.copying import StoredObject
+from drp.domain.backups.copying import Flaw, StoredObject
 from drp.domain.backups.record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event
@@ -191,6 +191,19 @@ class ObjectStore(Protocol):
 
         Each whose name is a SHA-256 must have that content: one that does not is never stored at the target.
         IntegrityError names those at the end, when all others have been copied.
+        """
+        ...
+
+    def find_flaws(
+        self,
+        centre: DrCentre,
+        objects: Sequence[StoredObject],
+        *,
+        rate: int | None = None,
+        on_read: Callable[[StoredObject], None] = lambda _: None,
+    ) -> dict[str, Flaw]:
+        """Read objects, at `rate` bits per second at most, and give those, by key, whose content is not what their name
+        says (a SHA-256; of `config` only its size is looked at), or that are gone. Each such one was looked at twice.
         """
         ...
 

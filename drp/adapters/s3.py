@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from drp.adapters.s3_client import ABSENT, KeyPair, Limits, code_of, control_keys, make_client, place_of, told
-from drp.domain.backups.copying import StoredObject
+from drp.domain.backups.copying import Flaw, StoredObject
 from drp.domain.events import Body
 from drp.domain.inventory import DrCentre
 from drp.errors import DrpError, IntegrityError
@@ -119,10 +119,24 @@ class S3ObjectStore:
         on_copied: Callable[[StoredObject], None] = lambda _: None,
     ) -> None:
         """See `drp.adapters.object_copy`."""
-        from drp.adapters.object_copy import Copier, Side
+        from drp.adapters.object_copy import Copier
+        from drp.adapters.object_reading import Side
 
         sides = Side(source, self._client(source)), Side(target, self._client(target))
         Copier(*sides, self.workspace / "var", rate, self.limits).copy(objects, on_copied)
+
+    def find_flaws(
+        self,
+        centre: DrCentre,
+        objects: Sequence[StoredObject],
+        *,
+        rate: int | None = None,
+        on_read: Callable[[StoredObject], None] = lambda _: None,
+    ) -> dict[str, Flaw]:
+        """See `drp.adapters.object_reading`."""
+        from drp.adapters.object_reading import Reader, Side
+
+        return Reader(Side(centre, self._client(centre)), rate, self.limits).find_flaws(objects, on_read)
 
     def certificate(self, centre: DrCentre) -> Body | None:
         """Until when the DR centre's certificate is good, or what is wrong with it; None without TLS."""

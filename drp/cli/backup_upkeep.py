@@ -93,10 +93,12 @@ def _prune_line(result: UpkeepResult) -> str:
 def check(
     ctx: click.Context, services: tuple[str, ...], everything: bool, source: bool, files: int, as_json: bool
 ) -> int:
-    """Check the repositories of SERVICES (default: all): their structure, and the part of the data whose turn it is.
+    """Check the repositories of SERVICES (default: all) and their copies at other DR centres: their structure, and the
+    part of the data whose turn it is.
 
-    All of the data is read within `backups.proof.everything_within`. Damage is looked for a second time before it is
-    believed; then this ends with 13 and names the restore points that cannot be trusted.
+    A copy is read by the control node and compared with its source; where that does not answer, with the ledger. All of
+    the data is read within `backups.proof.everything_within`. Damage is looked for a second time before it is believed;
+    then this ends with 13 and names the restore points that cannot be trusted, or the objects of a copy.
     """
     from drp.errors import UsageError
     from drp.workflows.check import check as work
@@ -117,7 +119,11 @@ def _check_line(result: UpkeepResult) -> str:
     for item in result.body["repositories"]:
         read = ", ".join(f"{part}/{of}" for part, of in item["parts"])
         late = "; some of its data had not been read in time" if item["is_late"] else ""
-        lines.append(f"{item['host']}: {'good' if item['good'] else 'damaged'}, data read: {read}{late}")
+        copy = ""
+        if "compared" in item:
+            copy = f", compared with the {item['compared']}"
+        place = f"{item['host']}, copy at {item['dr_centre']}" if copy else item["host"]
+        lines.append(f"{place}: {'good' if item['good'] else 'damaged'}, data read: {read}{copy}{late}")
     return "nothing to check yet" if not lines else "checked" + "".join(f"\n    {line}" for line in lines)
 
 

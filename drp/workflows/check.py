@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from drp.domain.backups.checking import plan_check
 from drp.domain.backups.record import Mark
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body
 from drp.domain.protection.gaps import backup_of
-from drp.domain.schedules.schedule import parse_schedule
 from drp.domain.service import Service
-from drp.errors import IntegrityError
+from drp.errors import DrpError, IntegrityError
 from drp.ports import World
+from drp.workflows.check_copies import check_copies
+from drp.workflows.check_turn import turn_of
 from drp.workflows.upkeep import (
     MOST_POINTS,
     Kind,
@@ -27,8 +27,6 @@ from drp.workflows.upkeep import (
 )
 
 DAMAGE = "found damage in the repository"
-JITTER = timedelta(minutes=5)
-"""How much later than its schedule says a check may start without being missed."""
 
 
 def check(
@@ -39,50 +37,60 @@ def check(
 
 
 def _check(world: World, service: Service, run: str, plan: Body) -> Outcome:
+    """Repositories first, then their copies. One that cannot be checked does not keep the others from it: a copy is
+    wanted most while its source is away."""
     points = world.ledger.restore_points(service.id, limit=MOST_POINTS)
-    found = []
+    found: list[Body] = []
+    errors: list[DrpError] = []
     for repository in repositories_of(world, service, points):
-        turn = _turn(world, service, run, repository, everything=plan["everything"])
-        job = upkeep_job(world, service, repository, run, "check", parts=turn["parts"])
-        result = do_job(world, service, run, f"check-{repository.host}", repository.keeper, job)
-        distrusted = record_checks(world, service, run, repository, result, points)
-        found.append(
-            {
-                "host": repository.host,
-                "parts": turn["parts"],
-                "is_late": turn["is_late"],
-                "good": result["good"],
-                "checks": result["checks"],
-                "distrusted": distrusted,
-            }
-        )
-    if not found:
+        try:
+            found.append(_check_one(world, service, run, repository, points, everything=plan["everything"]))
+        except DrpError as error:
+            errors.append(error)
+    if not points:
         world.say(f"{service.id}: there is no restore point yet, so there is nothing to check")
-    return Outcome({"repositories": found}, _damage(service, found))
+        return Outcome({"repositories": []})
+    damage = _damage(service, found)
+    copies, troubles = check_copies(world, service, run, points, everything=plan["everything"])
+    errors = [*([damage] if damage else []), *errors, *troubles]
+    return Outcome({"repositories": found + copies}, _joined(errors))
+
+
+def _check_one(
+    world: World,
+    service: Service,
+    run: str,
+    repository: Repository,
+    points: Sequence[RestorePoint],
+    *,
+    everything: bool,
+) -> Body:
+    centre = backup_of(service).dr_centre
+    turn = turn_of(world, service, run, repository.host, centre, everything=everything)
+    job = upkeep_job(world, service, repository, run, "check", parts=turn["parts"])
+    result = do_job(world, service, run, f"check-{repository.host}", repository.keeper, job)
+    return {
+        "host": repository.host,
+        "dr_centre": centre,
+        "parts": turn["parts"],
+        "is_late": turn["is_late"],
+        "good": result["good"],
+        "checks": result["checks"],
+        "distrusted": record_checks(world, service, run, repository, result, points),
+    }
+
+
+def _joined(errors: Sequence[DrpError]) -> DrpError | None:
+    """All of them as one: damage counts for more than what could not be looked at."""
+    ordered = sorted(errors, key=lambda error: not isinstance(error, IntegrityError))
+    if len(ordered) < 2:
+        return ordered[0] if ordered else None
+    first, *others = ordered
+    text = "; ".join([first.message, *map(str, others)])
+    return type(first)(text, where=first.where, hint=first.hint)
 
 
 CHECK = Kind("check", _check, is_alone=False, goes_on=True)
-
-
-def _turn(world: World, service: Service, run: str, repository: Repository, *, everything: bool) -> Body:
-    """Which parts this run reads of a repository. It is decided once: a run that was cut off goes on with the same."""
-    for event in world.ledger.events(run):
-        if event.type == "check.planned" and event.body["host"] == repository.host:
-            return event.body
-    proof = world.city.workspace.backups.proof
-    centre = backup_of(service).dr_centre
-    checks = [row for row in world.ledger.checks(service.id) if row.host == repository.host and row.dr_centre == centre]
-    gap = parse_schedule(proof.check).longest_gap + JITTER
-    turn = plan_check(checks, gap, proof.everything_within, world.clock.now())
-    numbers, parts = ((1,), 1) if everything else (turn.numbers, turn.parts)
-    body = {
-        "service": service.id,
-        "host": repository.host,
-        "parts": [[number, parts] for number in numbers],
-        "is_late": turn.is_late,
-    }
-    world.ledger.append(run, "check.planned", body)
-    return body
 
 
 def record_checks(
@@ -99,7 +107,8 @@ def record_checks(
     known = {
         (event.body["part"], event.body["parts"])
         for event in world.ledger.events(run)
-        if event.type == "check.recorded" and event.body["host"] == repository.host
+        if event.type == "check.recorded"
+        and (event.body["host"], event.body["dr_centre"]) == (key["host"], key["dr_centre"])
     }
     for item in result["checks"]:
         if (item["part"], item["parts"]) not in known:
@@ -128,15 +137,19 @@ def _trust_again(
 ) -> None:
     """All data of a repository was read and is good. What was distrusted for damage alone is trusted again, unless
     another repository that it is in was found damaged and not yet wholly good since."""
-    damaged: set[str] = set()
+    damaged: set[tuple[str, str]] = set()
     for row in world.ledger.checks(service.id):  # they come oldest first
         if not row.is_good:
-            damaged.add(row.host)
+            damaged.add((row.host, row.dr_centre))
         elif (row.part, row.parts) == (1, 1):
-            damaged.discard(row.host)
+            damaged.discard((row.host, row.dr_centre))
     for point in points:
         mark = distrusted.get(point.id)
-        if mark is not None and DAMAGE in mark.reason and not damaged & set(point.repositories):
+        if (
+            mark is not None
+            and DAMAGE in mark.reason
+            and not damaged & {(host, point.dr_centre) for host in point.repositories}
+        ):
             world.ledger.append(run, "restore_point.trusted", {"id": point.id, "service": service.id})
 
 

@@ -202,6 +202,36 @@ def test_a_copy_keeps_to_its_rate(place: Place) -> None:
     assert taken > 1.0, "2 MB at 1 MB/s; the last bytes wait for nobody"
 
 
+def test_flaws_are_found_by_reading_and_nothing_is_kept(place: Place) -> None:
+    keys = [place.put(os.urandom(size)) for size in (0, 1, 3_000_000)]
+    wrong = place.put(b"flipped", name=hashlib.sha256(b"as it was").hexdigest())
+    gone = place.put(b"soon gone")
+    place.store.write(place.centre, "s/h/config", b"config")
+    objects = list(place.store.objects(place.centre, "s/"))
+    place.store.remove(place.centre, [gone])
+    read: list[str] = []
+    flaws = place.store.find_flaws(place.centre, objects, on_read=lambda item: read.append(item.key))
+    assert flaws == {wrong: "damaged", gone: "gone"}
+    assert sorted(read) == sorted([*keys, wrong, gone, "s/h/config"])
+    assert list(place.folder.glob("var/*")) == []
+
+
+def test_reading_keeps_to_its_rate_and_ends_where_the_line_breaks(place: Place) -> None:
+    for _ in range(4):
+        place.put(os.urandom(500_000))
+    objects = list(place.store.objects(place.centre, "s/"))
+    started = time.monotonic()
+    assert place.store.find_flaws(place.centre, objects, rate=8_000_000) == {}
+    assert time.monotonic() - started > 1.0, "2 MB at 1 MB/s"
+    with relay_to(place.server.address, place.server.port) as relay:
+        centre = place.centre_at(relay.port)
+        relay.become("cut", cut_after=100_000)
+        relay.stays_broken = True
+        with pytest.raises(UnreachableError) as caught:
+            place.store.find_flaws(centre, objects)
+        assert caught.value.where == f"{centre.endpoint}/{centre.bucket}"
+
+
 def test_wrong_keys_and_a_missing_bucket_are_told_as_that(place: Place) -> None:
     (place.folder / "wrong").write_text("W" * 40)
     (place.folder / "wrong").chmod(0o600)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from drp.adapters.ledger import SqliteLedger
-from drp.domain.backups.copying import StoredObject
+from drp.domain.backups.copying import Flaw, StoredObject
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
@@ -66,7 +67,8 @@ class FakeLocks:
 class FakeStore:
     """Implements `drp.ports.ObjectStore` in memory. Of objects that nobody stored it says that they arrived at `at`,
     but for what is `missing`. `refusing` holds the buckets that do not answer; `damaged` the keys whose content is not
-    what their name says; `copied` is the order in which objects arrived. `on_request` is called before each request.
+    what their name says; `copied` is the order in which objects arrived, `read_keys` that in which `find_flaws` read
+    them. `on_request` is called before each request.
     """
 
     def __init__(self, at: datetime) -> None:
@@ -77,6 +79,7 @@ class FakeStore:
         self.refusing: set[str] = set()
         self.damaged: set[str] = set()
         self.copied: list[str] = []
+        self.read_keys: list[str] = []
         self.on_request: Callable[[str], None] = lambda _: None
 
     def bucket(self, centre: DrCentre) -> dict[str, tuple[bytes, datetime]]:
@@ -142,6 +145,26 @@ class FakeStore:
         wrong = sorted(item.key for item in objects if item.key in self.damaged)
         if wrong:
             raise IntegrityError(f"damaged, and not copied: {', '.join(wrong)}", where=source.bucket)
+
+    def find_flaws(
+        self,
+        centre: DrCentre,
+        objects: Sequence[StoredObject],
+        *,
+        rate: int | None = None,  # noqa: ARG002 - the port's signature
+        on_read: Callable[[StoredObject], None] = lambda _: None,
+    ) -> dict[str, Flaw]:
+        flaws: dict[str, Flaw] = {}
+        for item in objects:
+            self.on_request(item.key)
+            self.read_keys.append(item.key)
+            content = self.bucket(centre).get(item.key, (None, self.at))[0]
+            if content is None:
+                flaws[item.key] = "gone"
+            elif len(content) != item.bytes or item.name not in ("config", hashlib.sha256(content).hexdigest()):
+                flaws[item.key] = "damaged"
+            on_read(item)
+        return flaws
 
     def certificate(self, centre: DrCentre) -> Body | None:  # noqa: ARG002 - the port's signature
         return {"expires_at": int(self.at.timestamp()) + 86_400 * 200}

@@ -8,11 +8,12 @@ import hashlib
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drp.lab import city
-from tests.e2e.workbench import PRIMARY, PRIMARY_NAME, SERVICE, Running, Workbench, eventually, told
+from tests.e2e.workbench import PRIMARY, PRIMARY_NAME, SERVICE, Done, Running, Workbench, eventually, told
 
 pytestmark = pytest.mark.integration
 SECOND = "kedua"
@@ -151,6 +152,44 @@ def test_a_drill_recovers_from_the_copy_when_the_first_centre_is_gone(bench: Wor
     assert (plan["restore_point"]["id"], plan["restore_point"]["dr_centre"]) == (copied, SECOND)
     refused = bench.drp("drill", "run", SERVICE, "--from", "nowhere", code=2)
     assert "no DR centre 'nowhere'" in told(refused)
+
+
+def check_of_copy(result: Done) -> dict[str, Any]:
+    (found,) = [item for item in result.json()[0]["result"]["repositories"] if item["dr_centre"] == SECOND]
+    return dict(found)
+
+
+def test_a_copy_is_read_back_and_what_is_wrong_with_it_is_named(bench: Workbench, copied: str) -> None:
+    good = check_of_copy(bench.drp("backup", "check", SERVICE, "--all", "--json"))
+    assert (good["good"], good["compared"], good["parts"]) == (True, "source", [[1, 1]])
+    assert good["objects"] == len(objects(there(bench))) - 1, "all but config, whose content the source tells"
+    pack = max(there(bench).rglob("data/*/*"), key=lambda path: path.stat().st_size)
+    content = pack.read_bytes()
+    middle = len(content) // 2
+    try:
+        pack.write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+        failed = bench.drp("backup", "check", SERVICE, "--all", code=13)
+        assert f"damaged: data/{pack.parent.name}/{pack.name}" in told(failed)
+        assert SECOND in told(failed)
+        with bench.ledger() as ledger:
+            last = {row.dr_centre: row.is_good for row in ledger.checks(SERVICE)}
+            assert (last[SECOND], last["drc"]) == (False, True)
+            assert ledger.marks(SERVICE) == []
+        pack.unlink()
+        assert f"missing: data/{pack.parent.name}/{pack.name}" in told(bench.drp("backup", "check", SERVICE, code=13))
+    finally:
+        pack.write_bytes(content)
+    bench.drp("backup", "check", SERVICE, "--all")
+
+
+def test_a_copy_is_read_back_while_its_source_is_away(bench: Workbench, copied: str) -> None:
+    with centre_down(bench):
+        result = bench.drp("backup", "check", SERVICE, "--all", "--json", code=12)
+    found = check_of_copy(result)
+    assert (found["good"], found["compared"], found["parts"]) == (True, "ledger", [[1, 1]])
+    with bench.ledger() as ledger:
+        (row,) = [row for row in ledger.checks(SERVICE) if row.run == result.json()[0]["run"]]
+        assert (row.dr_centre, row.is_good) == (SECOND, True)
 
 
 def test_a_dr_centre_is_looked_at(bench: Workbench) -> None:

@@ -21,6 +21,8 @@ from typing import Literal, get_args
 from drp.domain.backups.restore_point import RestorePoint
 
 Kind = Literal["config", "keys", "data", "index", "snapshots"]
+Flaw = Literal["damaged", "gone"]
+"""What may be wrong with an object that was listed: its content is not what its name says, or it is not there."""
 COPY_ORDER: tuple[Kind, ...] = get_args(Kind)
 LIST_ORDER = tuple(reversed(COPY_ORDER))
 REMOVE_ORDER: tuple[Kind, ...] = ("snapshots", "index", "data", "keys")
