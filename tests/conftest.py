@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +10,10 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.workbench import PASSWORD_CANARY, S3_CANARY, Workbench
+
+# A shell starts what runs in the background with interrupts ignored, and children inherit that: drp must be
+# interruptible in tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ORDER = (
     "tests/integration/lab/",  # labs of their own, on the same addresses
