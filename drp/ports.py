@@ -19,7 +19,8 @@ from drp.domain.recovery.probing import Sample
 from drp.domain.secret import SecretReference
 
 if TYPE_CHECKING:
-    from drp.domain.protection.status import ProtectionStatus
+    from drp.domain.protection.host_keys import HostKeyLook
+from drp.domain.protection.status import ProtectionStatus
 
 Say = Callable[[str], None]
 """Takes one line of progress for people."""
@@ -242,6 +243,13 @@ class Reachability(Protocol):
         ...
 
 
+class HostKeyLooks(Protocol):
+    def look_at(self, hosts: Sequence[AnsibleHost]) -> Mapping[str, HostKeyLook]:
+        """Which SSH key each host shows, and which are pinned for it, by the host's name; without a login. Those behind
+        jump hosts are left out. Each host is given ten seconds; never raises for what a host does."""
+        ...
+
+
 class Secrets(Protocol):
     def read(self, reference: SecretReference, purpose: str) -> str:
         """A secret's value; DrpError says what is missing, never what was read."""
@@ -295,6 +303,7 @@ class World:
     clock: Clock
     watch: WatchRecords
     reachability: Reachability
+    host_keys: HostKeyLooks
     figures: Figures
     messenger: Messenger
     say: Say

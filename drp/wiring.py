@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from drp.adapters.actions import SupervisedActions
 from drp.adapters.clock import SystemClock
+from drp.adapters.host_keys import SshHostKeys
 from drp.adapters.inventory import (
     HOSTS_FILE,
     SERVICES_FOLDER,
@@ -177,6 +178,7 @@ def _world(workspace: Path, city: City, clock: Clock, say: Say) -> World:
             str(workspace / city.workspace.ssh.private_key),
             str(workspace / city.workspace.ssh.known_hosts),
         ),
+        host_keys=SshHostKeys(workspace / city.workspace.ssh.known_hosts),
         figures=PrometheusFigures(workspace, city.workspace.metrics),
         messenger=AppriseMessenger(city.workspace.notifications, secrets),
         say=say,

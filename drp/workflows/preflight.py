@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, hash_of
 from drp.domain.inventory import DrCentre
+from drp.domain.protection.host_keys import judge_host_key
 from drp.domain.protection.preflight import Expected, Finding, Purpose, certificate, judge
 from drp.domain.service import Service
 from drp.domain.values import to_stamp
@@ -82,7 +83,7 @@ def preflight(
     running: deque[tuple[_Look, HostJob]] = deque()
     try:
         _look_at_centres(world, results, purposes)
-        for look in looks:
+        for look in _with_right_keys(world, looks):
             if len(running) >= world.city.workspace.backups.limits.at_once:
                 _end(world, *running.popleft())
             _begin(world, look, running)
@@ -149,6 +150,28 @@ def _look_at_centres(world: World, results: Sequence[PreflightResult], purposes:
             seen[centre.endpoint] = certificate(CONTROL_NODE, found, world.clock.now())
         for purpose in purposes:
             result.findings.setdefault(purpose, []).insert(0, seen[centre.endpoint])
+
+
+def _with_right_keys(world: World, looks: Sequence[_Look]) -> list[_Look]:
+    """Which SSH key each host shows, before anything logs in there. Gives the looks at those where that may be done:
+    with another key than the pinned one it would be refused anyway, with no more than that to say."""
+    names = dict.fromkeys(look.executor for look in looks)
+    hosts = {name: world.city.hosts[name] for name in names if name in world.city.hosts}
+    shown = world.host_keys.look_at(list(hosts.values()))
+    going_on = []
+    for look in looks:
+        host = hosts.get(look.executor)
+        if host is None:
+            going_on.append(look)  # that the inventory has no such host is said where it is called
+            continue
+        finding = judge_host_key(host, shown.get(host.name), world.city.workspace.ssh.known_hosts)
+        if finding not in look.result.findings[look.purpose]:  # a host may stand in for several
+            look.result.findings[look.purpose].append(finding)
+        if finding.level == "error":
+            look.result.unreachable = True
+        else:
+            going_on.append(look)
+    return going_on
 
 
 def _begin(world: World, look: _Look, running: deque[tuple[_Look, HostJob]]) -> None:

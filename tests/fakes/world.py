@@ -14,6 +14,7 @@ from drp.domain.backups.copying import Flaw, StoredObject
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
+from drp.domain.protection.host_keys import HostKey, HostKeyLook
 from drp.domain.protection.status import ProtectionStatus
 from drp.domain.recovery.probing import Sample
 from drp.domain.secret import SecretReference
@@ -183,6 +184,20 @@ class FakeReachability:
 
     def answers(self, host: AnsibleHost) -> bool:
         return host.name in self.alive
+
+
+PINNED = HostKey("ssh-ed25519", "SHA256:pinned")
+
+
+@dataclass
+class FakeHostKeys:
+    """Implements `drp.ports.HostKeyLooks`: all hosts show the pinned key, but for those in `looks`."""
+
+    looks: dict[str, HostKeyLook] = field(default_factory=dict)
+
+    def look_at(self, hosts: Sequence[AnsibleHost]) -> dict[str, HostKeyLook]:
+        good = HostKeyLook(PINNED, (PINNED,))
+        return {host.name: self.looks.get(host.name, good) for host in hosts if host.jump_host is None}
 
 
 @dataclass
@@ -361,6 +376,7 @@ class Stage:
     store: FakeStore
     locks: FakeLocks
     reachability: FakeReachability
+    host_keys: FakeHostKeys
     figures: FakeFigures
     messenger: FakeMessenger
     script: Recovering
@@ -387,7 +403,7 @@ def make_stage(folder: Path, city: City | None = None, *, restore_points: bool =
     script = Recovering(clock, watch, city, points)
     actions = FakeActions(folder, clock, script)
     locks, store, reachability = FakeLocks(), FakeStore(NOW), FakeReachability()
-    figures, messenger = FakeFigures(), FakeMessenger()
+    host_keys, figures, messenger = FakeHostKeys(), FakeFigures(), FakeMessenger()
     store.actions = actions
     said: list[str] = []
     if restore_points:
@@ -407,6 +423,7 @@ def make_stage(folder: Path, city: City | None = None, *, restore_points: bool =
         clock=clock,
         watch=watch,
         reachability=reachability,
+        host_keys=host_keys,
         figures=figures,
         messenger=messenger,
         say=said.append,
@@ -421,6 +438,7 @@ def make_stage(folder: Path, city: City | None = None, *, restore_points: bool =
         store=store,
         locks=locks,
         reachability=reachability,
+        host_keys=host_keys,
         figures=figures,
         messenger=messenger,
         script=script,

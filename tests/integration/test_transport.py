@@ -17,9 +17,11 @@ from typing import Any
 import pytest
 
 from drp.adapters.actions import SupervisedActions
+from drp.adapters.host_keys import SshHostKeys
 from drp.adapters.watch_records import TcpReachability
 from drp.domain.backups.settings import ResticProgram
 from drp.domain.inventory import AnsibleHost, SshAccess
+from drp.domain.protection.host_keys import HostKey, HostKeyLook
 from drp.ports import ActionState
 from tests.e2e.workbench import PASSWORD_CANARY, REPOSITORY, S3_CANARY
 
@@ -416,3 +418,78 @@ def test_a_host_behind_others_is_tried_through_them(bench: Bench) -> None:
     assert not found.answers(hosts["app"])
     outer.down()
     assert [found.answers(host) for host in hosts.values()] == [False, False, False]
+
+
+# -- which key a server shows ----------------------------------------------------------------------------------------
+
+
+def looked_at(bench: Bench, host: AnsibleHost, limit_seconds: float = 10) -> HostKeyLook:
+    return SshHostKeys(bench.folder / "known_hosts", limit_seconds).look_at([host])[host.name]
+
+
+def fingerprint_of(server: Server) -> str:
+    """As OpenSSH tells it."""
+    argv = ["ssh-keygen", "-lf", str(server.folder / f"{server.name}-host-key.pub")]
+    return subprocess.run(argv, check=True, capture_output=True, text=True).stdout.split()[1]
+
+
+def test_the_shown_key_is_held_against_the_pinned_one_without_a_login(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server, other = bench.server("one"), Server(bench.folder.parent, "other")
+    bench.pin(server)
+    look = looked_at(bench, server.host)
+    assert look.shown == HostKey("ssh-ed25519", fingerprint_of(server))
+    assert (look.pinned, look.trouble) == ((look.shown,), "")
+    kind, key = other.known.split()[1:]
+    wrong = f"[127.0.0.1]:{server.port} {kind} {key}\n"
+    (bench.folder / "known_hosts").write_text(wrong)
+    look = looked_at(bench, server.host)
+    assert (look.shown, look.pinned) == (
+        HostKey("ssh-ed25519", fingerprint_of(server)),
+        (HostKey("ssh-ed25519", fingerprint_of(other)),),
+    )
+    (bench.folder / "known_hosts").write_text("# none\nnonsense\n" + wrong + server.known)
+    look = looked_at(bench, server.host)
+    assert look.shown in look.pinned, "one of two pinned keys of a kind is enough, as for OpenSSH"
+    (bench.folder / "known_hosts").write_text("@cert-authority * " + " ".join(server.known.split()[1:]))
+    look = looked_at(bench, server.host)
+    assert (look.pinned, look.authorities) == ((), True)
+    (bench.folder / "known_hosts").unlink()
+    assert looked_at(bench, server.host).pinned == ()
+    assert "Accepted" not in (server.folder / f"{server.name}.log").read_text()
+    assert capfd.readouterr() == ("", "")
+
+
+def test_names_that_are_hashed_and_other_kinds_of_keys_are_found(bench: Bench) -> None:
+    path = bench.folder.parent / "second-key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "rsa", "-b", "2048", "-N", "", "-f", str(path)], check=True)
+    server = bench.server("one", f"HostKey {path}")
+    public = (bench.folder.parent / "second-key.pub").read_text().split()[:2]
+    (bench.folder / "known_hosts").write_text(f"[127.0.0.1]:{server.port} {public[0]} {public[1]}\n")
+    subprocess.run(["ssh-keygen", "-H", "-f", str(bench.folder / "known_hosts")], check=True, capture_output=True)
+    assert "127.0.0.1" not in (bench.folder / "known_hosts").read_text()
+    look = looked_at(bench, server.host)
+    assert look.shown is not None
+    assert (look.shown.kind, look.pinned) == ("ssh-rsa", (look.shown,))
+
+
+def test_a_server_that_is_down_or_keeps_silent_is_told_within_the_limit(
+    bench: Bench, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = bench.server("one")
+    bench.pin(server)
+    server.down()
+    look = looked_at(bench, server.host)
+    assert look.shown is None
+    assert "refused" in look.trouble
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        host = server.host.model_copy(update={"port": silent.getsockname()[1]})
+        started = time.monotonic()
+        look = looked_at(bench, host, 1)
+        assert time.monotonic() - started < 5
+    assert look.shown is None
+    assert look.trouble
+    behind = server.host.model_copy(update={"jump_host": "gate"})
+    assert SshHostKeys(bench.folder / "known_hosts").look_at([behind]) == {}
+    assert capfd.readouterr() == ("", "")

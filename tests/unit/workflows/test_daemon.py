@@ -75,6 +75,7 @@ class Bench:
                 clock=clock,
                 watch=world.watch,
                 reachability=world.reachability,
+                host_keys=world.host_keys,
                 figures=world.figures,
                 messenger=world.messenger,
                 say=say,

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from drp.domain.events import Body
+from drp.domain.protection.host_keys import HostKey, HostKeyLook
 from drp.domain.values import to_stamp
 from drp.workflows.backup_status import backup_status
 from drp.workflows.preflight import BOTH, RECOVERY, preflight
 from tests.fakes.actions import Ending
-from tests.fakes.city import NOW
-from tests.fakes.world import SECRET, Stage, make_stage
+from tests.fakes.city import NOW, make_city
+from tests.fakes.world import PINNED, SECRET, Stage, make_stage
 
 GOOD: dict[str, Any] = {
     "missing": [],
@@ -93,6 +94,43 @@ def test_a_host_that_cannot_be_asked_is_not_well(stage: Stage) -> None:
     assert result.unreachable
     (finding,) = [one for one in result.all_findings if one.level == "error"]
     assert "not the pinned one" in finding.text
+
+
+SHOWN = HostKey("ssh-ed25519", "SHA256:shown")
+
+
+@pytest.mark.parametrize(
+    ("look", "says", "level"),
+    [
+        (HostKeyLook(PINNED, (SHOWN, PINNED)), "it shows the pinned SSH key SHA256:pinned", "ok"),
+        (HostKeyLook(SHOWN, (PINNED,)), "another SSH key than the pinned one: SHA256:shown", "error"),
+        (HostKeyLook(SHOWN, ()), "no SSH key is pinned for it; it shows SHA256:shown", "error"),
+        (HostKeyLook(SHOWN, (), authorities=True), "certificate authorities", "warning"),
+        (HostKeyLook(None, (PINNED,), trouble="refused"), "shows no key: refused", "warning"),
+    ],
+)
+def test_a_host_s_key_is_looked_at_before_any_login(stage: Stage, look: HostKeyLook, says: str, level: str) -> None:
+    stage.host_keys.looks["pengaduan-1"] = look
+    (result,) = preflight(stage.world, ["pengaduan"])
+    (finding,) = [one for one in result.all_findings if one.what == "host key"]
+    assert says in finding.text
+    assert (finding.level, finding.host, bool(finding.hint)) == (level, "pengaduan-1", level != "ok")
+    assert stage.actions.started == ([] if level == "error" else ["backup-pengaduan-1"])
+    assert (result.is_good, result.unreachable) == (level != "error", level == "error")
+    if level == "error" and look.pinned:
+        assert "SHA256:pinned" in finding.text
+        assert "ssh-keygen -R" in finding.hint
+
+
+def test_a_host_behind_a_jump_host_is_left_to_its_login(tmp_path: Path) -> None:
+    city = make_city()
+    jumped = city.hosts["pengaduan-1"].model_copy(update={"jump_host": "identitas-1"})
+    stage = make_stage(tmp_path, city.model_copy(update={"hosts": {**city.hosts, "pengaduan-1": jumped}}))
+    stage.actions.script = answers()
+    (result,) = preflight(stage.world, ["pengaduan"])
+    (finding,) = [one for one in result.all_findings if one.what == "host key"]
+    assert "not looked at, it is behind a jump host" in finding.text
+    assert stage.actions.started == ["backup-pengaduan-1"]
 
 
 def test_after_a_failover_there_is_nowhere_left_to_recover_at(stage: Stage) -> None:
