@@ -56,3 +56,8 @@ def listed(names: Sequence[str], most: int = 8) -> str:
 
 def service_record(name: str) -> Record:
     return Record(SERVICE, name)
+
+
+def service_fault(service: str, location: Location, code: str, message: str, hint: str) -> Finding:
+    """What makes the file of a service invalid."""
+    return Finding("fault", code, service_record(service), location, message, hint, (service,))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from drp.domain.consistency.copies import copy_faults
+from drp.domain.consistency.places import overlapping_places
 from drp.domain.findings import (
     ASSETS,
     DOCUMENTS,
@@ -22,6 +23,7 @@ from drp.domain.findings import (
     Record,
     Severity,
     listed,
+    service_fault,
     service_record,
 )
 from drp.domain.graph import find_cycle
@@ -61,7 +63,7 @@ def faults_of(parts: Parts) -> list[Finding]:
         found += _not_apart(parts.services, parts.hosts)
         found += _jumps_in_a_circle(parts.hosts)
         found += _without_restic(parts.services, parts.hosts)
-    found += _overlapping_places(parts.services)
+    found += overlapping_places(parts.services)
     found += _circle(parts)
     found += _lines_to_themselves(parts.network)
     found += copy_faults(parts.services, parts.workspace)
@@ -219,7 +221,7 @@ def _twice_named(services: Mapping[str, Service]) -> Iterator[Finding]:
         seen: set[str] = set()
         for position, dataset in enumerate(service.datasets):
             if dataset.id in seen:
-                yield _fault(
+                yield service_fault(
                     service.id,
                     ("datasets", position, "id"),
                     "name-twice",
@@ -229,7 +231,7 @@ def _twice_named(services: Mapping[str, Service]) -> Iterator[Finding]:
             seen.add(dataset.id)
             if dataset.host not in service.runs_on:
                 names = ", ".join(service.runs_on) or "runs_on is empty"
-                yield _fault(
+                yield service_fault(
                     service.id,
                     ("datasets", position, "host"),
                     "unknown-name",
@@ -238,7 +240,7 @@ def _twice_named(services: Mapping[str, Service]) -> Iterator[Finding]:
                 )
         for position, order in enumerate(service.backup.quiesce if service.backup else ()):
             if order.host not in service.runs_on:
-                yield _fault(
+                yield service_fault(
                     service.id,
                     ("backup", "quiesce", position, "host"),
                     "unknown-name",
@@ -247,7 +249,7 @@ def _twice_named(services: Mapping[str, Service]) -> Iterator[Finding]:
                 )
         for name in service.recovers_on:
             if name not in service.runs_on:
-                yield _fault(
+                yield service_fault(
                     service.id,
                     ("recovers_on", name),
                     "unknown-name",
@@ -262,7 +264,7 @@ def _no_objectives(parts: Parts) -> Iterator[Finding]:
         if tiers is None or service.backup is None or (service.tier is not None and service.tier not in tiers):
             continue
         if objectives_of(service, tiers) is None:
-            yield _fault(
+            yield service_fault(
                 service.id,
                 ("tier",),
                 "no-objectives",
@@ -279,7 +281,7 @@ def _wrong_sites(services: Mapping[str, Service], hosts: Mapping[str, AnsibleHos
         for location, name, site in wanted:
             host = hosts.get(name)
             if host is not None and host.site != site:
-                yield _fault(
+                yield service_fault(
                     service.id,
                     location,
                     "wrong-site",
@@ -294,7 +296,7 @@ def _without_restic(services: Mapping[str, Service], hosts: Mapping[str, Ansible
         for name, stand_in in service.recovers_on.items():
             host = hosts.get(stand_in)
             if service.backup is not None and host is not None and host.restic != "host":
-                yield _fault(
+                yield service_fault(
                     service.id,
                     ("recovers_on", name),
                     "no-restic",
@@ -310,7 +312,7 @@ def _not_apart(services: Mapping[str, Service], hosts: Mapping[str, AnsibleHost]
         for name, stand_in in service.recovers_on.items():
             host = hosts.get(stand_in)
             if host is not None and host.site == "recovery" and host.address in primary:
-                yield _fault(
+                yield service_fault(
                     service.id,
                     ("recovers_on", name),
                     "same-address",
@@ -339,62 +341,6 @@ def _jumps_in_a_circle(hosts: Mapping[str, AnsibleHost]) -> Iterator[Finding]:
         told.update(way)
 
 
-@dataclass(slots=True)
-class _Taken:
-    """The places of one kind of dataset on one host, and every folder above them, with the dataset that has each."""
-
-    places: dict[str, str] = field(default_factory=dict)
-    above: dict[str, str] = field(default_factory=dict)
-
-    def is_free(self, places: Mapping[str, list[str]]) -> bool:
-        """Whether nobody has any of these places, something in it, or a folder above it."""
-        return (
-            self.places.keys().isdisjoint(places)
-            and self.above.keys().isdisjoint(places)
-            and all(self.places.keys().isdisjoint(above) for above in places.values())
-        )
-
-    def other_than(self, own: str, place: str, above: list[str]) -> str | None:
-        """Another dataset that has this place, something in it, or a folder above it."""
-        holders = [self.places.get(place), self.above.get(place), *map(self.places.get, above)]
-        return next((holder for holder in holders if holder is not None and holder != own), None)
-
-    def take(self, own: str, places: Mapping[str, list[str]]) -> None:
-        for place, above in places.items():
-            self.places.setdefault(place, own)
-            for folder in above:
-                self.above.setdefault(folder, own)
-
-
-def _above(place: str) -> list[str]:
-    parts = place.split("/")
-    return ["/".join(parts[:count]) for count in range(2, len(parts))] if place.startswith("/") else []
-
-
-def _overlapping_places(services: Mapping[str, Service]) -> Iterator[Finding]:
-    """Two datasets with the same place on a host, at either site, would overwrite each other in a restore."""
-    taken: dict[tuple[str, str], _Taken] = {}
-    for service in services.values():
-        for position, dataset in enumerate(service.datasets):
-            own = f"{service.id}/{dataset.id}"
-            places = {place: _above(place) for place in dataset.places}
-            for host in dict.fromkeys((dataset.host, service.recovers_on.get(dataset.host, dataset.host))):
-                known = taken.get((host, dataset.type))
-                if known is None:
-                    known = taken[host, dataset.type] = _Taken()
-                for place, above in places.items() if not known.is_free(places) else ():
-                    other = known.other_than(own, place, above)
-                    if other is not None:
-                        yield _fault(
-                            service.id,
-                            ("datasets", position),
-                            "same-place",
-                            f"{place} on {host} belongs to dataset {other} too",
-                            "a restore of one would destroy the other; give each its own place, or its own host",
-                        )
-                known.take(own, places)
-
-
 def _lines_to_themselves(network: Network | None) -> Iterator[Finding]:
     for name, link in (network.links if network else {}).items():
         if link.a == link.b:
@@ -409,14 +355,10 @@ def _circle(parts: Parts) -> Iterator[Finding]:
         first = cycle[0]
         position = parts.services[first].depends_on.index(cycle[1])
         shown = cycle if len(cycle) <= 12 else [*cycle[:6], f"… {len(cycle) - 11} more …", *cycle[-5:]]
-        yield _fault(
+        yield service_fault(
             first,
             ("depends_on", position),
             "dependency-cycle",
             f"dependency cycle: {' → '.join(shown)}",
             "no service of a circle could be started first; remove one of these dependencies",
         )
-
-
-def _fault(service: str, location: Location, code: str, message: str, hint: str) -> Finding:
-    return Finding("fault", code, service_record(service), location, message, hint, (service,))
