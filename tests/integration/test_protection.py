@@ -124,13 +124,14 @@ def test_a_wrong_password_is_found_and_told_until_it_is_mended(bench: Workbench,
     assert "nothing that preflight looks at stands in the way any more" in over
 
 
-def test_a_host_that_shows_another_key_is_not_trusted(bench: Workbench) -> None:
+def test_a_host_whose_key_is_not_pinned_is_not_trusted(bench: Workbench) -> None:
     path = bench.folder / "var/lab/ssh/known_hosts"
     right = path.read_text(encoding="utf-8")
     path.write_text("", encoding="utf-8")
     try:
         (error,) = findings(bench, code=12)["error"]
-        assert error["what"] == "host"
+        assert error["what"] == "host key"
+        assert "no SSH key is pinned for it; it shows SHA256:" in error["text"]
     finally:
         path.write_text(right, encoding="utf-8")
 
