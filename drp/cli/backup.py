@@ -8,7 +8,7 @@ from drp.cli import show_error
 from drp.cli.backup_copy import copy, copy_done
 from drp.cli.backup_status import preflight, status
 from drp.cli.backup_upkeep import check, forget, hold, locks, prune, release
-from drp.cli.common import epilog, json_option, print_json, print_table, world_of
+from drp.cli.common import epilog, json_option, local_time, plain_time, print_json, print_table, world_of, zone_of
 from drp.domain.values import show_duration
 from drp.errors import ExitCode
 
@@ -22,7 +22,10 @@ for _command in (status, preflight, copy, forget, prune, check, locks, hold, rel
     backup.add_command(_command)
 
 
-@backup.command(epilog=epilog("drp backup run", "drp backup run pengaduan", "drp backup run --due"))
+@backup.command(
+    short_help="Back services up now, each to one restore point.",
+    epilog=epilog("drp backup run", "drp backup run pengaduan", "drp backup run --due"),
+)
 @click.argument("services", nargs=-1)
 @click.option("--due", is_flag=True, help="Only what is due now by its schedule, the most urgent first.")
 @click.option("--no-copy", is_flag=True, help="Leave copies at other DR centres to a later drp backup copy.")
@@ -68,7 +71,7 @@ def run(ctx: click.Context, services: tuple[str, ...], due: bool, no_copy: bool,
             if result.restore_point is not None:
                 point = result.restore_point
                 took = show_duration(point.arrived_at - point.sentinel_at)
-                text = f"restore point {point.id} at the DR centre since {point.arrived_at:%H:%M:%S} UTC"
+                text = f"restore point {point.id} at the DR centre since {local_time(point.arrived_at, zone_of(world))}"
                 click.echo(f"{result.service}: {text} ({took} after its data's time)")
     for result in failed:
         if result.error is not None:
@@ -84,7 +87,9 @@ def run(ctx: click.Context, services: tuple[str, ...], due: bool, no_copy: bool,
     return codes.pop() if len(codes) == 1 else ExitCode.FAILED
 
 
-@backup.command(name="list", epilog=epilog("drp backup list pengaduan"))
+@backup.command(
+    short_help="List restore points, newest first.", name="list", epilog=epilog("drp backup list pengaduan")
+)
 @click.argument("services", nargs=-1)
 @json_option
 @click.pass_context
@@ -97,13 +102,13 @@ def list_(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         print_json([point.record() for point in points])
         return
-    marks = world.ledger.marks()
+    marks, zone = world.ledger.marks(), zone_of(world)
     rows = [
         [
             point.service,
             point.id,
-            f"{point.sentinel_at:%Y-%m-%d %H:%M:%S}",
-            f"{point.arrived_at:%Y-%m-%d %H:%M:%S}",
+            plain_time(point.sentinel_at, zone),
+            plain_time(point.arrived_at, zone),
             str(sum(part.files for part in point.snapshots)),
             f"{sum(part.bytes for part in point.snapshots) / 1e6:.1f} MB",
             f"{sum(part.duration_ms for part in point.snapshots) / 1000:.1f} s",
@@ -111,5 +116,5 @@ def list_(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
         ]
         for point in points
     ]
-    columns = ["service", "restore point", "data of (UTC)", "arrived (UTC)", "files", "size", "took", "state"]
+    columns = ["service", "restore point", f"data of ({zone})", f"arrived ({zone})", "files", "size", "took", "state"]
     print_table("Restore points at the DR centre", columns, rows)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drp.cli import show_error
-from drp.cli.common import epilog, json_option, print_json, print_table, world_of
+from drp.cli.common import epilog, json_option, plain_time, print_json, print_table, world_of, zone_of
 from drp.domain.values import show_size
 from drp.errors import ExitCode
 
@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from drp.workflows.copy import CopyResult
 
 
-@click.command(epilog=epilog("drp backup copy", "drp backup copy pengaduan --to kedua", "drp backup copy --list"))
+@click.command(
+    short_help="Copy repositories to other DR centres; list the copies.",
+    epilog=epilog("drp backup copy", "drp backup copy pengaduan --to kedua", "drp backup copy --list"),
+)
 @click.argument("services", nargs=-1)
 @click.option("--to", "centres", multiple=True, metavar="DR-CENTRE", help="Only to this one; default: all declared.")
 @click.option("--list", "list_only", is_flag=True, help="Copy nothing: list the restore points that have a copy.")
@@ -108,8 +111,9 @@ def _list(world: World, names: Sequence[str], centres: Sequence[str], *, as_json
     if as_json:
         print_json(copies)
         return
+    zone = zone_of(world)
     rows = [
-        [item.service, item.restore_point, item.dr_centre, f"{item.arrived_at:%Y-%m-%d %H:%M:%S}"]
+        [item.service, item.restore_point, item.dr_centre, plain_time(item.arrived_at, zone)]
         for item in sorted(copies, key=lambda item: (item.service, item.arrived_at), reverse=True)
     ]
-    print_table("Restore points with a copy", ["service", "restore point", "copy at", "arrived (UTC)"], rows)
+    print_table("Restore points with a copy", ["service", "restore point", "copy at", f"arrived ({zone})"], rows)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
 
 import click
 
-from drp.cli.common import count_of, epilog, json_option, print_json, world_of
+from drp.cli.common import count_of, epilog, json_option, print_json, world_of, zone_of
 from drp.cli.plain_table import print_plain_table
 from drp.domain.values import milliseconds, show_size, to_stamp
 from drp.errors import ExitCode
@@ -16,12 +17,17 @@ from drp.errors import ExitCode
 if TYPE_CHECKING:
     from drp.domain.protection.problems import Problem
     from drp.domain.protection.status import CentreStatus, CheckStatus, ProofStatus, ProtectionStatus
+    from drp.ports import World
 
+Show = Callable[[datetime], str]
 MOST_PROBLEMS_SAID = 20
 _STATUS_STYLES = {"MET": "green", "NOT_TESTED": "yellow"}
 
 
-@click.command(epilog=epilog("drp backup status", "drp backup status pengaduan", "drp backup status --json"))
+@click.command(
+    short_help="Show how well services are protected: age, gaps, proof.",
+    epilog=epilog("drp backup status", "drp backup status pengaduan", "drp backup status --json"),
+)
 @click.argument("services", nargs=-1)
 @click.option("--details", is_flag=True, help="Everything of each service; as for one SERVICE alone.")
 @json_option
@@ -40,21 +46,22 @@ def status(ctx: click.Context, services: tuple[str, ...], details: bool, as_json
 
     world = world_of(ctx)
     statuses = backup_status(world, services_for(world, services, "backup"))
+    show = _clock_of(world)
     problems = {found.service: problems_of(found) for found in statuses}
     if as_json:
         print_json([_record(found, problems[found.service]) for found in statuses])
     elif details or len(statuses) == 1:
         for found in statuses:
-            _print_details(found, problems[found.service])
+            _print_details(found, problems[found.service], show)
     else:
-        _print_overview(statuses, problems)
+        _print_overview(statuses, problems, show)
     return ExitCode.NOT_MET if any(found.is_breached for found in statuses) else ExitCode.DONE
 
 
 # -- overview --------------------------------------------------------------------------------------------------------
 
 
-def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, list[Problem]]) -> None:
+def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, list[Problem]], show: Show) -> None:
     from drp.domain.protection.problems import grouped
 
     rows = []
@@ -74,7 +81,7 @@ def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, li
     click.echo()
     groups = grouped((problem for found in statuses for problem in problems[found.service]), lambda one: one.since)
     for group in groups[:MOST_PROBLEMS_SAID]:
-        _print_problem(f"{group.who}: ", group.first, group.hint)
+        _print_problem(f"{group.who}: ", group.first, show, group.hint)
     if len(groups) > MOST_PROBLEMS_SAID:
         click.echo(f"… and {count_of(len(groups) - MOST_PROBLEMS_SAID, 'more problem')}: drp backup status --details")
 
@@ -86,8 +93,8 @@ def _styled(column: int, cell: str) -> str:
     return click.style(cell, fg="red", bold=True) if word in ("nothing", "never", "BAD") else cell
 
 
-def _print_problem(before: str, problem: Problem, hint: str = "") -> None:
-    since = "" if problem.since is None else f" (since {_moment(problem.since)})"
+def _print_problem(before: str, problem: Problem, show: Show, hint: str = "") -> None:
+    since = "" if problem.since is None else f" (since {show(problem.since)})"
     click.echo(f"{before}{_plain(problem.text)}{since}")
     click.echo(f"    → {_plain(hint or problem.hint)}")
 
@@ -125,40 +132,42 @@ def _roughly(duration: timedelta) -> str:
     return roughly(duration)
 
 
-def _moment(instant: datetime) -> str:
-    return f"{instant:%Y-%m-%d %H:%M} UTC"
+def _clock_of(world: World) -> Show:
+    """Shows times in the organisation's time zone: `2026-11-20 14:00 WIB`."""
+    zone = ZoneInfo(zone_of(world))
+    return lambda instant: f"{instant.astimezone(zone):%Y-%m-%d %H:%M %Z}"
 
 
 # -- details ---------------------------------------------------------------------------------------------------------
 
 
-def _print_details(found: ProtectionStatus, problems: Sequence[Problem]) -> None:
+def _print_details(found: ProtectionStatus, problems: Sequence[Problem], show: Show) -> None:
     verdict = click.style(str(found.verdict), fg=_STATUS_STYLES.get(found.verdict, "red"), bold=True)
     click.echo(f"{click.style(found.service, bold=True)}: {verdict}, active at the {found.site} site")
-    for name, text in _details(found):
+    for name, text in _details(found, show):
         click.echo(f"  {name:<12}{_plain(text)}")
     for problem in problems:
-        _print_problem("  ! ", problem)
+        _print_problem("  ! ", problem, show)
     click.echo()
 
 
-def _details(found: ProtectionStatus) -> Iterator[tuple[str, str]]:
+def _details(found: ProtectionStatus, show: Show) -> Iterator[tuple[str, str]]:
     for centre in found.centres:
         limit = f", RPO {_roughly(found.rpo)}" if found.rpo is not None and not centre.is_copy else ""
         old = "nothing" if centre.age is None else f"{_age(centre)} old"
         yield "copy" if centre.is_copy else "data", f"{old} at {centre.dr_centre}{limit}: {centre.verdict}"
         if centre.held is not None:
-            times = f"data of {_moment(centre.held.sentinel_at)}, arrived {_moment(centre.held.arrived_at)}"
+            times = f"data of {show(centre.held.sentinel_at)}, arrived {show(centre.held.arrived_at)}"
             yield "", f"{centre.held.restore_point}, {times}"
     if found.gap is not None:
         least = f"{_roughly(found.gap.between)} between data times; at worst {_roughly(found.gap.loss)} would be lost"
-        yield "worst gap", f"{least}; known since {_moment(found.gap.since)}"
+        yield "worst gap", f"{least}; known since {show(found.gap.since)}"
     if found.size is not None:
         growth = "growth is known after a week" if found.growth_per_week is None else _growth(found.growth_per_week)
         yield "size", f"{show_size(found.size)}, {growth}"
-    yield "attempts", _attempts(found)
+    yield "attempts", _attempts(found, show)
     for check in found.checks:
-        yield "read back", _check(check)
+        yield "read back", _check(check, show)
     for proof in found.proofs:
         yield "proved", _proof(proof)
     for level, text in found.preflight:
@@ -169,11 +178,11 @@ def _growth(size: int) -> str:
     return f"{'−' if size < 0 else '+'}{show_size(abs(size))} a week"
 
 
-def _attempts(found: ProtectionStatus) -> str:
+def _attempts(found: ProtectionStatus, show: Show) -> str:
     attempts = found.attempts
-    running = "" if attempts.running_since is None else f"one runs since {_moment(attempts.running_since)}; "
-    missed = "" if found.missed_at is None else f"; missed since {_moment(found.missed_at)}"
-    again = "no schedule makes the next" if attempts.next_try is None else f"next {_moment(attempts.next_try)}"
+    running = "" if attempts.running_since is None else f"one runs since {show(attempts.running_since)}; "
+    missed = "" if found.missed_at is None else f"; missed since {show(found.missed_at)}"
+    again = "no schedule makes the next" if attempts.next_try is None else f"next {show(attempts.next_try)}"
     if not attempts.run:
         return f"none yet; {again}{missed}"
     if not attempts.failures:
@@ -181,16 +190,16 @@ def _attempts(found: ProtectionStatus) -> str:
     return f"{running}{attempts.failures} failed in a row ({attempts.run}); {again}{missed}"
 
 
-def _check(check: CheckStatus) -> str:
+def _check(check: CheckStatus, show: Show) -> str:
     place = f"{check.host} at {check.dr_centre}"
     if check.last is None:
         return f"{place}: never: {check.verdict}"
     what = f"part {check.last.part} of {check.last.parts}" if check.last.parts else "the structure"
-    last = f"last {what} on {_moment(check.last.checked_at)}, {'good' if check.last.is_good else 'BAD'}"
+    last = f"last {what} on {show(check.last.checked_at)}, {'good' if check.last.is_good else 'BAD'}"
     if check.covered_since is None:
         whole = f"{check.good_parts} of {check.parts} parts so far"
     else:
-        whole = f"everything since {_moment(check.covered_since)}"
+        whole = f"everything since {show(check.covered_since)}"
     return f"{place}: {last}; {whole}: {check.verdict}"
 
 
@@ -276,7 +285,10 @@ def _stamp(instant: datetime | None) -> str | None:
 # -- preflight -------------------------------------------------------------------------------------------------------
 
 
-@click.command(epilog=epilog("drp backup preflight", "drp backup preflight pengaduan --recovery"))
+@click.command(
+    short_help="Look whether backups would find what they need.",
+    epilog=epilog("drp backup preflight", "drp backup preflight pengaduan --recovery"),
+)
 @click.argument("services", nargs=-1)
 @click.option("--recovery", is_flag=True, help="Look at the hosts that stand in, whether a recovery would work there.")
 @json_option

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING, TypeAlias
 
 import click
 
 from drp.cli import show_error
-from drp.cli.common import count_of, epilog, json_option, print_json, print_table, world_of
+from drp.cli.common import (
+    count_of,
+    epilog,
+    json_option,
+    local_time,
+    plain_time,
+    print_json,
+    print_table,
+    world_of,
+    zone_of,
+)
 from drp.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -19,7 +30,10 @@ Line: TypeAlias = "Callable[[UpkeepResult], str]"
 _services = click.argument("services", nargs=-1)
 
 
-@click.command(epilog=epilog("drp backup forget --dry-run", "drp backup forget pengaduan"))
+@click.command(
+    short_help="Forget restore points that are kept no longer.",
+    epilog=epilog("drp backup forget --dry-run", "drp backup forget pengaduan"),
+)
 @_services
 @click.option("--dry-run", is_flag=True, help="Only show what would go, and why the rest stays.")
 @json_option
@@ -61,7 +75,9 @@ def _forget_line(result: UpkeepResult, *, dry_run: bool) -> str:
     return text
 
 
-@click.command(epilog=epilog("drp backup prune", "drp backup prune pengaduan"))
+@click.command(
+    short_help="Free the space of what was forgotten.", epilog=epilog("drp backup prune", "drp backup prune pengaduan")
+)
 @_services
 @json_option
 @click.pass_context
@@ -83,7 +99,10 @@ def _prune_line(result: UpkeepResult) -> str:
     return "pruned" + "".join(f"\n    {line}" for line in lines)
 
 
-@click.command(epilog=epilog("drp backup check", "drp backup check --all pengaduan", "drp backup check --source"))
+@click.command(
+    short_help="Read repositories back; compare files with the source.",
+    epilog=epilog("drp backup check", "drp backup check --all pengaduan", "drp backup check --source"),
+)
 @_services
 @click.option("--all", "everything", is_flag=True, help="Read all data, not only the part whose turn it is.")
 @click.option("--source", is_flag=True, help="Compare a random sample of files on their host with the snapshot.")
@@ -136,7 +155,10 @@ def _spot_line(result: UpkeepResult) -> str:
     return f"compared with {result.body['restore_point']}" + "".join(f"\n    {line}" for line in lines)
 
 
-@click.command(epilog=epilog("drp backup locks", "drp backup locks pengaduan --remove-dead"))
+@click.command(
+    short_help="Show restic's locks; remove the dead ones.",
+    epilog=epilog("drp backup locks", "drp backup locks pengaduan --remove-dead"),
+)
 @_services
 @click.option("--remove-dead", is_flag=True, help="Remove the locks whose owners are proved dead.")
 @json_option
@@ -153,11 +175,12 @@ def locks(ctx: click.Context, services: tuple[str, ...], remove_dead: bool, as_j
     world = world_of(ctx)
     results = look_at_locks(world, services_for(world, services, "backup"), remove_dead=remove_dead)
     if not as_json:
+        zone = zone_of(world)
         rows = [
             [
                 f"{result.service} {lock['repository']}",
                 f"{lock['node']} {lock['pid']}",
-                lock["created_at"][:19],
+                plain_time(datetime.fromisoformat(lock["created_at"]), zone),
                 "exclusive" if lock["exclusive"] else "shared",
                 ("removed" if lock["removed"] else "dead") if lock["is_dead"] else "living",
                 lock["why"],
@@ -165,11 +188,14 @@ def locks(ctx: click.Context, services: tuple[str, ...], remove_dead: bool, as_j
             for result in results
             for lock in result.body.get("locks", [])
         ]
-        print_table("Locks", ["repository", "host and process", "made (UTC)", "kind", "state", "why"], rows)
+        print_table("Locks", ["repository", "host and process", f"made ({zone})", "kind", "state", "why"], rows)
     return _finish(results, as_json, None)
 
 
-@click.command(epilog=epilog('drp backup hold backup-20261122-054750-3fa2 --reason "audit 2026-14"'))
+@click.command(
+    short_help="Keep a restore point whatever its retention says.",
+    epilog=epilog('drp backup hold backup-20261122-054750-3fa2 --reason "audit 2026-14"'),
+)
 @click.argument("restore_point")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; it is shown wherever the hold matters.")
 @click.pass_context
@@ -177,11 +203,15 @@ def hold(ctx: click.Context, restore_point: str, reason: str) -> None:
     """Keep RESTORE_POINT whatever its retention says, until it is released: a legal hold."""
     from drp.workflows.retention import hold as work
 
-    mark = work(world_of(ctx), restore_point, reason)
-    click.echo(f"{mark.service}: {mark.restore_point} is on hold since {mark.since:%Y-%m-%d %H:%M:%S} UTC")
+    world = world_of(ctx)
+    mark = work(world, restore_point, reason)
+    click.echo(f"{mark.service}: {mark.restore_point} is on hold since {local_time(mark.since, zone_of(world))}")
 
 
-@click.command(epilog=epilog('drp backup release backup-20261122-054750-3fa2 --reason "audit closed"'))
+@click.command(
+    short_help="End the hold of a restore point.",
+    epilog=epilog('drp backup release backup-20261122-054750-3fa2 --reason "audit closed"'),
+)
 @click.argument("restore_point")
 @click.option("--reason", required=True, metavar="TEXT", help="Why it may go from now on.")
 @click.pass_context

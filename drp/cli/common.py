@@ -69,6 +69,23 @@ def say(line: str) -> None:
     click.echo(f"{click.style(stamp, dim=True)}  {line}" if line else "", err=True)
 
 
+def zone_of(world: World) -> str:
+    """The organisation's time zone. Times for people stand in it, as what they write after `--at` is read in it."""
+    return world.city.workspace.organisation.time_zone
+
+
+def plain_time(moment: datetime, zone: str) -> str:
+    """`2026-11-20 14:00:00`, for a table whose heading names the zone."""
+    from zoneinfo import ZoneInfo
+
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}"
+
+
+def local_time(moment: datetime, zone: str) -> str:
+    """`2026-11-20 14:00:00 Asia/Jakarta`"""
+    return f"{plain_time(moment, zone)} {zone}"
+
+
 def world_of(ctx: click.Context, *, whole: bool = False) -> World:
     """The workspace that the command works on; the `whole` for commands that reckon with its registers too."""
     from drp.wiring import build_world

@@ -16,7 +16,10 @@ def dr_centre() -> None:
     """Check a DR centre; print what its keys may do."""
 
 
-@dr_centre.command(epilog=epilog("drp dr-centre check", "drp dr-centre check drc --json"))
+@dr_centre.command(
+    short_help="Look whether a DR centre is as it should be.",
+    epilog=epilog("drp dr-centre check", "drp dr-centre check drc --json"),
+)
 @click.argument("name", required=False)
 @json_option
 @click.pass_context
@@ -56,7 +59,8 @@ def check(ctx: click.Context, name: str | None, as_json: bool) -> int:
 
 
 @dr_centre.command(
-    epilog=epilog("drp dr-centre policy drc >policy.json", "drp dr-centre policy --host balaikota-app-1")
+    short_help="Print the bucket policy that keeps hosts apart.",
+    epilog=epilog("drp dr-centre policy drc >policy.json", "drp dr-centre policy --host balaikota-app-1"),
 )
 @click.argument("name", required=False)
 @click.option("--host", metavar="HOST", help="Only what this host needs.")

@@ -58,6 +58,7 @@ inventory.add_command(import_)
 
 
 @inventory.command(
+    short_help="List the services.",
     name="list",
     epilog=epilog(
         "drp inventory list --tier penting", "drp inventory list --unprotected", "drp inventory list --assumed --json"
@@ -249,9 +250,10 @@ def _list_assumed(city: City, place: Place, services: Sequence[Service] | None, 
 
 
 @inventory.command(
+    short_help="Show everything that is declared about one thing.",
     epilog=epilog(
         "drp inventory show pengaduan", "drp inventory show balaikota-app-1", "drp inventory show agency:dishub"
-    )
+    ),
 )
 @click.argument("name")
 @json_option
@@ -304,7 +306,9 @@ def _print_row(label: str, lines: Sequence[str]) -> None:
 # -- hosts ---------------------------------------------------------------------------------------------------------
 
 
-@inventory.command(epilog=epilog("drp inventory hosts", "drp inventory hosts --json"))
+@inventory.command(
+    short_help="List the hosts and who uses them.", epilog=epilog("drp inventory hosts", "drp inventory hosts --json")
+)
 @json_option
 @click.pass_context
 def hosts(ctx: click.Context, as_json: bool) -> int:

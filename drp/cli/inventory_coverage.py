@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 _MOST_SHOWN = 20
 
 
-@click.command(epilog=epilog("drp inventory coverage", "drp inventory coverage --strict --json"))
+@click.command(
+    short_help="Show who is protected and who is not, worst first.",
+    epilog=epilog("drp inventory coverage", "drp inventory coverage --strict --json"),
+)
 @click.option("--strict", is_flag=True, help="End with 4 if a central service is unprotected or an exercise is late.")
 @json_option
 @click.pass_context

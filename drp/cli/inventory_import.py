@@ -32,6 +32,7 @@ def _columns(_ctx: click.Context, _param: click.Parameter, values: tuple[str, ..
 
 
 @click.command(
+    short_help="Make service files from a list that an agency keeps.",
     name="import",
     epilog=epilog(
         "drp inventory import aplikasi.xlsx --dry-run",

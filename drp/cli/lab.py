@@ -16,7 +16,7 @@ def lab() -> None:
     """Run the workspace's hosts on this machine, to try things out. Needs root."""
 
 
-@lab.command(epilog=epilog("drp lab up"))
+@lab.command(short_help="Build the lab on this machine.", epilog=epilog("drp lab up"))
 @click.pass_context
 def up(ctx: click.Context) -> None:
     """Build the hosts of both sites, a DR centre's S3 server, the demo service and a client that keeps writing."""
@@ -47,7 +47,7 @@ def status(ctx: click.Context, as_json: bool) -> None:
     print_table("Lab", ["part", "state"], rows)
 
 
-@lab.command(epilog=epilog("drp lab disaster site-loss"))
+@lab.command(short_help="Let a disaster happen in the lab.", epilog=epilog("drp lab disaster site-loss"))
 @click.argument("scenario", type=click.Choice(["site-loss"]))
 @click.option("--site", type=click.Choice(["primary", "recovery"]), default="primary", show_default=True)
 @click.pass_context
@@ -59,7 +59,7 @@ def disaster(ctx: click.Context, scenario: str, site: str) -> None:
     strike(workspace_at(Path(ctx.find_root().obj)), scenario, site=site, say=say)
 
 
-@lab.command(epilog=epilog("drp lab down"))
+@lab.command(short_help="Remove the lab.", epilog=epilog("drp lab down"))
 @click.option("--purge", is_flag=True, help="Also remove the DR centre's data and the lab's keys.")
 @click.pass_context
 def down(ctx: click.Context, purge: bool) -> int:

@@ -13,7 +13,7 @@ def notify() -> None:
     """Tell people, by the addresses in drp.yaml."""
 
 
-@notify.command(epilog=epilog("drp notify test"))
+@notify.command(short_help="Send a test message to everybody in notifications:.", epilog=epilog("drp notify test"))
 @json_option
 @click.pass_context
 def test(ctx: click.Context, as_json: bool) -> int:

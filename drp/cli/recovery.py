@@ -63,7 +63,10 @@ def drill() -> None:
     """Rehearse a recovery while production runs."""
 
 
-@drill.command(epilog=epilog("drp drill run pengaduan", "drp drill run pengaduan --hold 10s --rto 30s"))
+@drill.command(
+    short_help="Rehearse the recovery of services; production runs on.",
+    epilog=epilog("drp drill run pengaduan", "drp drill run pengaduan --hold 10s --rto 30s"),
+)
 @_options
 @click.pass_context
 def run(ctx: click.Context, /, **options: Any) -> int:

@@ -15,7 +15,10 @@ def report() -> None:
     """Write and verify reports of recoveries."""
 
 
-@report.command(epilog=epilog("drp report build", "drp report build drill-20261122-054750-3fa2"))
+@report.command(
+    short_help="Write the HTML and JSON report of a run.",
+    epilog=epilog("drp report build", "drp report build drill-20261122-054750-3fa2"),
+)
 @click.argument("run", required=False)
 @click.pass_context
 def build(ctx: click.Context, run: str | None) -> None:
@@ -27,7 +30,10 @@ def build(ctx: click.Context, run: str | None) -> None:
         click.echo(str(path))
 
 
-@report.command(epilog=epilog("drp report verify report.json", "drp report verify report.json --head 3fa2…"))
+@report.command(
+    short_help="Recompute a JSON report from its own events.",
+    epilog=epilog("drp report verify report.json", "drp report verify report.json --head 3fa2…"),
+)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--head", metavar="HASH", help="The last event hash, as printed when the run ended: finds a rewritten chain."

@@ -15,6 +15,7 @@ from drp.cli.common import (
     count_of,
     epilog,
     json_option,
+    local_time,
     print_json,
     print_table,
     print_wrapped,
@@ -68,13 +69,14 @@ def choice_options(command: Any) -> Any:
 
 
 @restore.command(
+    short_help="Restore datasets to their host, or to another place.",
     epilog=epilog(
         "drp restore run pengaduan --preview",
         'drp restore pengaduan --dataset files --at "2026-11-20 14:00" --preview',
         "drp restore pengaduan --path /srv/pengaduan/uploads/17.jpg",
         "drp restore pengaduan --dataset database --to drc-app-1",
         "drp restore pengaduan --dataset files --scratch /var/tmp/look",
-    )
+    ),
 )
 @click.argument("service")
 @click.option("--dataset", "datasets", multiple=True, metavar="ID", help="Only this one; may be repeated.")
@@ -266,13 +268,6 @@ def _local(stamp: str, zone: str) -> str:
     return local_time(from_stamp(stamp), zone)
 
 
-def local_time(moment: datetime, zone: str) -> str:
-    """A time for people, in the organisation's time zone."""
-    from zoneinfo import ZoneInfo
-
-    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"
-
-
 def finish(result: RestoreResult, *, as_json: bool) -> int:
     """Tell how a restore ended, and give its exit code."""
     code = ExitCode.DONE if result.error is None else result.error.exit_code
@@ -308,6 +303,7 @@ def finish(result: RestoreResult, *, as_json: bool) -> int:
 
 
 @restore.command(
+    short_help="Restore to a place apart, compare, remove: the proof.",
     name="test",
     epilog=epilog("drp restore test pengaduan", "drp restore test --random", "drp restore --test"),
 )

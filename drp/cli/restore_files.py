@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drp.cli.common import epilog, json_option, print_json, print_table, print_wrapped, world_of
-from drp.cli.restore import choice_options, known_service, local_time, moment_of, restore
+from drp.cli.common import epilog, json_option, local_time, print_json, print_table, print_wrapped, world_of
+from drp.cli.restore import choice_options, known_service, moment_of, restore
 from drp.domain.values import show_size
 from drp.errors import UsageError
 
@@ -38,6 +38,7 @@ _dataset_option = click.option("--dataset", "datasets", multiple=True, metavar="
 
 
 @restore.command(
+    short_help="List what a restore point holds.",
     name="list",
     epilog=epilog(
         "drp restore list pengaduan",
@@ -111,11 +112,12 @@ def _time(stamp: str, zone: str) -> str:
 
 
 @restore.command(
+    short_help="Get one file, or a folder as a tar archive.",
     epilog=epilog(
         "drp restore download pengaduan /srv/pengaduan/uploads/17.jpg",
         "drp restore download pengaduan /srv/pengaduan/uploads -o uploads.tar",
         "drp restore download pengaduan /pengaduan.database.pgdump -o - | pg_restore -l",
-    )
+    ),
 )
 @click.argument("service")
 @click.argument("path")

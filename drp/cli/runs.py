@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from drp.cli.common import epilog, json_option, print_json, print_table, world_of
+from drp.cli.common import epilog, json_option, plain_time, print_json, print_table, world_of, zone_of
 from drp.domain.values import from_stamp, show_duration
 from drp.errors import ExitCode
 
@@ -22,7 +22,8 @@ def list_(ctx: click.Context, limit: int, as_json: bool) -> None:
     """List runs of every kind, newest first."""
     from dataclasses import asdict
 
-    rows = world_of(ctx).ledger.runs(limit=limit)
+    world = world_of(ctx)
+    rows, zone = world.ledger.runs(limit=limit), zone_of(world)
     if as_json:
         print_json([asdict(row) for row in rows])
         return
@@ -30,17 +31,20 @@ def list_(ctx: click.Context, limit: int, as_json: bool) -> None:
         [
             row.run,
             ", ".join(row.services),
-            f"{from_stamp(row.opened_at):%Y-%m-%d %H:%M:%S}",
+            plain_time(from_stamp(row.opened_at), zone),
             show_duration(from_stamp(row.closed_at) - from_stamp(row.opened_at)) if row.closed_at else "",
             row.outcome or "not ended",
             row.verdict or "",
         ]
         for row in rows
     ]
-    print_table("Runs", ["run", "services", "started (UTC)", "took", "outcome", "verdict"], table)
+    print_table("Runs", ["run", "services", f"started ({zone})", "took", "outcome", "verdict"], table)
 
 
-@run.command(epilog=epilog("drp run show failover-20261122-054750-3fa2"))
+@run.command(
+    short_help="Show the events of a run, as the ledger holds them.",
+    epilog=epilog("drp run show failover-20261122-054750-3fa2"),
+)
 @click.argument("name", metavar="RUN")
 @json_option
 @click.pass_context
@@ -80,7 +84,10 @@ def resume(ctx: click.Context, name: str, as_json: bool) -> int:
     return finish(world, go_on(world, name), as_json=as_json)
 
 
-@run.command(epilog=epilog('drp run abort drill-20261122-054750-3fa2 --reason "wrong service"'))
+@run.command(
+    short_help="Give a failover or drill up, and clean up.",
+    epilog=epilog('drp run abort drill-20261122-054750-3fa2 --reason "wrong service"'),
+)
 @click.argument("name", metavar="RUN")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; printed in the report.")
 @click.pass_context

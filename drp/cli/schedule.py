@@ -26,7 +26,10 @@ def schedule() -> None:
     """Show and do what is due; set up what calls drp."""
 
 
-@schedule.command(epilog=epilog("drp schedule show", "drp schedule show pengaduan --json"))
+@schedule.command(
+    short_help="Show the last and next run of each task, and why.",
+    epilog=epilog("drp schedule show", "drp schedule show pengaduan --json"),
+)
 @click.argument("services", nargs=-1)
 @json_option
 @click.pass_context
@@ -95,7 +98,10 @@ def _record(found: Decision, now: datetime) -> dict[str, object]:
     }
 
 
-@schedule.command(epilog=epilog("drp schedule run", "drp schedule run --kind check --kind prune"))
+@schedule.command(
+    short_help="Do everything that is due now, once.",
+    epilog=epilog("drp schedule run", "drp schedule run --kind check --kind prune"),
+)
 @click.argument("services", nargs=-1)
 @click.option(
     "--kind", "kinds", multiple=True, type=click.Choice(SCHEDULED_KINDS), help="Only this kind; may be repeated."
@@ -188,7 +194,8 @@ _folder_option = click.option(
 
 
 @schedule.command(
-    epilog=epilog("drp schedule install --print", "sudo drp schedule install --start", "drp schedule install --user")
+    short_help="Write systemd units that call drp each minute.",
+    epilog=epilog("drp schedule install --print", "sudo drp schedule install --start", "drp schedule install --user"),
 )
 @_user_option
 @_crontab_option

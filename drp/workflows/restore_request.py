@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from zoneinfo import ZoneInfo
 
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import DatasetType, read_dataset
@@ -53,7 +54,8 @@ def choose(world: World, request: RestoreRequest) -> tuple[Choice, tuple[str, ..
     choice = newest(fit) if request.at is None else newest_not_younger(fit, request.at)
     if choice is None and points:
         oldest = min(point.arrived_at for point in points)
-        text = f"no restore point is that old: the oldest had arrived at {oldest:%Y-%m-%d %H:%M:%S} UTC"
+        zone = world.city.workspace.organisation.time_zone
+        text = f"no restore point is that old: the oldest had arrived at {_local(oldest, zone)}"
         raise UsageError(text, where=request.service, hint=hint)
     if choice is None:
         raise UsageError("there is no restore point", where=request.service, hint="back it up: drp backup run")
@@ -130,3 +132,8 @@ def url_at(world: World, service: Service, point: RestorePoint, centre: str, hos
     if centre == point.dr_centre:
         return point.repositories[host]
     return repository_url(centre_named(world, centre), service, host)
+
+
+def _local(moment: datetime, zone: str) -> str:
+    """A time as `--at` would be read."""
+    return f"{moment.astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S} {zone}"

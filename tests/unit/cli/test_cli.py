@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from unittest.mock import patch
+from zoneinfo import ZoneInfo
 
 import click
 import pytest
@@ -72,6 +73,21 @@ def test_every_group_lists_its_commands(path: tuple[str, ...]) -> None:
     for found, _ in TREE:
         if found[:-1] == path:
             assert found[-1] in done.out
+    assert "..." not in done.out.split("Commands:", 1)[1], "a sentence is cut off: write a short_help"
+
+
+@pytest.mark.parametrize(
+    "command", [["backup", "list"], ["backup", "status", "example"], ["run", "list"]], ids=" ".join
+)
+def test_times_stand_in_the_organisations_zone_as_people_write_them_after_at(
+    workspace: Path, command: list[str]
+) -> None:
+    local = make_restore_point("example").arrived_at.astimezone(ZoneInfo("Asia/Jakarta"))
+    opened = NOW.astimezone(ZoneInfo("Asia/Jakarta"))
+    done = run("-w", workspace, *command)
+    assert "UTC" not in done.out
+    assert "WIB" in done.out or "(Asia/Jakarta)" in done.out.replace("\n", "")
+    assert f"{opened if command[0] == 'run' else local:%Y-%m-%d %H:%M}" in done.out
 
 
 def test_the_help_of_drp_lists_every_command_and_every_exit_code() -> None:
