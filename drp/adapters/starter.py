@@ -62,6 +62,10 @@ class Starter:
             answer = process.stdout.readline()
         except BrokenPipeError:
             answer = b""
+        except BaseException:  # interrupted before the answer: nobody may take it for the answer to the next order
+            self.end()
+            self.process = None
+            raise
         if not answer:
             self.end()
             self.process = None

@@ -55,8 +55,12 @@ def serve(forked: Sequence[str]) -> None:
         except OSError as error:
             answer = f"{error.filename or 'the supervisor'}: {error.strerror}"
         del order, line
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(json.dumps(answer) + "\n")
+            sys.stdout.flush()
+        except BrokenPipeError:
+            _silence()  # drp was ended meanwhile; what was started is found again by its folder
+            return
 
 
 def _start(folder: Path, module: str, secrets: str, modules: Mapping[str, ModuleType]) -> str:

@@ -145,7 +145,11 @@ def _carry_out(world: World, run: str, limit: timedelta) -> TestResult:
         results = [job.result() for job in jobs]
     except KeyboardInterrupt:
         _stop(world, run, plan)
-        error = CancelledError("the test restore was cancelled", where=plan.service)
+        error = CancelledError(
+            "the test restore was cancelled; it proves nothing",
+            where=plan.service,
+            hint=f"drp restore test {plan.service}",
+        )
     except DrpError as trouble:
         error = trouble
     uncleaned = _clean_up(world, run, plan)

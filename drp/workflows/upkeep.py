@@ -116,7 +116,8 @@ def _carry_out(world: World, kind: Kind, service: Service, run: str) -> UpkeepRe
         outcome = Outcome({}, error)
     except KeyboardInterrupt:
         _cancel(world, service, run)
-        raise CancelledError(f"the {kind.name} was cancelled", where=service.id) from None
+        text = f"the {kind.name} was cancelled"
+        raise CancelledError(text, where=service.id, hint="run the same command again") from None
     _close(world, run, outcome.error)
     return UpkeepResult(service.id, kind.name, run, outcome.body, outcome.error)
 

@@ -272,6 +272,30 @@ def test_a_starter_that_was_killed_is_begun_anew_and_what_it_started_goes_on(ben
     assert bench.actions.exit_code(bench.folder) == 0
 
 
+def test_a_starter_whose_drp_was_ended_says_nothing_and_what_it_started_goes_on(bench: Bench) -> None:
+    """Ctrl-C in the moment of the order: nobody reads the answer any more, and no traceback reaches the terminal."""
+    bench.prepare()
+    (bench.folder / "spec.json").write_text('{"wait": true}')
+    order = {"folder": str(bench.folder), "module": WORKER, "secrets": {}}
+    reading, writing = os.pipe()
+    os.close(reading)
+    program = [sys.executable, "-c", "import drp.adapters.supervisor as supervisor; supervisor.serve([])"]
+    done = subprocess.run(
+        program,
+        input=json.dumps(order).encode() + b"\n",
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        check=False,
+        env=kept_environment(),
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (0, b"")
+    bench.ready()
+    bench.let_go()
+    bench.wait_until_ended()
+    assert bench.actions.exit_code(bench.folder) == 0
+
+
 def test_a_worker_whose_supervisor_was_killed_can_still_be_stopped(bench: Bench) -> None:
     bench.start(wait=True)
     _, supervisor = bench.ready()
