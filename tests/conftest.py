@@ -17,7 +17,9 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ORDER = (
     "tests/integration/lab/",  # labs of their own, on the same addresses
+    "tests/integration/test_protection.py",  # the same
     "tests/integration/test_killed_drill.py",
+    "tests/integration/test_killed_backup.py",
     "tests/e2e/test_drill.py",
     "tests/integration/test_restore.py",
     "tests/integration/test_trouble_backup.py",

@@ -9,7 +9,8 @@ from pydantic import Field, StrictInt
 from drp.domain.datasets.base import DatasetType, Procedure, Scratch
 from drp.domain.values import AccountName, DatabaseName
 
-# The roles that a database needs: who owns or may do anything in it, whose settings it keeps, and all their members.
+# The roles that a database needs: who owns or may do anything in it, whose settings it keeps, all their members, and
+# the roles that any of these are members of (but not the other members of those).
 # The cluster's own first role (number 10) and PostgreSQL's built-in ones are the recovery site's own.
 _NEEDED = """
 WITH RECURSIVE here AS (SELECT oid FROM pg_database WHERE datname = current_database()), needed (id) AS (
@@ -17,7 +18,8 @@ WITH RECURSIVE here AS (SELECT oid FROM pg_database WHERE datname = current_data
       AND (dbid = here.oid OR classid = 'pg_database'::regclass AND objid = here.oid)
     UNION SELECT setrole FROM pg_db_role_setting, here WHERE setdatabase = here.oid AND setrole <> 0) AS named
   UNION SELECT member FROM pg_auth_members JOIN needed ON roleid = id),
-wanted AS (SELECT DISTINCT id FROM needed JOIN pg_authid ON oid = id WHERE id <> 10 AND rolname !~ '^pg_')
+above (id) AS (SELECT id FROM needed UNION SELECT roleid FROM pg_auth_members JOIN above ON member = id),
+wanted AS (SELECT DISTINCT id FROM above JOIN pg_authid ON oid = id WHERE id <> 10 AND rolname !~ '^pg_')
 """
 
 ALL_ROLES = "WITH wanted AS (SELECT oid AS id FROM pg_authid WHERE oid <> 10 AND rolname !~ '^pg_')"
