@@ -183,7 +183,7 @@ class SupervisedActions:
         except FileNotFoundError:
             return []
         lines = content.split(b"\n")[:-1]  # of bytes: the last line may end within a letter
-        return [json.loads(line) for line in lines[skip:]]
+        return [_message(line) for line in lines[skip:]]
 
     def stop(self, folder: Path) -> None:
         """Ask a running action to end. Returns at once; wait for its state."""
@@ -229,6 +229,15 @@ class SupervisedActions:
                 folder.rmdir()
             except OSError:
                 time.sleep(0.05)
+
+
+def _message(line: bytes) -> Body:
+    """What a line says. A power cut may leave zeros where lines should be: they must not stop who reads the rest."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        message = None
+    return message if isinstance(message, dict) and isinstance(message.get("event"), str) else {"event": "unreadable"}
 
 
 def _holds(process: int, path: Path) -> bool:

@@ -26,6 +26,10 @@ def restore_point_of(world: World, service: Service, run: str, results: dict[str
         of_host, newest = _arrived(world, service, host, results[host]["result"]["parts"])
         snapshots += of_host
         arrived_at = max(arrived_at, newest)
+    without = [dataset.id for dataset in service.datasets if dataset.id not in {item.dataset for item in snapshots}]
+    if without:
+        text = f"no snapshot was made of {', '.join(without)}"
+        raise DrpError(text, where=service.id, hint="see what the run left under var/runs, and run the backup again")
     stamps = [
         from_stamp(sentinel["written_at"]) - timedelta(milliseconds=found["clock"]["offset_ms"])
         for found in results.values()

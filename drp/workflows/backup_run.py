@@ -135,6 +135,11 @@ class BackupRun:
                 point = restore_point_of(self.world, self.service, self.run, self.results)
         except DrpError as error:
             self.error = self.error or error
+        except (LookupError, TypeError, ValueError, AttributeError, AssertionError) as error:
+            # A host that is out of its owner's hands may tell anything: it must not end the others' backups.
+            text = f"what its hosts told cannot be understood: {type(error).__name__}: {str(error)[:200]}"
+            hint = f"see messages.jsonl in var/runs/{self.run}, and whether the host is still your own"
+            self.error = self.error or DrpError(text, where=self.service.id, hint=hint)
         if self.error is not None:
             return self._give_up(self.error)
         self.world.ledger.append(self.run, "restore_point.recorded", point.record())

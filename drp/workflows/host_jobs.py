@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -46,13 +47,18 @@ class HostJob:
         end = self._newest("result", "trouble")
         return end is not None and end.get("kind") in ("cancelled", "control_gone")
 
+    @property
+    def is_at_work(self) -> bool:
+        return self.world.actions.state(self.folder) is ActionState.RUNNING
+
     def has_ended(self) -> bool:
         """Read what it has told since the last look; whether it has ended."""
         state = self.world.actions.state(self.folder)
         for message in self.world.actions.messages(self.folder, len(self.messages)):
             self.messages.append(message)
             if self.on_message is not None:
-                self.on_message(message)
+                with suppress(LookupError, TypeError, ValueError):  # a host may tell anything; this only shows it
+                    self.on_message(message)
         return state is not ActionState.RUNNING
 
     def result(self) -> Body:

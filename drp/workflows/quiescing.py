@@ -35,8 +35,13 @@ def record(world: World, run: str, service: Service, host: str, messages: Sequen
         sum(event.type in EVENTS and event.body["host"] == host for event in world.ledger.events(run)) if told else 0
     )
     for message in told[known:]:
-        body = {name: value for name, value in message.items() if name != "event"}
-        world.ledger.append(run, message["event"], {"service": service.id, "host": host, **body})
+        body = {name: value for name, value in message.items() if name != "event" and _is_plain(value)}
+        world.ledger.append(run, message["event"], {**body, "service": service.id, "host": host})
+
+
+def _is_plain(value: object) -> bool:
+    """Whether the ledger can hold it: a host that is out of its owner's hands may tell anything."""
+    return isinstance(value, str | int) or (isinstance(value, list) and all(isinstance(item, str) for item in value))
 
 
 def not_resumed(world: World, run: str, service: Service) -> DrpError | None:
@@ -44,6 +49,6 @@ def not_resumed(world: World, run: str, service: Service) -> DrpError | None:
     found = [event.body for event in world.ledger.events(run) if event.type == "quiesce.resume_failed"]
     if not found:
         return None
-    failed = "; ".join(f"{body['host']}: {text}" for body in found for text in body["failed"])
+    failed = "; ".join(f"{body['host']}: {text}" for body in found for text in body.get("failed", []))
     hint = "run the commands of backup.quiesce, after, on the host now; the next backup tries them first"
     return DrpError(f"after the backup not everything went on: {failed}", where=service.id, hint=hint)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from drp.domain.datasets import DatasetType, Scratch, read_dataset
 from drp.domain.events import Body, hash_of
 from drp.domain.recovery.restore_choice import Choice, newest
-from drp.domain.recovery.restore_plan import PlannedJob, RestorePlan
+from drp.domain.recovery.restore_plan import PlannedJob, RestorePlan, is_below
 from drp.domain.recovery.verification import DataCheck
 from drp.domain.service import Service
 from drp.domain.values import show_duration
@@ -97,7 +97,20 @@ def prepare(world: World, request: RestoreRequest) -> tuple[RestorePlan, Choice]
         for (target, source), found in jobs.items()
     )
     production = () if scratch else tuple(sorted({job.host for job in planned} & in_use(world)))
-    return RestorePlan(service.id, point, centre, planned, scratch, production, request.paths), choice
+    plan = RestorePlan(service.id, point, centre, planned, scratch, production, request.paths)
+    if scratch is not None:
+        _refuse_places_in_use(world, plan)
+    return plan, choice
+
+
+def _refuse_places_in_use(world: World, plan: RestorePlan) -> None:
+    """A scratch place is emptied first, and nobody types a name for it: it must not hold, or lie in, anybody's data."""
+    for folder in {plan.folder_of(job) for job in plan.jobs}:
+        for service in world.city.services.values():
+            for place in (place for dataset in service.datasets for place in dataset.places if place[0] == "/"):
+                if is_below(folder, place) or is_below(place, folder):
+                    text = f"{folder} is no place apart: {service.id} has its data in {place}"
+                    raise UsageError(text, where="--scratch", hint="name a new folder, such as /var/tmp/look")
 
 
 def _target(world: World, service: Service, dataset: DatasetType, request: RestoreRequest) -> str:
@@ -196,6 +209,8 @@ def _go_on(world: World, run: str) -> RestoreResult:
         hint = "its places hold half of the data now: restore again before anybody uses them"
         raise CancelledError("the restore was cancelled", where=run, hint=hint) from None
     except DrpError as error:
+        if any(job.is_at_work for job in _started(world, run, plan)):
+            _stop(world, run, plan)  # one host could not be asked: what others still write is nobody's any more
         body = {"outcome": "failed", "exit_code": int(error.exit_code), "error": str(error)[:2000]}
         world.ledger.append(run, "run.closed", body)
         return RestoreResult(run, [], error)
@@ -243,18 +258,24 @@ def _carry_out(world: World, run: str, plan: RestorePlan, opened: Body) -> list[
 
 
 def _was_started(world: World, run: str, job: PlannedJob) -> bool:
-    return any(
-        event.type == "action.started" and event.body["action"].startswith(f"restore-{job.name}")
-        for event in world.ledger.events(run)
-    )
+    """Also in an earlier attempt; another host's name may begin with this one's."""
+    action = f"restore-{job.name}"
+    started = [event.body["action"] for event in world.ledger.events(run) if event.type == "action.started"]
+    return any(name == action or name.startswith(f"{action}+") for name in started)
 
 
 def _stop(world: World, run: str, plan: RestorePlan) -> None:
     world.say(f"{plan.service}: stopping")
-    for event in world.ledger.events(run):
-        if event.type == "action.started":
-            folder = action_folder(world, run, event.body["action"])
-            HostJob(world, folder, f"{plan.service} on {event.body['host']}").stop()
+    for job in _started(world, run, plan):
+        job.stop()
+
+
+def _started(world: World, run: str, plan: RestorePlan) -> list[HostJob]:
+    started = [event.body for event in world.ledger.events(run) if event.type == "action.started"]
+    return [
+        HostJob(world, action_folder(world, run, body["action"]), f"{plan.service} on {body['host']}")
+        for body in started
+    ]
 
 
 def _judge(world: World, run: str, plan: RestorePlan, checks: Sequence[DataCheck]) -> RestoreResult:

@@ -151,6 +151,8 @@ def _carry_out(world: World, run: str, limit: timedelta) -> TestResult:
             hint=f"drp restore test {plan.service}",
         )
     except DrpError as trouble:
+        if any(job.is_at_work for job in _jobs(world, run, plan)):
+            _stop(world, run, plan)  # one host could not be asked: nothing may be swept where others still restore
         error = trouble
     uncleaned = _clean_up(world, run, plan)
     checks = []
@@ -206,8 +208,12 @@ def _follow(world: World, jobs: Sequence[HostJob], limit: timedelta) -> None:
 
 def _stop(world: World, run: str, plan: RestorePlan) -> None:
     world.say(f"{plan.service}: stopping, and removing what was restored")
-    for job in plan.jobs:
-        HostJob(world, action_folder(world, run, f"test-{job.name}"), job.host).stop()
+    for job in _jobs(world, run, plan):
+        job.stop()
+
+
+def _jobs(world: World, run: str, plan: RestorePlan) -> list[HostJob]:
+    return [HostJob(world, action_folder(world, run, f"test-{job.name}"), job.host) for job in plan.jobs]
 
 
 def _clean_up(world: World, run: str, plan: RestorePlan) -> DrpError | None:

@@ -57,7 +57,7 @@ def start_job(
 
 def newest_attempt(world: World, run: str, action: str) -> str:
     """The name of an action's newest attempt that was not lost with its machine; a new one where all were."""
-    names = [action, *(f"{action}-{number}" for number in range(2, MOST_ATTEMPTS))]
+    names = [action, *(f"{action}+{number}" for number in range(2, MOST_ATTEMPTS))]  # as no host is named
     return next(name for name in names if world.actions.state(action_folder(world, run, name)) is not ActionState.LOST)
 
 

@@ -212,6 +212,11 @@ def _carry_out(
 ) -> tuple[list[str], list[str]]:
     """Forget what was decided. Gives the restore points that are gone, and the snapshots that are not."""
     going = {point["id"] for point in decided["points"] if not point["stays"]}
+    # After it was announced: a hold that came before is seen here, and one that comes later sees the announcement.
+    held = sorted(going & {mark.restore_point for mark in world.ledger.marks(service.id) if mark.mark == "held"})
+    if held:
+        text = f"{', '.join(held)} has been put on hold since it was decided to forget it; nothing more was removed"
+        raise DrpError(text, where=service.id, hint=f"what may go is decided anew: drp backup forget {service.id}")
     points = {point.id: point for point in world.ledger.restore_points(service.id, limit=MOST_POINTS)}
     gone: set[str] = set()
     left: list[str] = []
@@ -298,7 +303,11 @@ def release(world: World, restore_point: str, reason: str) -> None:
 def _mark(world: World, restore_point: str, reason: str, mark: str) -> Mark:
     service = _service_of(world, restore_point)
     _note(world, "hold", service, f"restore_point.{mark}", {"id": restore_point, "reason": reason})
-    return next(row for row in world.ledger.marks(service) if row.restore_point == restore_point and row.mark == mark)
+    marks = [row for row in world.ledger.marks(service) if row.restore_point == restore_point]
+    if any(row.reason == BEING_FORGOTTEN for row in marks):
+        text = "it is on hold from now on, but a forget had begun to remove it: it may not be whole any more"
+        raise DrpError(text, where=restore_point, hint=f"see what is left of it: drp backup forget {service} --preview")
+    return next(row for row in marks if row.mark == mark)
 
 
 def _note(world: World, kind: str, service: str, type_: str, body: Body) -> None:

@@ -94,6 +94,8 @@ def _keep_up_one(world: World, kind: Kind, service: Service, options: Body, due_
     with _locks(world, kind, service):
         plan = {"service": service.id, **options}
         unfinished = _unfinished(world, kind, service)
+        if kind.is_alone:
+            _refuse_company(world, kind, service, unfinished)
         if unfinished is not None and kind.goes_on:
             world.say(f"{service.id}: going on with {unfinished}, which was cut off")
             result = _carry_out(world, kind, service, unfinished)
@@ -101,8 +103,6 @@ def _keep_up_one(world: World, kind: Kind, service: Service, options: Body, due_
                 return result
         elif unfinished is not None:
             _close(world, unfinished, DrpError("it was cut off"))
-        if kind.is_alone:
-            _refuse_company(world, kind, service)
         run = new_run(kind.name, world.clock.now())
         body = {"plan": plan, "by": world.operator} | ({"due_at": to_stamp(due_at)} if due_at else {})
         world.ledger.open_run(run, kind.name, hash_of(plan), [service.id], body)
@@ -158,9 +158,10 @@ def _unfinished(world: World, kind: Kind, service: Service) -> str | None:
     return None
 
 
-def _refuse_company(world: World, kind: Kind, service: Service) -> None:
-    """Also what no drp follows any more may be at work: an orphaned backup, or a recovery that reads."""
-    busy = living_runs(world, service)
+def _refuse_company(world: World, kind: Kind, service: Service, own: str | None) -> None:
+    """Also what no drp follows any more may be at work: an orphaned backup, or a recovery that reads. `own` is the run
+    that was cut off and goes on now: it must keep no less away than a new one."""
+    busy = [run for run in living_runs(world, service) if run != own]
     recovering = [row.run for row in world.ledger.runs(kinds=RECOVERIES, only_open=True) if service.id in row.services]
     for run in dict.fromkeys((*busy, *recovering)):
         hint = "wait for it"
@@ -208,7 +209,7 @@ def do_job(world: World, service: Service, run: str, action: str, executor: str,
     # What was lost may still run on its host for a moment: then restic's own lock keeps the new attempt out.
     while world.actions.state(action_folder(world, run, name)) is ActionState.LOST:
         attempt += 1
-        name = f"{action}-{attempt}"
+        name = f"{action}+{attempt}"  # no host's name has a +, so it is never another host's action
 
     def start() -> Body:
         world.say(f"{service.id}: {job['verb'].replace('_', ' ')} of {job['restic_host']} on {executor}")

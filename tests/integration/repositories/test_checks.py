@@ -208,6 +208,6 @@ def test_a_check_that_was_lost_is_repeated_with_the_same_parts(make_bench: MakeB
     result = check_one(bench)
     assert result.error is None
     assert len(bench.ledger.runs(kinds=("check",))) == 1
-    assert bench.actions.started == ["check-pengaduan-1", "check-pengaduan-1-2"]
+    assert bench.actions.started == ["check-pengaduan-1", "check-pengaduan-1+2"]
     first, second = (bench.actions.jobs[name]["parts"] for name in bench.actions.started)
     assert first == second

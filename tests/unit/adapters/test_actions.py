@@ -244,6 +244,13 @@ def test_a_half_written_last_line_is_not_read_yet(bench: Bench) -> None:
         assert len(bench.actions.messages(bench.folder, 0)) == (2 if length == len(line) else 1), length
 
 
+def test_a_line_that_a_power_cut_spoiled_does_not_hide_the_others(bench: Bench) -> None:
+    bench.folder.mkdir(parents=True, exist_ok=True)
+    (bench.folder / "messages.jsonl").write_bytes(b'{"event": "hello"}\n\0\0\0\n[]\n{"event": "result"}\n')
+    told = [message["event"] for message in bench.actions.messages(bench.folder, 0)]
+    assert told == ["hello", "unreadable", "unreadable", "result"]
+
+
 def test_a_playbook_that_is_not_there_is_told_before_anything_starts(bench: Bench) -> None:
     with pytest.raises(DrpError, match=r"no playbook restore\.yml"):
         bench.actions.start_playbook(bench.folder, "restore", ["a"], {}, {}, "")

@@ -136,6 +136,36 @@ def test_a_host_that_ended_without_a_word_is_a_failure(stage: Stage) -> None:
     assert "lost without a result" in str(result.error)
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        [{"event": "part.ended"}, {"event": "result", "result": {}}],
+        [{"event": "trouble"}],
+        [{"event": "quiesce.started", "host": "another", "half": 0.5}, {"event": "result", "result": {}}],
+    ],
+)
+def test_a_host_that_tells_nonsense_fails_its_own_backup_alone(tmp_path: Path, told: list[Body]) -> None:
+    stage = make_stage(tmp_path, restore_points=False)
+    stage.actions.script = lambda name, spec: good(name, spec) if name == "identitas-1" else Ending(0, told)
+    results = back_up(stage.world, ["pengaduan", "identitas"])
+    assert [result.restore_point is not None for result in results] == [False, True]
+    assert "cannot be understood" in str(results[0].error)
+    assert stage.ledger.run(results[0].run).outcome == "failed"
+
+
+def test_a_dataset_without_any_snapshot_is_a_failure(stage: Stage) -> None:
+    def without_files(name: str, spec: Body) -> Ending:
+        ending = good(name, spec)
+        result = ending.messages[-1]["result"]
+        result["parts"] = [part for part in result["parts"] if part["dataset"] != "files"]
+        return ending
+
+    stage.actions.script = without_files
+    (result,) = back_up(stage.world, ["pengaduan"])
+    assert "no snapshot was made of files" in str(result.error)
+    assert stage.ledger.restore_points("pengaduan") == []
+
+
 def test_a_snapshot_that_is_not_at_the_dr_centre_is_a_failure(stage: Stage) -> None:
     stage.store.missing = f"arsip-1/snapshots/{snapshot_of('files', 'files')}"
     (result,) = back_up(stage.world, ["pengaduan"])

@@ -282,9 +282,9 @@ def test_a_restore_that_was_lost_with_its_machine_is_done_again(stage: Stage) ->
     (row,) = stage.ledger.runs(kinds=("restore",))
     stage.actions.lose(stage.world.workspace / "var" / "runs" / row.run / "restore-pengaduan-1")
     assert resume(stage.world, row.run).error is None
-    assert stage.actions.started == ["restore-pengaduan-1", "restore-pengaduan-1-2"]
+    assert stage.actions.started == ["restore-pengaduan-1", "restore-pengaduan-1+2"]
     # What the lost attempt left half done is its own.
-    assert stage.actions.specs["restore-pengaduan-1-2"]["job"]["must_be_empty"] is False
+    assert stage.actions.specs["restore-pengaduan-1+2"]["job"]["must_be_empty"] is False
 
 
 def test_ctrl_c_stops_it_and_says_what_the_place_holds(stage: Stage) -> None:
@@ -314,3 +314,75 @@ def test_it_says_what_to_stop_and_how_to_undo(tmp_path: Path) -> None:
     assert units_to_stop(stage.world, plan) == ["pengaduan", "nginx"]
     assert stage.points["pengaduan"].id in undo_hint(stage.world, plan)
     assert "--backup-first" in undo_hint(stage.world, plan)
+
+
+def two_hosts(folder: Path) -> Stage:
+    """A service on two hosts, of which the name of one begins with the other's; its own files lie on `app`."""
+    record = service_record("pengaduan", runs_on=["app", "app-2"], recovers_on={"app": "drc-app", "app-2": "drc-app-2"})
+    record["datasets"] = [
+        {"id": "data", "type": "files", "host": "app-2", "paths": ["/srv/data"]},
+        {"id": "files", "type": "files", "host": "app", "paths": ["/srv/files"]},
+    ]
+    stage = make_stage(folder, make_city(record), restore_points=False)
+    point = stage.points["pengaduan"]
+    snapshots = tuple(
+        replace(point.snapshots[0], dataset=name, part="files", snapshot=letter * 64)
+        for name, letter in (("data", "a"), ("files", "b"))
+    )
+    point = replace(
+        point,
+        snapshots=snapshots,
+        content={},
+        datasets={item.id: item.mechanics() for item in stage.world.city.services["pengaduan"].datasets},
+        repositories={host: f"s3:https://192.0.2.10:9000/drp-bogor/pengaduan/{host}" for host in ("app", "app-2")},
+        clocks={},
+    )
+    stage.points["pengaduan"] = point
+    stage.actions.script = script(point)
+    add_point(stage, point)
+    stage.ledger.appended = 0
+    return stage
+
+
+def test_a_host_is_not_taken_for_one_whose_name_begins_alike(tmp_path: Path) -> None:
+    stage = two_hosts(tmp_path)
+    restore(stage.world, planned(stage), replace(CONSENT, replace_existing=False))
+    assert stage.actions.started == ["restore-app-2", "restore-app"]
+    # Nobody agreed to replace anything: neither host may, and the first one's start says nothing of the second.
+    assert [stage.actions.specs[name]["job"]["must_be_empty"] for name in stage.actions.started] == [True, True]
+
+
+def test_what_was_lost_on_one_host_does_not_take_anothers_result(tmp_path: Path) -> None:
+    stage = two_hosts(tmp_path)
+    stage.ledger.crash_at, stage.ledger.crash_after = 3, True
+    with pytest.raises(Crash):
+        restore(stage.world, planned(stage), CONSENT)
+    stage.ledger.crash_at = 0
+    stage.locks.held.clear()
+    (row,) = stage.ledger.runs(kinds=("restore",))
+    stage.actions.lose(stage.world.workspace / "var" / "runs" / row.run / "restore-app")
+    resume(stage.world, row.run)
+    assert stage.actions.started == ["restore-app-2", "restore-app", "restore-app+2"]
+
+
+def test_where_one_host_cannot_be_started_what_runs_on_the_others_is_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = two_hosts(tmp_path)
+    stage.actions.script = lambda _name, _spec: Ending(130, [], running=True)
+    start = stage.actions.start_remote
+
+    def start_one(folder: Path, *arguments: Any) -> None:
+        if folder.name == "restore-app":
+            raise UnreachableError("no key for it")
+        start(folder, *arguments)
+
+    monkeypatch.setattr(stage.actions, "start_remote", start_one)
+    assert isinstance(restore(stage.world, planned(stage), CONSENT).error, UnreachableError)
+    assert stage.actions.stopped == ["restore-app-2"]
+
+
+@pytest.mark.parametrize("folder", ["/srv/pengaduan/look", "/srv/pengaduan/a/b"])
+def test_a_scratch_place_never_lies_in_data_of_a_service(stage: Stage, folder: str) -> None:
+    with pytest.raises(UsageError, match="has its data in /srv/pengaduan"):
+        planned(stage, replace(ALL, scratch=folder))

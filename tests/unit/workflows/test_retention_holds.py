@@ -1,0 +1,56 @@
+"""Legal holds beside a forget, and upkeep that was cut off beside a recovery."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from drp.domain.events import Body
+from drp.errors import BusyError, DrpError
+from drp.workflows import retention, upkeep
+from drp.workflows.retention import BEING_FORGOTTEN, hold, prune
+from tests.fakes.actions import Ending
+from tests.fakes.city import make_city, service_record
+from tests.fakes.world import Stage, make_stage
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return make_stage(tmp_path, make_city(service_record("pengaduan")))
+
+
+def distrust(stage: Stage) -> str:
+    point = stage.points["pengaduan"].id
+    stage.ledger.open_run("forget-1", "forget", "0" * 64, ["pengaduan"], {"plan": {}})
+    body = {"id": point, "service": "pengaduan", "reason": BEING_FORGOTTEN}
+    stage.ledger.append("forget-1", "restore_point.distrusted", body)
+    return point
+
+
+def test_a_hold_that_comes_before_the_removal_ends_it(stage: Stage) -> None:
+    point = stage.points["pengaduan"].id
+    hold(stage.world, point, "audit")
+    decided: Body = {"points": [{"id": point, "stays": False}], "forget": {"pengaduan-1": ["a" * 64]}}
+    service = stage.world.city.services["pengaduan"]
+    repositories = upkeep.repositories_of(stage.world, service, [stage.points["pengaduan"]])
+    with pytest.raises(DrpError, match="put on hold"):
+        retention._carry_out(stage.world, service, "forget-1", repositories, decided)
+    assert stage.actions.started == []
+
+
+def test_a_hold_that_comes_after_the_removal_began_says_so(stage: Stage) -> None:
+    with pytest.raises(DrpError, match="may not be whole"):
+        hold(stage.world, distrust(stage), "audit")
+    assert "held" in {mark.mark for mark in stage.ledger.marks("pengaduan")}
+
+
+def test_a_prune_that_was_cut_off_waits_for_a_recovery_like_a_new_one(stage: Stage) -> None:
+    stage.ledger.open_run("prune-1", "prune", "0" * 64, ["pengaduan"], {"plan": {"service": "pengaduan"}})
+    stage.ledger.open_run("failover-1", "failover", "0" * 64, ["pengaduan"], {})
+    stage.actions.script = lambda _name, _spec: Ending(1, [])
+    (result,) = prune(stage.world, ["pengaduan"])
+    assert isinstance(result.error, BusyError)
+    assert "failover-1" in str(result.error)
+    assert stage.actions.started == []
+    assert stage.ledger.run("prune-1").closed_at is None
