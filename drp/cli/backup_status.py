@@ -79,7 +79,10 @@ def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, li
     columns = ["service", "status", "data age", "RPO", "gap in 30 d", "size", "read back", "proved"]
     print_plain_table(columns, rows, _styled)
     click.echo()
-    groups = grouped((problem for found in statuses for problem in problems[found.service]), lambda one: one.since)
+    groups = grouped(
+        (problem for found in statuses for problem in problems[found.service]),
+        lambda one: one.since and show(one.since),
+    )
     for group in groups[:MOST_PROBLEMS_SAID]:
         _print_problem(f"{group.who}: ", group.first, show, group.hint)
     if len(groups) > MOST_PROBLEMS_SAID:

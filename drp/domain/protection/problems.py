@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -24,6 +25,9 @@ _ENDED = {
     "unproved": "it is settled that dataset {about} can be restored",
     "preflight": "nothing that preflight looks at stands in the way any more",
 }
+
+
+_RUN_SHOWN = re.compile(r"drp run show \S+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +93,7 @@ def grouped(problems: Iterable[Problem], apart: Callable[[Problem], object] = la
     for which `apart` gives different answers stay apart."""
     groups: dict[tuple[object, ...], list[Problem]] = {}
     for problem in problems:
-        hint = problem.hint.replace(problem.service, "SERVICE")
+        hint = _RUN_SHOWN.sub("drp run list; then drp run show RUN", problem.hint.replace(problem.service, "SERVICE"))
         groups.setdefault((problem.kind, problem.text, hint, apart(problem)), []).append(problem)
     return [
         Group(
