@@ -153,6 +153,8 @@ class _Copy:
         which host's it is counts for all."""
         found = set()
         for point in self.points:
+            if self.host not in point.repositories:
+                continue  # of the other site: after a failover each has repositories of its own
             for part in point.snapshots:
                 host = self.service.stand_in(point.datasets[part.dataset]["host"], point.site)
                 if len(point.repositories) == 1 or host not in point.repositories or host == self.host:
