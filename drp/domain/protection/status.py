@@ -15,7 +15,7 @@ from drp.domain.backups.settings import BackupDefaults, ProofSettings
 from drp.domain.inventory import Tier
 from drp.domain.objectives import Verdict, objectives_of, worst
 from drp.domain.protection.facts import STRUCTURE_ONLY, BadCheck, Facts, Held, LastCheck
-from drp.domain.schedules.due import Decision
+from drp.domain.schedules.due import CLOCK_TOLERANCE, Decision
 from drp.domain.service import Service
 
 WINDOW = timedelta(days=30)
@@ -227,7 +227,9 @@ def _check(host: str, centre: str, facts: Facts, settings: ProofSettings, now: d
     last = next((check for check in facts.last_checks if (check.host, check.dr_centre) == mine), None)
     bad = tuple(check for check in facts.bad_checks if (check.host, check.dr_centre) == mine)
     reads = [read for read in facts.reads if (read.host, read.dr_centre) == mine and read.parts != STRUCTURE_ONLY]
-    whole = [read.oldest for read in reads if read.good_parts >= read.parts]
+    # What a clock that was far ahead has dated would count for as long as it was ahead: it counts for nothing.
+    believed = now + CLOCK_TOLERANCE
+    whole = [read.oldest for read in reads if read.good_parts >= read.parts and read.oldest <= believed]
     covered_since = max(whole, default=None)
     present = max(reads, key=lambda read: read.newest, default=None)
     if bad:
@@ -251,6 +253,8 @@ def _check(host: str, centre: str, facts: Facts, settings: ProofSettings, now: d
 def _proofs(service: Service, facts: Facts, settings: ProofSettings, now: datetime) -> tuple[ProofStatus, ...]:
     newest: dict[str, Proof] = {}
     for proof in facts.proofs:
+        if proof.proved_at > now + CLOCK_TOLERANCE:
+            continue  # dated by a clock that was far ahead
         if proof.dataset not in newest or newest[proof.dataset].proved_at < proof.proved_at:
             newest[proof.dataset] = proof
     return tuple(_proof(dataset.id, newest.get(dataset.id), facts, settings, now) for dataset in service.datasets)

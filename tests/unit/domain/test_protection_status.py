@@ -63,6 +63,15 @@ def test_after_a_failover_it_is_red_until_the_first_has_arrived() -> None:
     assert "recovery site" in problem.text
 
 
+def test_what_a_clock_that_was_far_ahead_has_dated_proves_nothing() -> None:
+    ahead = NOW + 365 * DAY
+    proofs = tuple(replace(proof, proved_at=ahead) for proof in good().proofs)
+    assert judged(good(proofs=proofs)).proof_verdict is Verdict.NOT_MET
+    assert judged(good(proofs=good().proofs + proofs)).proof_verdict is Verdict.MET
+    reads = tuple(replace(read, oldest=ahead, newest=ahead) for read in good().reads)
+    assert judged(good(reads=reads)).check_verdict is Verdict.NOT_MET
+
+
 def test_the_gap_that_is_open_counts() -> None:
     gap = judged(good(history=History(NOW - 60 * DAY, NOW - 3 * HOUR, HOUR, 2 * HOUR))).gap
     assert gap is not None
