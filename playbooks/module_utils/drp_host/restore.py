@@ -7,13 +7,13 @@ import fcntl
 import json
 import os
 import re
-import shutil
 import stat
 import subprocess
 import termios
 import time
 from collections import Counter
 
+from .clearing import clear_tree
 from .content import absence, inspect
 from .process import END_LIMIT_SECONDS, Output, program_of, within
 from .tools import check_tools, restic_version
@@ -46,20 +46,19 @@ def remove(host):
     """Remove what a restore brought. drp asks for it only where the host was proved empty of it before, or where it was
     a scratch place."""
     for dataset in host.job["datasets"]:
-        clear(host, dataset, "remove" if "remove" in dataset else "prepare_restore")
+        clear(host, dataset, "remove" if "remove" in dataset else "prepare_restore", everything=True)
     return absence(host)
 
 
-def clear(host, dataset, commands="prepare_restore"):
-    """Take away what a restore would mix with: what came after the restore point must not survive in it."""
+def clear(host, dataset, commands="prepare_restore", everything=False):
+    """Take away what a restore would mix with: what came after the restore point must not survive in it. What backups
+    leave out stays where it is, for nothing would bring it back; `everything` takes that away too."""
     for command in dataset[commands]:
         within(dataset, host.run, command)
     for part in dataset["parts"]:
+        kept = [] if everything else [part.get("target", "") + path for path in part.get("excludes", [])]
         for path in places_of(part):
-            if os.path.isdir(path) and not os.path.islink(path):
-                shutil.rmtree(path)
-            elif os.path.lexists(path):
-                os.unlink(path)
+            clear_tree(path, kept)
 
 
 def places_of(part):
