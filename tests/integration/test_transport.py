@@ -417,7 +417,8 @@ def test_a_host_behind_others_is_tried_through_them(bench: Bench) -> None:
     app.down()
     assert not found.answers(hosts["app"])
     outer.down()
-    assert [found.answers(host) for host in hosts.values()] == [False, False, False]
+    # On loopback a free port may answer for a moment: another test's, or the own end of the very connection.
+    eventually(lambda: not any(found.answers(host) for host in hosts.values()), "none of them answers")
 
 
 # -- which key a server shows ----------------------------------------------------------------------------------------
