@@ -16,7 +16,8 @@ SELECT coalesce(json_agg(replace(replace(datname, '\\', '\\\\'), '''', '\\''') O
 FROM pg_database WHERE datallowconn AND NOT datistemplate;
 """
 _DROP_ALL = """
-SELECT format('DROP DATABASE %I WITH (FORCE)', datname) FROM pg_database WHERE NOT datistemplate \\gexec
+SELECT format('DROP DATABASE %I WITH (FORCE)', datname)
+FROM pg_database WHERE datallowconn AND NOT datistemplate \\gexec
 """
 _COUNT_ROWS = COUNT_ROWS.replace("SELECT n.nspname ||", "SELECT current_database() || '.' || n.nspname ||")
 _ONE = "dbname='{item}'"

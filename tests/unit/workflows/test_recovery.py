@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from drp.domain.objectives import Verdict
+from drp.domain.recovery.plan import RecoveryKind
 from drp.domain.recovery.run import Recovery
 from drp.errors import BusyError, CancelledError, DrpError, UsageError
 from drp.workflows.naming import action_folder
@@ -17,6 +18,7 @@ from drp.workflows.recover import RecoveryRequest, recover, resume
 from drp.workflows.runs import abort
 from drp.workflows.selection import services_for
 from drp.workflows.trust import trusted
+from tests.fakes.actions import Ending
 from tests.fakes.city import NOW, make_city, service_record
 from tests.fakes.world import SECRET, Crash, Stage, make_stage
 
@@ -380,6 +382,26 @@ def test_relaxed_objectives_are_a_reservation_and_stricter_ones_are_not(tmp_path
         stage, recovery = whole(tmp_path / str(minutes), replace(DRILL, rto=timedelta(minutes=minutes)), good)
         assert closing(recovery)[0] == verdict
         stage.ledger.close()
+
+
+@pytest.mark.parametrize("kind", ["drill", "failover"])
+def test_nothing_is_removed_at_the_dr_centre_while_a_recovery_reads(tmp_path: Path, kind: RecoveryKind) -> None:
+    """A drill waits for a prune; a failover ends it."""
+    stage = make_stage(tmp_path)
+    stage.ledger.open_run("prune-1", "prune", "0" * 64, ["pengaduan"], {})
+    folder = action_folder(stage.world, "prune-1", "prune-pengaduan-1")
+    usual, stage.actions.script = stage.actions.script, lambda _name, _spec: Ending(running=True)
+    stage.world.actions.start_remote(folder, stage.world.city.hosts["drc-pengaduan-1"], {}, {}, "")
+    stage.actions.script = usual
+    stage.see_outage("pengaduan")
+    request = RecoveryRequest(kind=kind, services=("pengaduan",), runbook="site-loss", by="Siti", reason="banjir")
+    if kind == "drill":
+        with pytest.raises(BusyError, match="prune-1 removes data"):
+            recover(stage.world, request)
+        assert stage.actions.stopped == []
+    else:
+        recover(stage.world, request)
+        assert stage.actions.stopped[0] == "prune-pengaduan-1"
 
 
 def test_a_restore_point_in_which_a_check_found_damage_is_passed_over(tmp_path: Path) -> None:
