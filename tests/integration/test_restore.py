@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import signal
 import subprocess
 import tarfile
@@ -149,7 +150,7 @@ def test_a_database_goes_to_another_host_and_replaces_nothing_unasked(bench: Wor
     elsewhere = (SERVICE, "--dataset", "database", "--to", RECOVERY_NAME)
     result = restore(bench, *elsewhere, "--json").json()
     count = int(bench.sql(RECOVERY, "SELECT count(*) FROM complaints"))
-    assert f"public.complaints {count} " in result["checks"][0]["actual"]
+    assert f"public.complaints {count}" in re.split(", | \\(", result["checks"][0]["actual"])
     refused = restore(bench, *elsewhere, code=2)
     assert "already there: PostgreSQL database pengaduan" in told(refused)
     bench.sql(RECOVERY, "DELETE FROM complaints")
