@@ -1,4 +1,4 @@
-"""One lab for all tests of the real parts, and the order in which they use it."""
+"""A lab for each file of tests of the real parts, and which of them may run side by side."""
 
 from __future__ import annotations
 
@@ -15,38 +15,35 @@ from tests.e2e.workbench import PASSWORD_CANARY, S3_CANARY, Workbench
 # interruptible in tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-ORDER = (
-    "tests/integration/lab/",  # labs of their own, on the same addresses
-    "tests/integration/test_protection.py",  # the same
-    "tests/integration/test_killed_drill.py",
-    "tests/integration/test_killed_backup.py",
-    "tests/e2e/test_drill.py",
+LONGEST_FIRST = (
+    "tests/integration/test_dataset_types.py",
     "tests/integration/test_restore.py",
     "tests/integration/test_trouble_backup.py",
-    "tests/integration/test_trouble_middle.py",
-    "tests/integration/test_trouble_drill.py",
-    "tests/integration/test_upkeep.py",
-    "tests/integration/test_restic_versions.py",
-    "tests/integration/test_copies.py",
-    "tests/integration/test_trouble_s3.py",
-    "tests/integration/test_ceph_lab.py",
-    "tests/integration/test_carried_restic.py",
-    "tests/e2e/test_failover.py",
 )
-"""Where tests use a lab, later ones go on with what earlier ones left; each file also works alone."""
+"""Files that take minutes. They are begun first, so that no process is left alone with one at the end."""
+SERVERS = ("[0.14", "[0.18")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of real parts stay together by file, whose servers or lab they share; all others go wherever there is room.
+
+    pytest-xdist reads the marks; see `./dev test`.
+    """
+
     def place(item: pytest.Item) -> int:
-        name = item.nodeid
-        return next((number for number, start in enumerate(ORDER, 1) if name.startswith(start)), 0)
+        return next((number for number, file in enumerate(LONGEST_FIRST) if item.nodeid.startswith(file)), 99)
 
     items.sort(key=place)
+    for item in items:
+        file = item.nodeid.split("::")[0]
+        if file.startswith(("tests/integration/", "tests/e2e/")):
+            version = next((version for version in SERVERS if version in item.nodeid), "")
+            item.add_marker(pytest.mark.xdist_group(file + version))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def bench() -> Iterator[Workbench]:
-    """A lab on 198.19.0.0/16 in a folder whose name must be quoted everywhere, with secrets that can be searched for.
+    """A lab in a folder whose name must be quoted everywhere, with secrets that can be searched for.
 
     Not in pytest's own directory: that is under /tmp, which every host has for itself.
     """

@@ -13,6 +13,7 @@ import pytest
 
 from drp.lab.processes import find_marked
 from tests.e2e.workbench import (
+    ADDRESS,
     PASSWORD_CANARY,
     PRIMARY,
     RECOVERY,
@@ -110,7 +111,7 @@ def test_a_drill_meets_its_objectives_while_production_works(watched: Watched, b
     assert [path for at, path in found if not path.startswith(own) and not is_this_machines(path, at)] == []
     assert f"{PRIMARY}" not in watched.drill.stderr
     assert bench.drp("status", SERVICE, "--json").json()[0]["active_site"] == "primary"
-    assert "198.19.0.80" not in bench.ssh(RECOVERY, "ip -4 address")
+    assert ADDRESS not in bench.ssh(RECOVERY, "ip -4 address")
 
 
 def test_the_recovery_host_is_clean_after_the_drill(watched: Watched, bench: Workbench) -> None:
@@ -144,7 +145,7 @@ def test_no_secret_is_printed_or_left_on_the_control_node(watched: Watched, benc
     assert searched > 50
 
 
-@pytest.mark.parametrize("address", [PRIMARY, RECOVERY])
+@pytest.mark.parametrize("address", [PRIMARY, RECOVERY], ids=["primary", "recovery"])
 def test_no_secret_is_left_on_a_host(watched: Watched, bench: Workbench, address: str) -> None:
     del watched
     places = "/run /tmp /var/tmp /dev/shm /root /var/log /var/cache/drp /var/spool"

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,11 +28,26 @@ from drp.ports import RunRow
 REPOSITORY = Path(__file__).parents[2]
 DRP = Path(sys.executable).with_name("drp")
 SERVICE, PRIMARY_NAME, RECOVERY_NAME = "pengaduan", "balaikota-app-1", "drc-app-1"
-PRIMARY, RECOVERY, ADDRESS = "198.19.1.10", "198.19.2.10", "198.19.0.80"
+
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Tests run in several processes side by side, and each has a network of its own for its labs."""
+LAB_NETWORK = f"198.19.{16 * WORKER}.0/20"
 PASSWORD_CANARY = "canary-of-the-repository-password-5e1f"
 S3_CANARY = "canaryOfTheS3SecretAccessKey0123456789ab"
 
 Found = TypeVar("Found")
+
+
+def lab_address(last: str) -> str:
+    """An address in this process's lab network: `1.10` of the first process is 198.19.1.10, of the second 198.19.17.10.
+
+    Never one of 198.18.0.0/16, so that a demonstration can stand beside the tests.
+    """
+    segment, host = last.split(".")
+    return f"198.19.{16 * WORKER + int(segment)}.{host}"
+
+
+PRIMARY, RECOVERY, ADDRESS = lab_address("1.10"), lab_address("2.10"), lab_address("0.80")
 
 
 @dataclass(frozen=True)
@@ -129,7 +145,8 @@ class Workbench:
             else:
                 shutil.copy(source, self.folder / name)
         for path in self.folder.rglob("*.yaml"):
-            text = path.read_text(encoding="utf-8").replace("198.18.", "198.19.")
+            text = path.read_text(encoding="utf-8").replace("198.18.0.0/16", LAB_NETWORK)
+            text = re.sub(r"\b198\.18\.(\d+\.\d+)\b", lambda found: lab_address(found[1]), text)
             # Another hold only for one run would be an exception to its verdict.
             path.write_text(text.replace("hold: 60s", "hold: 4s"), encoding="utf-8")
 
@@ -279,8 +296,8 @@ class Workbench:
         secrets = self.folder / "var/lab/secrets"
         keys = self.folder / "credentials"
         name, place, region, authority = {
-            "drc": ("s3", "198.19.3.10:9000/drp-bogor", "id-west-1", "ca.pem"),
-            "kedua": ("kedua", "198.19.4.10:9000/drp-bogor-salinan", "id-central-1", "kedua-ca.pem"),
+            "drc": ("s3", f"{lab_address('3.10')}:9000/drp-bogor", "id-west-1", "ca.pem"),
+            "kedua": ("kedua", f"{lab_address('4.10')}:9000/drp-bogor-salinan", "id-central-1", "kedua-ca.pem"),
         }[centre]
         keys.write_text(
             "[default]\n"

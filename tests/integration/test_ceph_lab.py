@@ -13,11 +13,11 @@ import pytest
 
 from drp.domain.backups.keys import access_at
 from drp.wiring import city_of
-from tests.e2e.workbench import PRIMARY_NAME, RECOVERY_NAME, SERVICE, Workbench, told
+from tests.e2e.workbench import PRIMARY_NAME, RECOVERY_NAME, SERVICE, Workbench, lab_address, told
 from tests.fakes.ceph import Ceph, CephUser, missing_programs, running_ceph
 
 pytestmark = pytest.mark.integration
-ADDRESS, BUCKET = "198.19.5.10", "drp-ceph"
+ADDRESS, BUCKET = lab_address("5.10"), "drp-ceph"
 SECRETS = "var/lab/secrets"
 
 
@@ -37,7 +37,7 @@ def ceph(bench: Workbench) -> Iterator[Ceph]:
     if os.geteuid() != 0 or missing_programs():
         pytest.skip(f"not root, or not installed: {', '.join(missing_programs())}")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder, running_ceph(Path(folder) / "ceph") as found:
-        found.join(bench.names.bridge, ADDRESS, 16)
+        found.join(bench.names.bridge, ADDRESS, 20)
         control, nobody = found.user("control"), found.user("nobody")
         client = found.client(control)
         client.create_bucket(Bucket=BUCKET, ObjectLockEnabledForBucket=True)

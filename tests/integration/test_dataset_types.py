@@ -322,9 +322,14 @@ def test_excluded_files_stay_behind(bench: Bench, tree: Path) -> None:
     (plain / "kept").write_text("kept")
     dataset = FilesDataset(type="files", id="files", host=HOST, paths=(str(plain),), excludes=(str(plain / "cache/*"),))
     bench.back_up(dataset)
+    (plain / "kept").write_text("changed")
     bench.restore(dataset)
-    assert (plain / "kept").exists()
-    assert list((plain / "cache").iterdir()) == []
+    assert (plain / "kept").read_text() == "kept"
+    assert (plain / "cache/deep/x").read_text() == "x", "what backups leave out stays where it is"
+    shutil.rmtree(plain)
+    bench.restore(dataset)
+    assert (plain / "kept").read_text() == "kept"
+    assert list((plain / "cache").iterdir()) == [], "and is in no snapshot"
 
 
 def test_a_file_that_vanishes_meanwhile_is_counted_and_does_not_spoil_the_rest(bench: Bench) -> None:

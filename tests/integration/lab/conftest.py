@@ -1,4 +1,4 @@
-"""A lab on 198.19.0.0/16, so that it can stand beside a demonstration on 198.18.0.0/16. Needs root."""
+"""A small lab in the tests' own network. Needs root."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ import pytest
 from drp.lab import city, network
 from drp.lab.plan import LabDrCentre, LabFiles, LabHost, LabPlan, LabService, names_of
 from drp.lab.processes import find_marked
+from tests.e2e.workbench import LAB_NETWORK, lab_address
 
-PRIMARY, RECOVERY, SERVICE = "198.19.1.10", "198.19.2.10", "198.19.0.80"
+PRIMARY, RECOVERY, SERVICE = lab_address("1.10"), lab_address("2.10"), lab_address("0.80")
 
 
 def make_dr_centre(lab: Path, name: str, address: str) -> LabDrCentre:
@@ -32,13 +33,13 @@ def make_plan(workspace: Path) -> LabPlan:
     lab = workspace / "var" / "lab"
     return LabPlan(
         workspace=workspace,
-        network=IPv4Network("198.19.0.0/16"),
+        network=IPv4Network(LAB_NETWORK),
         hosts=(
             LabHost("app-1", "primary", PRIMARY, disk_bytes=512 * 1024**2),
             LabHost("standby-1", "recovery", RECOVERY, disk_bytes=512 * 1024**2),
         ),
         services=(LabService("pengaduan", "app-1", SERVICE),),
-        dr_centres=(make_dr_centre(lab, "drc", "198.19.3.10"), make_dr_centre(lab, "other", "198.19.4.10")),
+        dr_centres=(make_dr_centre(lab, "drc", lab_address("3.10")), make_dr_centre(lab, "other", lab_address("4.10"))),
         files=LabFiles(
             ssh_private_key=lab / "ssh/id_ed25519",
             ssh_known_hosts=lab / "ssh/known_hosts",

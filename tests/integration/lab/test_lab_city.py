@@ -25,9 +25,10 @@ from drp.errors import BusyError, UsageError
 from drp.lab import city
 from drp.lab.plan import LabHost, LabPlan, names_of
 from drp.lab.state import hold
+from tests.e2e.workbench import lab_address
 
 pytestmark = pytest.mark.integration
-PRIMARY, RECOVERY, SERVICE = "198.19.1.10", "198.19.2.10", "198.19.0.80"
+PRIMARY, RECOVERY, SERVICE = lab_address("1.10"), lab_address("2.10"), lab_address("0.80")
 Shell = Callable[..., str]
 
 
@@ -87,7 +88,9 @@ def connect(plan: LabPlan, secret: str, name: str = "") -> Any:
     )
 
 
-@pytest.mark.parametrize(("address", "name"), [(PRIMARY, "app-1"), (RECOVERY, "standby-1")])
+@pytest.mark.parametrize(
+    ("address", "name"), [(PRIMARY, "app-1"), (RECOVERY, "standby-1")], ids=["primary", "recovery"]
+)
 def test_hosts_answer_with_pinned_keys_and_are_themselves(shell: Shell, address: str, name: str) -> None:
     assert shell(address, "hostname").strip() == name
     assert shell(address, "cat /proc/1/comm").strip() == "lab-init"
@@ -289,7 +292,7 @@ def test_another_lab_on_the_same_network_is_refused(plan: LabPlan, tmp_path: Pat
 
 
 def test_a_running_lab_does_not_become_another(plan: LabPlan) -> None:
-    moved = (LabHost("app-1", "primary", "198.19.1.11"), plan.hosts[1])
+    moved = (LabHost("app-1", "primary", lab_address("1.11")), plan.hosts[1])
     with pytest.raises(UsageError, match="app-1 runs in the lab"):
         city.up(dataclasses.replace(plan, hosts=moved), say=silent)
 
@@ -324,10 +327,10 @@ def test_a_disaster_takes_the_primary_site_and_nothing_else(plan: LabPlan, shell
     assert shell(RECOVERY, "echo here") == "here\n"
     s3.head_object(Bucket=plan.dr_centre().bucket, Key="a/b")
     # The address can move: everybody learns at once that it is at another host now.
-    shell(RECOVERY, f"ip address add {SERVICE}/16 dev eth0 && arping -q -U -c 1 -I eth0 {SERVICE}")
+    shell(RECOVERY, f"ip address add {SERVICE}/20 dev eth0 && arping -q -U -c 1 -I eth0 {SERVICE}")
     with socket.create_connection((SERVICE, 22), timeout=2) as connection:
         assert connection.recv(4) == b"SSH-"
-    shell(RECOVERY, f"ip address delete {SERVICE}/16 dev eth0")
+    shell(RECOVERY, f"ip address delete {SERVICE}/20 dev eth0")
     with pytest.raises(UsageError, match="no host of site"):
         city.disaster(plan.workspace, "site-loss", say=silent)
 
