@@ -30,8 +30,9 @@ from drp.domain.findings import (
     Record,
     service_record,
 )
-from drp.domain.inventory import AnsibleHost, City, Runbook, Workspace
+from drp.domain.inventory import AnsibleHost, City, Workspace
 from drp.domain.registers import Assets, Documents, Network, People
+from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 from drp.errors import Fault, InvalidInventoryError, UsageError
 
@@ -39,6 +40,7 @@ WORKSPACE_FILE = "drp.yaml"
 HOSTS_FILE = "inventories/hosts.yaml"
 SERVICES_FOLDER = "inventories/services"
 RUNBOOKS_FOLDER = "runbooks"
+PLAYBOOKS_FOLDER = "playbooks"
 REGISTERS: dict[str, tuple[str, type[BaseModel]]] = {
     NETWORK: ("inventories/network.yaml", Network),
     PEOPLE: ("inventories/people.yaml", People),
@@ -183,6 +185,7 @@ class _Reader:
         self.whole = whole
         self.files = Files(workspace)
         self.faults: list[Fault] = []
+        self.runbook_files: dict[str, Runbook] = {}
 
     def read(self, shipped_runbooks: Path) -> tuple[City, Files]:
         settings = self._model(Record(WORKSPACE), self.workspace / WORKSPACE_FILE, Workspace)
@@ -195,6 +198,8 @@ class _Reader:
             hosts=hosts,
             services=services,
             declared={record.name for record in self.files.paths if record.kind == "service"},
+            runbooks=self.runbook_files,
+            playbooks={name.rpartition(".")[0] for name in self._yaml_files(self.workspace / PLAYBOOKS_FOLDER)},
             **registers,
         )
         findings = faults_of(parts)
@@ -293,6 +298,7 @@ class _Reader:
                     message = f"the runbook {runbook.id!r} is declared twice: in {files[runbook.id]} too"
                     self._fault(path, message, "keep one of the files, or give one another id")
                 files[runbook.id] = printable(name)
+                self.runbook_files[path.stem] = runbook
                 runbooks[runbook.id] = runbook
         return runbooks
 

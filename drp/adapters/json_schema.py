@@ -13,7 +13,8 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from drp.adapters.inventory import REGISTERS, RUNBOOKS_FOLDER, SERVICES_FOLDER, WORKSPACE_FILE
-from drp.domain.inventory import Runbook, Workspace
+from drp.domain.inventory import Workspace
+from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 from drp.domain.values import write_duration
 from drp.errors import DrpError

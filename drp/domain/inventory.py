@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StringConstr
 from drp.domain.backups.settings import BackupDefaults, Metrics, Notifications, Retention
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import Assets, Documents, Network, People, SchemaVersion
+from drp.domain.runbooks.model import ExerciseLevel, Runbook
 from drp.domain.secret import SecretReference
 from drp.domain.service import Service
 from drp.domain.values import (
@@ -144,9 +145,6 @@ class Tier(Declared):
     retention: Retention | None = None
 
 
-ExerciseLevel = Literal["tabletop", "restore-test", "component", "functional", "full"]
-
-
 class Period(Model):
     """From the first to the last day, both included."""
 
@@ -256,27 +254,6 @@ def jumps_to(host: AnsibleHost, hosts: Mapping[str, AnsibleHost]) -> list[Ansibl
         host = hosts[host.jump_host]
         way.insert(0, host)
     return way
-
-
-class PeopleTimes(Declared):
-    """How long people are thought to need in this scenario, before the first machine does anything."""
-
-    detect: Duration | None = None
-    decide: Duration
-    mobilise: Duration
-
-
-class Runbook(Model):
-    """runbooks/*.yaml: a scenario."""
-
-    schema_version: SchemaVersion
-    id: Identifier
-    title: LocalisedText
-    purpose: LocalisedText
-    kind: ExerciseLevel
-    hold: PositiveDuration = timedelta(seconds=60)
-    give_up_after: PositiveDuration = timedelta(hours=4)
-    people: PeopleTimes | None = None
 
 
 _NOTHING = {"schema": 1}

@@ -8,13 +8,13 @@ from datetime import datetime, timedelta
 
 from drp.domain.backups.restore_point import RestorePoint, newest_before
 from drp.domain.events import Body
-from drp.domain.inventory import Runbook
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.protection.gaps import is_elsewhere
 from drp.domain.recovery.plan import Plan, PlannedService, RecoveryKind, compile_recovery, declaration_of
 from drp.domain.recovery.probing import FAILURES_TO_DETECT, Outage, last_outage
 from drp.domain.recovery.run import Recovery, replay
 from drp.domain.recovery.timeline import Mark, MarkName
+from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 from drp.domain.values import show_duration
 from drp.errors import BusyError, CancelledError, DrpError, ExitCode, UsageError

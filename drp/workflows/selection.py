@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from drp.domain.graph import with_dependencies
-from drp.domain.inventory import Runbook
 from drp.domain.protection.gaps import Purpose, gaps_of
+from drp.domain.runbooks.model import Runbook
 from drp.errors import UsageError
 from drp.ports import World
 

@@ -8,8 +8,9 @@ from typing import Any
 
 from drp.domain.backups.restore_point import RestorePoint, Snapshot
 from drp.domain.consistency import Parts
-from drp.domain.inventory import AnsibleHost, City, Runbook, Workspace
+from drp.domain.inventory import AnsibleHost, City, Workspace
 from drp.domain.registers import Assets, Documents, Network, People
+from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 
 _REGISTERS: dict[str, Any] = {"network": Network, "people": People, "documents": Documents, "assets": Assets}
@@ -110,6 +111,8 @@ def parts_of(city: City, declared: Collection[str] | None = None) -> Parts:
         people=city.people,
         documents=city.documents,
         assets=city.assets,
+        runbooks=city.runbooks,
+        playbooks={"gedung"},
     )
 
 

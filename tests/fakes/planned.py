@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from drp.domain.inventory import City, Runbook, Workspace
+from drp.domain.inventory import City, Workspace
 from drp.domain.registers import Network
+from drp.domain.runbooks.model import Runbook
 from tests.fakes.city import make_city, runbook_record, service_record
 
 

@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, field
+from typing import NamedTuple, get_args
 
 from drp.domain.consistency.copies import copy_faults
 from drp.domain.consistency.places import overlapping_places
+from drp.domain.consistency.runbooks import names_in_runbook, runbook_faults
 from drp.domain.findings import (
     ASSETS,
     DOCUMENTS,
     NETWORK,
     PEOPLE,
+    RUNBOOK,
     WORKSPACE,
     Finding,
     Location,
@@ -29,7 +31,8 @@ from drp.domain.findings import (
 from drp.domain.graph import find_cycle
 from drp.domain.inventory import AnsibleHost, Workspace
 from drp.domain.objectives import objectives_of
-from drp.domain.registers import Assets, Documents, Network, People
+from drp.domain.registers import Assets, Documents, Network, People, Role
+from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 
 MOST_NAMES_COMPARED, MOST_GUESSES = 500, 50
@@ -41,6 +44,7 @@ class Parts:
     """The files of a workspace that could be read; None stands for one that could not, about which nothing is said.
 
     `declared` names every service that has a file, also one that could not be read: depending on it is no fault.
+    `runbooks` are by the names of their files, without the ending; `playbooks` are the names of the workspace's own.
     """
 
     workspace: Workspace | None
@@ -51,6 +55,8 @@ class Parts:
     people: People | None
     documents: Documents | None
     assets: Assets | None
+    runbooks: Mapping[str, Runbook] = field(default_factory=dict)
+    playbooks: Collection[str] | None = None
 
 
 def faults_of(parts: Parts) -> list[Finding]:
@@ -67,6 +73,8 @@ def faults_of(parts: Parts) -> list[Finding]:
     found += _circle(parts)
     found += _lines_to_themselves(parts.network)
     found += copy_faults(parts.services, parts.workspace)
+    for name, runbook in parts.runbooks.items():
+        found += runbook_faults(name, runbook, parts.services, parts.hosts)
     return found
 
 
@@ -92,10 +100,18 @@ def _unknown_names(parts: Parts) -> Iterator[Finding]:
         "link": None if network is None else network.links,
         "person": None if parts.people is None else parts.people.people,
         "document": None if parts.documents is None else parts.documents.documents,
+        "asset": None if parts.assets is None else parts.assets.assets,
+        "playbook": parts.playbooks,
+        "role or person": None if parts.people is None else {*get_args(Role), *parts.people.people},
     }
     in_order: dict[str, list[str]] = {}
     told = 0
-    for references in (_of_services(parts.services), _of_workspace(workspace), _of_registers(parts)):
+    for references in (
+        _of_services(parts.services),
+        _of_workspace(workspace),
+        _of_registers(parts),
+        _of_runbooks(parts.runbooks),
+    ):
         for reference in references:
             names = known[reference.kind]
             if reference.name is not None and names is not None and reference.name not in names:
@@ -111,6 +127,8 @@ def _unknown(reference: _Reference, names: list[str], *, guess: bool) -> Finding
     hint = f"known: {listed(names)}" if names else "none is declared"
     if close:
         hint = f"did you mean {close[0]!r}? {hint}"
+    if reference.kind == "playbook":
+        hint = f"write playbooks/{reference.name}.yml, or correct the name here; {hint}"
     if reference.kind == "host":
         hint = f"add it to inventories/hosts.yaml, or correct the name here; {hint}"
     message = f"unknown {reference.kind} {reference.name!r}"
@@ -193,6 +211,12 @@ def _of_registers(parts: Parts) -> Iterator[_Reference]:
             yield _Reference(record, (*place, "hosts", position), "host", host_name)
         for position, link in enumerate(asset.links):
             yield _Reference(record, (*place, "links", position), "link", link)
+
+
+def _of_runbooks(runbooks: Mapping[str, Runbook]) -> Iterator[_Reference]:
+    for name, runbook in runbooks.items():
+        for location, kind, meant in names_in_runbook(runbook):
+            yield _Reference(Record(RUNBOOK, name), location, kind, meant)
 
 
 def _of_network(network: Network) -> Iterator[_Reference]:

@@ -8,9 +8,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Literal, get_args
 
-from drp.domain.inventory import ExerciseLevel
 from drp.domain.objectives import Verdict
 from drp.domain.protection.gaps import Gap
+from drp.domain.runbooks.model import ExerciseLevel
 
 LEVELS: tuple[ExerciseLevel, ...] = get_args(ExerciseLevel)
 

@@ -17,11 +17,12 @@ from drp.domain.forecasts.estimates import (
     estimate_stage,
 )
 from drp.domain.forecasts.transfer import Channel, Transfer, channel_between, shared_times
-from drp.domain.inventory import City, Runbook
+from drp.domain.inventory import City
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.protection.gaps import Gap, backup_of, gaps_of, is_elsewhere
 from drp.domain.recovery.plan import STAGES, RecoveryKind, Step, steps_of
 from drp.domain.recovery.probing import FAILURES_TO_DETECT
+from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 
 MOST_LOST_NAMED = 5

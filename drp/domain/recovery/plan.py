@@ -13,8 +13,9 @@ from typing import Any, Literal, get_args
 
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import hash_of
-from drp.domain.inventory import City, Runbook
+from drp.domain.inventory import City
 from drp.domain.objectives import Objectives
+from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 from drp.domain.values import milliseconds
 

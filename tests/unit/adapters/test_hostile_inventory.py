@@ -15,8 +15,9 @@ from pydantic import BaseModel, ValidationError
 
 from drp.adapters.faults import hint_of, message_of
 from drp.adapters.inventory import LARGEST_SERVICE_BYTES, MOST_FAULTS_PER_FILE, find_workspace, load_city
-from drp.domain.inventory import AnsibleHost, Runbook, Workspace
+from drp.domain.inventory import AnsibleHost, Workspace
 from drp.domain.registers import Assets, Documents, Network, People
+from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 from drp.errors import Fault, InvalidInventoryError, UsageError
 from tests.fakes.city import runbook_record, service_record, workspace_record
@@ -194,7 +195,32 @@ MODELS: dict[str, tuple[type[BaseModel], dict[str, Any]]] = {
         },
     ),
     "host": (AnsibleHost, {"name": "a", "site": "primary", "address": "192.0.2.1", "location": "a"}),
-    "runbook": (Runbook, runbook_record()),
+    "runbook": (
+        Runbook,
+        runbook_record()
+        | {
+            "steps": [
+                {
+                    "kind": "command",
+                    "id": "a",
+                    "title": {"en": "a", "id": "a"},
+                    "host": "a",
+                    "argv": ["a"],
+                    "timeout": "1m",
+                    "after": ["verify"],
+                },
+                {
+                    "kind": "manual",
+                    "id": "b",
+                    "title": {"en": "a", "id": "a"},
+                    "instructions": {"en": "a", "id": "a"},
+                    "who": ["p"],
+                    "expected": "5m",
+                },
+                {"kind": "playbook", "id": "c", "title": {"en": "a", "id": "a"}, "playbook": "a", "timeout": "1m"},
+            ]
+        },
+    ),
 }
 
 KEY = object()
@@ -233,6 +259,11 @@ FIELDS: list[Field] = [
     ),
     *(("host", (word,), NAMES) for word in ("name", "location")),
     ("runbook", ("id",), NAMES),
+    *(("runbook", ("steps", 0, word), NAMES) for word in ("id", "host")),
+    ("runbook", ("steps", 0, "after", 0), [name for name in NAMES if name != "a/b"]),
+    ("runbook", ("steps", 1, "who", 0), NAMES),
+    ("runbook", ("steps", 2, "playbook"), NAMES),
+    *(("runbook", ("steps", 1, "instructions", word), TEXTS) for word in ("en", "id")),
     ("service", ("address",), NAMES),
     ("host", ("address",), ADDRESSES),
     ("service", ("checks", 0, "host_header"), ADDRESSES),

@@ -24,10 +24,27 @@ from tests.fakes.whole_city import GONE, GOOD
 REPOSITORY = Path(__file__).parents[3]
 SCHEMAS = {kind: schema_of(model) for kind, (_, model) in KINDS.items()}
 
+STEPS: dict[str, dict[str, Any]] = {
+    "manual": {"instructions": {"en": "Call", "id": "Telepon"}, "expected": "5m", "before": "restore"},
+    "approval": {"question": {"en": "On?", "id": "Lanjut?"}, "who": ["approves"], "after": ["verify"]},
+    "wait": {"duration": "5m"},
+    "playbook": {"playbook": "mount", "timeout": "5m"},
+    "command": {"host": "a", "argv": ["true"], "timeout": "5m"},
+    "notification": {"text": {"en": "Over", "id": "Selesai"}, "each_service": True},
+    "traffic": {"to": "recovery", "only": ["failover"]},
+}
+
 GOOD_FILES: dict[str, dict[str, Any]] = {
     "drp": GOOD["workspace"],
     "service": GOOD["services"]["pengaduan"],
-    "runbook": runbook_record(),
+    "runbook": runbook_record()
+    | {
+        "declared_by": ["declares"],
+        "criteria": [{"en": "All is back", "id": "Semua pulih"}],
+        "steps": [
+            {"kind": kind, "id": kind, "title": {"en": "Do", "id": "Lakukan"}} | rest for kind, rest in STEPS.items()
+        ],
+    },
 } | {kind: {"schema": 1} | GOOD[kind] for kind in ("network", "people", "documents", "assets")}
 
 
@@ -116,6 +133,14 @@ RIGHT: list[tuple[str, str, Any]] = [
     ("assets", ASSET + "runtime", "15m"),
     ("people", "roles", {}),
     ("runbook", "people", {"decide": "10m", "mobilise": "30m"}),
+    ("runbook", "select", {"sites": ["primary"], "tiers": ["kritis"]}),
+    ("runbook", "declared_by", "declares"),
+    ("runbook", "operation", "none"),
+    ("runbook", "restore_points", "walk-back"),
+    ("runbook", "steps.0.after", ["pengaduan/verify", "usable", "another-step"]),
+    ("runbook", "steps.0.only", "drill"),
+    ("runbook", "steps.0.rerun", False),
+    ("runbook", "steps.3.hosts", ["drc-app-1"]),
 ]
 WRONG: list[tuple[str, str, Any]] = [
     ("drp", "agencies.Humas", "Humas"),
@@ -175,6 +200,20 @@ WRONG: list[tuple[str, str, Any]] = [
     ("assets", ASSET + "spare.lead_time", "two weeks"),
     ("runbook", "people", {"decide": "10m"}),
     ("runbook", "hold", 60),
+    ("runbook", "select", {}),
+    ("runbook", "select", {"host": ["a"]}),
+    ("runbook", "operation", "sideways"),
+    ("runbook", "criteria", "all is back"),
+    ("runbook", "steps.0.kind", "dance"),
+    ("runbook", "steps.0.expected", GONE),
+    ("runbook", "steps.0.before", "verify please"),
+    ("runbook", "steps.0.only", "tabletop"),
+    ("runbook", "steps.0.argv", ["true"]),
+    ("runbook", "steps.1.who", GONE),
+    ("runbook", "steps.3.playbook", "../restore"),
+    ("runbook", "steps.4.argv", "true"),
+    ("runbook", "steps.4.timeout", GONE),
+    ("runbook", "steps.6.to", "home"),
 ]
 
 

@@ -7,9 +7,9 @@ from datetime import timedelta
 import pytest
 
 from drp.domain.dossiers.exercises import Cadence, Exercise, Standing, cadences_of, standing_of
-from drp.domain.inventory import ExerciseLevel
 from drp.domain.objectives import Verdict
 from drp.domain.protection.gaps import Gap
+from drp.domain.runbooks.model import ExerciseLevel
 from tests.fakes.city import NOW
 
 DAY = timedelta(days=1)

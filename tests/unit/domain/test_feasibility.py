@@ -10,7 +10,8 @@ from drp.domain.forecasts.estimates import History
 from drp.domain.forecasts.feasibility import Shortfall, shortfalls_of
 from drp.domain.forecasts.forecast import Outlook, forecast
 from drp.domain.graph import with_dependencies
-from drp.domain.inventory import City, Runbook
+from drp.domain.inventory import City
+from drp.domain.runbooks.model import Runbook
 from tests.fakes.planned import ESTIMATES, LINES, city_with, link, runbook, sized_record
 
 

@@ -13,8 +13,9 @@ import pytest
 from drp.domain.forecasts.estimates import Basis, History, MeasuredStage
 from drp.domain.forecasts.forecast import Forecast, Outlook, forecast
 from drp.domain.graph import with_dependencies
-from drp.domain.inventory import City, Runbook
+from drp.domain.inventory import City
 from drp.domain.recovery.plan import RecoveryKind
+from drp.domain.runbooks.model import Runbook
 from tests.fakes.city import make_restore_point
 from tests.fakes.planned import ESTIMATES, LINES, city_with, link, runbook, sized_record
 

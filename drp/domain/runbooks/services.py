@@ -1,0 +1,62 @@
+"""Which services a runbook is about in a city, and who is meant by a name in it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from drp.domain.impact.impact import impact_of
+from drp.domain.inventory import City
+from drp.domain.registers import Person
+from drp.domain.runbooks.model import Runbook, Selector
+from drp.domain.runbooks.steps import Who
+
+
+def services_of(runbook: Runbook, city: City) -> tuple[str, ...]:
+    """The services that a runbook names or selects, in the inventory's order. Without a word in it: all of them.
+
+    Whether each can be recovered at all is not asked here (`drp.domain.protection.gaps`). UsageError where a selector
+    names what the city does not have.
+    """
+    if runbook.services:
+        return runbook.services
+    if runbook.select is None:
+        return tuple(city.services)
+    return selected(runbook.select, city)
+
+
+def selected(selector: Selector, city: City) -> tuple[str, ...]:
+    """The services that a selector leaves, in the inventory's order."""
+    lost = [
+        *(f"site:{name}" for name in selector.sites),
+        *(f"host:{name}" for name in selector.hosts),
+        *(f"link:{name}" for name in selector.links),
+        *(f"location:{name}" for name in selector.locations),
+        *(f"asset:{name}" for name in selector.assets),
+        *(f"dr-centre:{name}" for name in selector.dr_centres),
+    ]
+    chosen = struck_by(city, lost) if lost else tuple(city.services)
+    return tuple(
+        name
+        for name in chosen
+        if (not selector.agencies or city.services[name].agency in selector.agencies)
+        and (not selector.tiers or city.services[name].tier in selector.tiers)
+    )
+
+
+def struck_by(city: City, lost: Sequence[str]) -> tuple[str, ...]:
+    """The services that go down where all these things are lost at once (`host:balaikota-db-1`, `link:r12`), and those
+    that lose a part of their protection with it, in the inventory's order. UsageError for an unknown thing."""
+    impact = impact_of(city, lost)
+    return tuple(name for name in city.services if name in impact.down or name in impact.unprotected)
+
+
+def persons_of(city: City, names: Sequence[Who]) -> tuple[Person, ...]:
+    """The people behind roles and names, each once; a role comes before a person of the same name. Who stands in for
+    them is `deputy` of each. Roles that nobody has add nobody."""
+    found: dict[str, None] = {}
+    for name in names:
+        holders = {str(role): people for role, people in city.people.roles.items()}.get(name)
+        for person in holders if holders is not None else (name,):
+            if person in city.people.people:
+                found[person] = None
+    return tuple(city.people.people[name] for name in found)
