@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from drp.domain.importing.sheet import Row, Sheet
     from drp.lab.plan import LabPlan
     from drp.reports.graph import Form
+    from drp.workflows.runbook import PaperRequest
 
 
 def shipped(name: str) -> Path:
@@ -251,6 +252,20 @@ def verify_report(file: Path, head: str | None) -> list[str]:
     except UnicodeDecodeError:
         return ["the file is not UTF-8 text"]
     return [str(problem) for problem in verify(text, expected_head=head)]
+
+
+def render_runbook(world: World, request: PaperRequest, form: str) -> bytes:
+    """A printed runbook: markdown, html or pdf."""
+    from importlib.metadata import version
+
+    from drp.reports import render_pdf, runbook_document, runbook_html, runbook_markdown
+    from drp.workflows.runbook import gather_paper
+
+    document = runbook_document.build(gather_paper(world, request, version("drp")), request.language)
+    if form == "markdown":
+        return runbook_markdown.render(document).encode()
+    page = runbook_html.render(document)
+    return render_pdf.render(page) if form == "pdf" else page.encode()
 
 
 def draw_graph(start: Path, things: Sequence[str], form: Form, *, network: bool, single_points: bool) -> str:

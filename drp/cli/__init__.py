@@ -37,6 +37,7 @@ _COMMANDS = {
     "drill": ("recovery", "Rehearse a recovery while production runs."),
     "failover": ("recovery", "Recover services at the recovery site, for real."),
     "run": ("runs", "List, show, resume or abort runs."),
+    "runbook": ("runbook", "List runbooks, and print them for people."),
     "report": ("report", "Write and verify reports of recoveries."),
     "lab": ("lab", "Run the workspace's hosts on this machine, to try things out."),
 }

@@ -327,7 +327,7 @@ PATTERN_HINTS = {
     TEXT_PATTERN: "remove the control characters",
     r"^[a-z][a-z0-9-]{0,47}/[a-z][a-z0-9-]{0,47}$": "write SERVICE/DATASET",
     r"^[a-z][a-z0-9-]{0,47}(/[a-z][a-z0-9-]{0,47})?$": "write a stage, SERVICE/STAGE, start, end, or a step's id",
-    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "write a playbook's name without folder and ending: reconnect for reconnect.yml",
+    r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$": "write a playbook's name without its ending: mount for mount.yml",
     r"^[A-Z_][A-Z0-9_]{0,127}$": "write an environment variable's name, such as DRP_S3_KEY",
     r"^(GET|POST|PUT|HEAD) /[!-~]{0,2000}$": "write a method and a path, such as GET /complaints; quote spaces as %20",
     r"^https?://[A-Za-z0-9.-]+(:[0-9]{1,5})?$": "write an address such as https://s3.example:9000, without a path",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Literal
 
 from drp.domain.datasets.base import DatasetType, Procedure, Scratch, made_folder, removed
 from drp.domain.values import AbsolutePath, AccountName
 
 SENTINEL_REF = "refs/drp/sentinel"
+_REFS_BY_HAND = 'bundle=$(mktemp) && cat >"$bundle" && chmod 644 "$bundle" && {fetch} "$bundle" {refs} && rm "$bundle"'
 _END_OF_TAR = r"\x00{512}$"
 
 
@@ -51,6 +53,9 @@ class GitDataset(DatasetType):
                     "file": f"{service}.{self.id}.bundle",
                     "dump": self._git(self.path, "bundle", "create", "--quiet", "-", "--all"),
                     "restore": [*as_owner, "drp:git_refs", target],
+                    "by_hand": _REFS_BY_HAND.format(
+                        fetch=shlex.join(self._git(target, "fetch", "--quiet")), refs="'+refs/*:refs/*'"
+                    ),
                 },
                 {
                     "name": "settings",

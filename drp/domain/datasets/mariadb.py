@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Annotated, Literal
 
 from pydantic import StringConstraints
@@ -74,6 +75,10 @@ SELECT CONCAT('{{"token": "', token, '", "written_at": "', DATE_FORMAT(written_a
 FROM {database}.drp_sentinel;
 """
 _SENTINEL_DATABASE = "drp"
+_DROP_BY_HAND = (
+    "{client} -e 'SHOW DATABASES' | grep -vxE 'information_schema|mysql|performance_schema|sys'"
+    " | sed 's/`/``/g; s/.*/DROP DATABASE `&`;/' | {client}"
+)
 
 SocketPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./-]{1,100}$")]
 
@@ -187,7 +192,8 @@ class MariadbDataset(DatasetType):
     def _of_all(self, service: str, token: str, scratch: Scratch | None) -> Procedure:
         socket = f"{scratch.folder}/server.sock" if scratch else None
         client = self._client(socket=socket)
-        drop = {"argv": ["drp:mariadb_drop", *client]}
+        by_hand = _DROP_BY_HAND.replace("{client}", shlex.join(client).replace(f"'{CLIENT}'", CLIENT.split("|")[0]))
+        drop = {"argv": ["drp:mariadb_drop", *client], "by_hand": by_hand}
         file = f"{service}.{self.id}"
         # A database may have any name, and it is known only when it is dumped: the dump itself says where it goes.
         databases = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt
@@ -62,6 +63,7 @@ class RedisDataset(DatasetType):
                     "file": f"{service}.{self.id}.rdb",
                     "dump": self._client("--rdb", "-"),
                     "restore": load,
+                    "by_hand": self._load_by_hand(),
                     "ends_with": _END_OF_RDB,
                 }
             ],
@@ -82,6 +84,24 @@ class RedisDataset(DatasetType):
             ],
         }
         return procedure if scratch is None else procedure | self._own_server(scratch, procedure)
+
+    def _load_by_hand(self) -> str:
+        """As the program does it for a server that keeps its data in a file; of an append-only log it only warns."""
+        login = f'REDISCLI_AUTH="$(cat {shlex.quote(self.password_file)})" ' if self.password_file else ""
+        client = login + shlex.join(self._client()[2 if self.password_file else 0 :])
+        ask = f"{client} --raw CONFIG GET"
+        return "\n".join(
+            [
+                "(",
+                f"[ \"$({ask} appendonly | tail -n 1)\" = no ] || {{ echo 'appendonly must be no first'; exit 1; }}",
+                f'file="$({ask} dir | tail -n 1)/$({ask} dbfilename | tail -n 1)"',
+                'cat >"$file.drp-new" && redis-check-rdb "$file.drp-new" >/dev/null || exit 1',
+                f'{shlex.join(self.stop)}; sleep 2; mv "$file.drp-new" "$file"',
+                'chown --reference="$(dirname "$file")" "$file"',
+                shlex.join(self.start),
+                ")",
+            ]
+        )
 
     def _own_server(self, scratch: Scratch, procedure: Procedure) -> Procedure:
         folder = scratch.folder

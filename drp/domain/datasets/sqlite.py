@@ -7,10 +7,22 @@ one; only root can open it, its name is gone before the first byte of it is read
 
 from __future__ import annotations
 
+import shlex
 from typing import Literal
 
 from drp.domain.datasets.base import DatasetType, Procedure, Scratch, made_folder, removed
 from drp.domain.values import AbsolutePath
+
+_LOAD_BY_HAND = "mkdir -p {folder} && (umask 077; cat >{path}.drp-new) && mv {path}.drp-new {path}"
+_DRESS_BY_HAND = (
+    "python3 -c 'import json, os, sqlite3, sys; path, to = sys.argv[1], json.load(sys.stdin);"
+    ' sqlite3.connect(path).execute("PRAGMA journal_mode = " + to["journal"]);'
+    """ os.chown(path, to["uid"], to["gid"]); os.chmod(path, to["mode"])'"""
+)
+_CHECK_BY_HAND = (
+    "python3 -c 'import sqlite3, sys;"
+    """ print(sqlite3.connect(sys.argv[1]).execute("PRAGMA integrity_check").fetchone()[0])'"""
+)
 
 
 class SqliteDataset(DatasetType):
@@ -27,6 +39,7 @@ class SqliteDataset(DatasetType):
         target = f"{scratch.folder}/{self.path.rpartition('/')[2]}" if scratch else self.path
         everything = [target + end for end in ("", "-wal", "-shm", "-journal", ".drp-new")]
         program = ["drp:sqlite"]
+        quoted = shlex.quote(target)
         place = scratch.folder if scratch else target
         return {
             "id": self.id,
@@ -41,6 +54,7 @@ class SqliteDataset(DatasetType):
                     "file": f"{service}.{self.id}.sqlite",
                     "dump": [*program, "dump", self.path],
                     "restore": [*program, "load", target],
+                    "by_hand": _LOAD_BY_HAND.format(folder=shlex.quote(target.rpartition("/")[0]), path=quoted),
                 },
                 {
                     "name": "attributes",
@@ -48,12 +62,19 @@ class SqliteDataset(DatasetType):
                     "file": f"{service}.{self.id}.json",
                     "dump": [*program, "attributes", self.path],
                     "restore": [*program, "dress", target],
+                    "by_hand": f"{_DRESS_BY_HAND} {quoted}",
                     "ends_with": r"\}\n$",
                 },
             ],
             "prepare_restore": [removed(place), made_folder(place)] if scratch else [removed(*everything)],
             "remove": [removed(place)] if scratch else [removed(*everything)],
-            "checks": [{"what": "the database is sound", "argv": [*program, "check", target]}],
+            "checks": [
+                {
+                    "what": "the database is sound",
+                    "argv": [*program, "check", target],
+                    "by_hand": f"{_CHECK_BY_HAND} {quoted}",
+                }
+            ],
             "count": {"argv": [*program, "count", target]},
             "sentinel": {
                 "kind": "command",

@@ -1,0 +1,405 @@
+"""What an operator types on the hosts to bring a service back where there is no drp any more.
+
+It is compiled from the same dataset descriptions that backups and recoveries go by, so that paper and machine do the
+same. Nothing here is secret: the commands ask for the secrets, or say where they are kept.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from drp.domain.backups.keys import prefix_of
+from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.datasets import DatasetType, with_snapshots
+from drp.domain.datasets.base import Procedure
+from drp.domain.datasets.streamed import streamed
+from drp.domain.inventory import AnsibleHost, City, DrCentre, jumps_to
+from drp.domain.protection.gaps import backup_of
+from drp.domain.service import HttpCheck, HttpStep, Service
+
+Language = Literal["en", "id"]
+Site = Literal["primary", "recovery"]
+Purpose = Literal["reach", "prepare", "accounts", "servers", "choose", "restore", "start", "ask", "traffic", "outside"]
+
+FOLDER = "/root/drp-by-hand"
+"""Where a host keeps what the commands need of it until the recovery is over: a certificate, nothing secret."""
+
+_PROMPTS: dict[Language, tuple[str, str, str, str]] = {
+    "en": ("Repository password", "S3 access key id", "S3 secret access key", "Restore point (run:…)"),
+    "id": ("Kata sandi repositori", "S3 access key id", "S3 secret access key", "Titik pemulihan (run:…)"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Commands that are typed in one go, in a bash on `host`; None: on any machine that reaches it.
+
+    `dataset` is the one that is restored by them, `reached` the host that they log in to.
+    """
+
+    purpose: Purpose
+    host: str | None
+    commands: str
+    dataset: str = ""
+    reached: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """A repository that holds what is needed, and how to open it. `copies` are its copies at other DR centres."""
+
+    host: str
+    url: str
+    region: str
+    dr_centre: str
+    copies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HandRecovery:
+    """Everything for one service: its repositories, the programs that each host must have, and the commands in their
+    order. `left_out` says what no command is printed for, and why."""
+
+    service: str
+    repositories: tuple[Repository, ...]
+    programs: tuple[tuple[str, tuple[str, ...]], ...]
+    blocks: tuple[Block, ...]
+    left_out: tuple[str, ...]
+
+
+def recovery_by_hand(
+    city: City,
+    service: Service,
+    *,
+    to: Site,
+    ca_pem: str,
+    newest: RestorePoint | None,
+    language: Language,
+) -> HandRecovery:
+    """The commands that recover a service at a site from the backups that the other one has made.
+
+    The service must have a backup, hosts and recovery hosts. `ca_pem` is the certificate authority of its DR centre;
+    empty where it has none of its own, or where that could not be read. `newest` is its newest restore point at the time of printing; it only says
+    which databases there were, for datasets that are all of a server.
+    """
+    writing = _Writing(city, service, to, ca_pem, newest, language)
+    return HandRecovery(
+        service=service.id,
+        repositories=tuple(writing.repositories()),
+        programs=tuple(writing.programs()),
+        blocks=tuple(writing.blocks()),
+        left_out=tuple(writing.left_out),
+    )
+
+
+class _Writing:
+    def __init__(
+        self, city: City, service: Service, to: Site, ca_pem: str, newest: RestorePoint | None, language: Language
+    ) -> None:
+        self.city, self.service, self.to = city, service, to
+        self.ca_pem, self.newest, self.language = ca_pem, newest, language
+        self.centre: DrCentre = city.workspace.dr_centres[backup_of(service).dr_centre]
+        self.left_out: list[str] = []
+        if self.has_own_authority and not ca_pem:
+            self.left_out.append(f"ca_certificate {self.centre.ca_certificate} → {FOLDER}/ca.pem")
+
+    @property
+    def has_own_authority(self) -> bool:
+        """Whether the DR centre's certificate is one that the system does not know."""
+        return self.centre.ca_certificate is not None
+
+    # -- what is where -----------------------------------------------------------------------------------------------
+
+    def source(self, host: str) -> str:
+        """The host whose repository has the data of `host`: the one at the other site."""
+        return self.service.stand_in(host, "recovery" if self.to == "primary" else "primary")
+
+    def target(self, host: str) -> str:
+        return self.service.stand_in(host, self.to)
+
+    def targets(self) -> list[str]:
+        return list(dict.fromkeys(self.target(host) for host in self.service.runs_on))
+
+    def datasets_on(self, target: str) -> list[DatasetType]:
+        return [dataset for dataset in self.service.datasets if self.target(dataset.host) == target]
+
+    def repositories(self) -> Iterator[Repository]:
+        settings = backup_of(self.service)
+        centres = self.city.workspace.dr_centres
+        for host in dict.fromkeys(self.source(dataset.host) for dataset in self.service.datasets):
+            prefix = prefix_of(self.service.id, host)
+            yield Repository(
+                host=host,
+                url=_url(self.centre, prefix),
+                region=self.centre.region,
+                dr_centre=settings.dr_centre,
+                copies=tuple(_url(centres[copy.dr_centre], prefix) for copy in settings.copies),
+            )
+
+    def programs(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        for target in self.targets():
+            needed = ["restic", "curl"]
+            for dataset in self.datasets_on(target):
+                needed += [name.split("|")[0] for name in self.procedure(dataset)["requires"]]
+            yield target, tuple(dict.fromkeys(needed))
+
+    def procedure(self, dataset: DatasetType) -> Procedure:
+        """As it was made by the host that backed it up, with one part for each database where those are known."""
+        procedure = dataset.procedure(self.service.id)
+        if self.city.hosts[self.source(dataset.host)].restic == "control-node":
+            parts = [streamed(part) if part["kind"] == "tree" else part for part in procedure["parts"]]
+            procedure = procedure | {"parts": parts}
+        if self.newest is not None and any("each" in part for part in procedure["parts"]):
+            snapshots = self.newest.snapshots_of(dataset.id)
+            if snapshots:
+                return with_snapshots(procedure, snapshots)
+        return procedure
+
+    # -- the commands ------------------------------------------------------------------------------------------------
+
+    def blocks(self) -> Iterator[Block]:
+        for target in self.targets():
+            datasets = self.datasets_on(target)
+            yield Block("reach", None, self._login(self.city.hosts[target]), reached=target)
+            if datasets:
+                yield from self._opening(target, datasets[0])
+            if self.service.recovery.accounts:
+                yield Block("accounts", target, "\n".join(self._accounts()))
+            yield from self._servers(target, datasets)
+            yield from self._restores(target, datasets)
+        for target in self.targets():
+            loaded = {unit for dataset in self.datasets_on(target) for unit in self.procedure(dataset)["units"]}
+            units = [unit for unit in self.service.recovery.start if unit not in loaded]
+            if units:
+                yield Block("start", target, "\n".join(_starts(units)))
+        local = list(self._local_requests())
+        if local:
+            yield Block("ask", self.targets()[0], "\n".join(local))
+        if self.service.address is not None:
+            yield Block("traffic", self.targets()[0], self._traffic(str(self.service.address)))
+        address = str(self.service.address) if self.service.address else self.city.hosts[self.targets()[0]].address
+        for check in self.service.checks:
+            if isinstance(check, HttpCheck):
+                yield Block("outside", None, "\n".join(self._user_path(check, address)))
+            else:
+                self.left_out.append(f"checks/{check.id}")
+
+    def _login(self, host: AnsibleHost) -> str:
+        jumps = [f"{jump.user}@{jump.address}:{jump.port}" for jump in jumps_to(host, self.city.hosts)]
+        way = ["-J", ",".join(jumps)] if jumps else []
+        port = ["-p", str(host.port)] if host.port != 22 else []
+        then = ["-t", "sudo", "-i"] if host.become and host.user != "root" else []
+        return shlex.join(["ssh", *way, *port, f"{host.user}@{host.address}", *then])
+
+    def _opening(self, target: str, dataset: DatasetType) -> Iterator[Block]:
+        repository = _url(self.centre, prefix_of(self.service.id, self.source(dataset.host)))
+        password, key, secret, point = _PROMPTS[self.language]
+        lines = ["cd /; set -o pipefail"]
+        if self.ca_pem:
+            # Written by the shell itself: whatever is in the certificate's file is text to it.
+            lines.append(f"mkdir -p -m 700 {FOLDER} && cat >{FOLDER}/ca.pem {_here(self.ca_pem)}")
+        lines += [
+            f"export RESTIC_REPOSITORY={shlex.quote(repository)}",
+            f"export AWS_DEFAULT_REGION={shlex.quote(self.centre.region)}",
+        ]
+        yield Block("prepare", target, "\n".join(lines))
+        for prompt, name, hidden in (
+            (password, "RESTIC_PASSWORD", True),
+            (key, "AWS_ACCESS_KEY_ID", False),
+            (secret, "AWS_SECRET_ACCESS_KEY", True),
+        ):
+            ask = f"read -r{'s' if hidden else ''}p {shlex.quote(prompt + ': ')} {name}; export {name}"
+            yield Block("prepare", target, ask)
+        tags = f"drp,service:{self.service.id}"
+        yield Block("choose", target, self._restic("snapshots", "--no-lock", "--latest", "5", "--tag", tags))
+        yield Block("choose", target, f"read -rp {shlex.quote(point + ': ')} RUN; RUN=${{RUN#run:}}")
+
+    def _restic(self, *arguments: str) -> str:
+        certificate = ["--cacert", f"{FOLDER}/ca.pem"] if self.has_own_authority else []
+        return shlex.join(["restic", *certificate, *arguments])
+
+    def _of_part(self, dataset: DatasetType, part: str) -> str:
+        """The option that finds one part of the chosen restore point. $RUN is filled in by the shell."""
+        rest = f"service:{self.service.id},dataset:{dataset.id},part:{part}"
+        plain = re.fullmatch(r"[a-z0-9:,.%-]+", rest)
+        return f'--tag "run:$RUN,{rest}"' if plain else f'--tag "run:$RUN,"{shlex.quote(rest)}'
+
+    def _accounts(self) -> Iterator[str]:
+        for account in self.service.recovery.accounts:
+            name = shlex.quote(account.name)
+            yield f"getent group {name} || groupadd --system --gid {account.uid} {name}"
+            yield (
+                f"getent passwd {name} || useradd --system --uid {account.uid} --gid {name}"
+                f" --home-dir {shlex.quote(account.home)} --no-create-home --shell /usr/sbin/nologin {name}"
+            )
+
+    def _servers(self, target: str, datasets: Sequence[DatasetType]) -> Iterator[Block]:
+        units = dict.fromkeys(unit for dataset in datasets for unit in self.procedure(dataset)["units"])
+        if units:
+            yield Block("servers", target, "\n".join(f"service {shlex.quote(unit)} start" for unit in units))
+
+    def _restores(self, target: str, datasets: Sequence[DatasetType]) -> Iterator[Block]:
+        repository = self.source(datasets[0].host) if datasets else ""
+        for dataset in datasets:
+            lines: list[str] = []
+            if self.source(dataset.host) != repository:
+                repository = self.source(dataset.host)
+                url = _url(self.centre, prefix_of(self.service.id, repository))
+                lines.append(f"export RESTIC_REPOSITORY={shlex.quote(url)}")
+            procedure = self.procedure(dataset)
+            lines += [_shell(command) for command in procedure["prepare_restore"]]
+            for part in procedure["parts"]:
+                lines += self._part(dataset, part)
+            lines += [_shell(command) for command in procedure.get("finish_restore", [])]
+            lines += [_shell(check) for check in procedure.get("checks", [])]
+            lines += self._age(procedure)
+            yield Block("restore", target, "\n".join(lines), dataset.id)
+
+    def _part(self, dataset: DatasetType, part: dict[str, Any]) -> Iterator[str]:
+        if "each" in part:
+            # Nobody knows the names of the databases before there was a backup.
+            self.left_out.append(f"datasets/{dataset.id}/{part['name']}")
+            return
+        chosen = self._of_part(dataset, part["name"])
+        if part["kind"] == "stream":
+            yield from _cleared(part)
+            dump = f"{self._restic('dump', '--no-lock')} {chosen} latest {shlex.quote('/' + part['file'])}"
+            yield f"{dump} | {part['by_hand'] if 'by_hand' in part else _words(part['restore'])}"
+            return
+        yield from _cleared(part)
+        includes = [word for path in part["paths"] for word in ("--include", _literally(path))]
+        target = shlex.join(["--target", "/", *includes])
+        yield f"{self._restic('restore', '--no-lock', '--verify')} {chosen} {target} latest"
+
+    def _age(self, procedure: Procedure) -> list[str]:
+        """What tells how old the restored data is."""
+        sentinel = procedure["sentinel"]
+        if sentinel is None:
+            return []
+        if sentinel["kind"] == "file":
+            return [shlex.join(["cat", f"{sentinel['directory']}/{sentinel['name']}"]) + "; echo"]
+        read = sentinel["read"]
+        return [] if any(word.startswith("drp:") for word in read["argv"]) else [_shell(read)]
+
+    def _local_requests(self) -> Iterator[str]:
+        for check in self.service.checks:
+            for step in check.steps if isinstance(check, HttpCheck) else ():
+                if step.request.startswith("GET ") and "${" not in step.request:
+                    yield _curl(check, step, "127.0.0.1", insecure=True)
+
+    def _traffic(self, address: str) -> str:
+        word = shlex.quote(address)
+        return "\n".join(
+            [
+                f"LINE=$(ip -o route get {word} | sed -n 's/.* dev \\([^ ]*\\).*/\\1/p')",
+                f'[ "$LINE" = lo ] || ip address replace {word}/32 dev "$LINE"',
+                f'[ "$LINE" = lo ] || arping -q -U -c 3 -w 3 -I "$LINE" {word}',
+            ]
+        )
+
+    def _user_path(self, check: HttpCheck, address: str) -> Iterator[str]:
+        """Every request of the check. What one answers and a later one needs is kept in variables of the shell."""
+        if any("${random}" in text for step in check.steps for text in (step.request, *step.form.values())):
+            yield "random=$(date +%s)"
+        for step in check.steps:
+            command = _curl(check, step, address, insecure=False)
+            if not step.capture:
+                yield command
+                continue
+            yield f'answer=$({command}); echo "$answer"'
+            for name, pattern in step.capture.items():
+                find = "import re, sys; print(re.search(sys.argv[1], sys.stdin.read())[1])"
+                yield f'{_variable(name)}=$(echo "$answer" | {shlex.join(["python3", "-c", find, pattern])})'
+
+
+def _starts(units: Iterable[str]) -> Iterator[str]:
+    yield "[ ! -d /run/systemd/system ] || systemctl daemon-reload"
+    for unit in units:
+        yield f"service {shlex.quote(unit)} restart"
+
+
+def _url(centre: DrCentre, prefix: str) -> str:
+    return f"s3:{centre.endpoint}/{centre.bucket}/{prefix}"
+
+
+def _variable(name: str) -> str:
+    return name.replace("-", "_")
+
+
+def _filled(text: str) -> str:
+    """A word for the shell, in which only ${…} of the check's own is filled in."""
+    pieces = re.split(r"\$\{([a-z][a-z0-9-]*)\}", text)
+    words = [
+        f'"${{{_variable(piece)}}}"' if number % 2 else shlex.quote(piece)
+        for number, piece in enumerate(pieces)
+        if piece or number % 2
+    ]
+    return "".join(words) or "''"
+
+
+def _curl(check: HttpCheck, step: HttpStep, address: str, *, insecure: bool) -> str:
+    """One request; it ends with an error where the status says one, or the text that must be there is not."""
+    method, _, path = step.request.partition(" ")
+    port = check.port or (443 if check.scheme == "https" else 80)
+    name = check.host_header if check.scheme == "https" and check.host_header else address
+    options = ["-sS", "--max-time", "20"]
+    options += ["-f"] if step.expect_status < 400 else []
+    if method == "HEAD":
+        options.append("-I")
+    elif method != ("POST" if step.form else "GET"):
+        options += ["-X", method]
+    if check.host_header and check.scheme == "https":
+        options += ["--resolve", f"{check.host_header}:{port}:{address}"]
+    elif check.host_header:
+        options += ["-H", f"Host: {check.host_header}"]
+    options += ["-k"] if insecure and check.scheme == "https" else []
+    shown = f":{port}" if check.port else ""
+    fields = "".join(f" --data-urlencode {_filled(f'{key}={value}')}" for key, value in step.form.items())
+    command = f"{shlex.join(['curl', *options])}{fields} {_filled(f'{check.scheme}://{name}{shown}{path}')}"
+    if step.expect_text and not step.capture:
+        command += f" | grep -F {_filled(step.expect_text)}"
+    return command
+
+
+def _words(argv: Iterable[str]) -> str:
+    """An argument list as it is typed. Of several programs that would do, the first one is named."""
+    words = list(argv)
+    several = re.compile(r"[A-Za-z0-9_./-]+(\|[A-Za-z0-9_./*-]+)+")
+    named = [word.split("|")[0] if several.fullmatch(word) else word for word in words]
+    if "drp:with_password" in named:
+        at = named.index("drp:with_password")
+        login = f'REDISCLI_AUTH="$(cat {shlex.quote(named[at + 1])})" '
+        return login + shlex.join([*named[:at], *named[at + 2 :]])
+    return shlex.join(named)
+
+
+def _shell(command: Procedure) -> str:
+    """A command, with what it reads from standard input as a document behind it."""
+    if "by_hand" in command:
+        return str(command["by_hand"])
+    text = _words(command["argv"])
+    return f"{text} {_here(command['stdin'])}" if command.get("stdin") else text
+
+
+def _here(text: str) -> str:
+    """A document that the shell takes by the letter; its end is a word that is no line of it."""
+    end = "END"
+    while end in text.splitlines():
+        end += "_"
+    return f"<<'{end}'\n{text.rstrip(chr(10))}\n{end}"
+
+
+def _cleared(part: dict[str, Any]) -> Iterator[str]:
+    """Takes away what lies where files are restored. Where backups leave something out, all stays: nothing would bring
+    that back."""
+    if part.get("paths") and not part.get("excludes"):
+        yield shlex.join(["rm", "-rf", "--one-file-system", "--", *part["paths"]])
+
+
+def _literally(path: str) -> str:
+    """A path as restic's patterns take it by the letter."""
+    return re.sub(r"([\\*?\[])", r"\\\1", path)
