@@ -51,7 +51,8 @@ from drp.reports.runbook_words import (
     say,
 )
 
-_COMMANDS = {"failover": "failover", "switchover": "switchover", "failback": "failback"}
+_COMMANDS: dict[str, str] = {"failover": "failover"}
+"""What drp has a command for; the other operations are typed as the last part of the paper says."""
 
 
 def build(paper: Paper, language: Language) -> RunbookDocument:
@@ -130,7 +131,7 @@ class _Writing:
         what = self.word(part)
         roles = [ROLES[name][self.which] for name in names if name in ROLES]
         if part == "takes_part" and roles:
-            what = roles[0].capitalize()
+            what = roles[0][0].upper() + roles[0][1:]
         if not found:
             yield what, f"({self.word('nobody')}) ______________", "", "", ""
         for number, person in enumerate(found):
@@ -183,8 +184,8 @@ class _Writing:
             if (fallback := self.city.services[name := item.service].manual_fallback) is not None
         ]
         if fallbacks:
-            head = (self.word("service"), self.word("fallback"), self.word("fallback_for"))
-            yield Table(self.word("fallback"), head, tuple(fallbacks))
+            words = (self.word("service"), self.word("fallback"), self.word("fallback_for"))
+            yield Table("", words, tuple(fallbacks))
 
     def _title(self, name: str) -> str:
         return f"{self.text(self.city.services[name].title)} ({name})"
@@ -222,6 +223,8 @@ class _Writing:
                 few = " ".join(names) if len(names) <= 6 else ""
                 command = f"drp {verb} {few}".strip() + f" --runbook {self.runbook.id} --by NAME --reason TEXT"
                 yield Paragraph(f"{self.word('start_with')}: {command}")
+            elif names and not verb:
+                yield Paragraph(self.word("no_command"), "note")
         yield Steps(tuple(self._step(step) for step in lines))
 
     def _step(self, line: PaperStep) -> Step:
@@ -267,12 +270,10 @@ class _Writing:
 
     def _by_hand(self) -> Iterator[Section]:
         hands = [item for item in self.paper.services if item.hand is not None]
-        if not hands:
+        if not hands or self.runbook.operation == "none":
             return
-        warnings = [Paragraph(self.word("by_hand_text"))]
-        if self.runbook.operation != "none":
-            warnings.append(Paragraph(self.word("by_hand_primary"), "note"))
-        yield self._section("by_hand", *warnings, apart=True)
+        heed = Paragraph(self.word("by_hand_primary"), "note")
+        yield self._section("by_hand", Paragraph(self.word("by_hand_text")), heed, apart=True)
         for item in hands:
             assert item.hand is not None, "those without were left out"
             yield Section(self._title(item.service), 3, tuple(self._commands(item, item.hand)), apart=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from drp.reports.runbook_model import RunbookDocument
@@ -25,6 +26,13 @@ def _lines(text: str) -> Markup:
     return Markup("\n").join(escape(visible(line)) for line in text.splitlines())
 
 
+def _cell(text: str) -> Markup:
+    """A cell's text, which may be broken behind an @ or a slash, and not in the middle of a word."""
+    from markupsafe import Markup
+
+    return Markup(re.sub("([@/])(?=[a-z])", r"\1<wbr>", str(_lines(text))))
+
+
 def _environment() -> Environment:
     # Here, not at the top: `drp --help` must not wait for a template engine.
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -37,5 +45,5 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["lines"] = _lines
+    environment.filters.update(lines=_lines, cell=_cell)
     return environment

@@ -64,6 +64,10 @@ WORDS: dict[str, tuple[str, str]] = {
         ),
     ),
     "start_with": ("With drp, start it with", "Dengan drp, mulai dengan"),
+    "no_command": (
+        "This drp has no command for it yet: what is marked as its work is done by the commands of the last part.",
+        "drp ini belum punya perintahnya: pekerjaan yang bertanda drp dilakukan dengan perintah pada bagian terakhir.",
+    ),
     "clean_up": ("Clean-up", "Pembersihan"),
     "criteria": ("It has succeeded when", "Berhasil apabila"),
     "stop": ("Stop and ask who declared it when", "Hentikan dan tanyakan kepada yang menyatakan apabila"),
@@ -179,12 +183,12 @@ OPERATIONS = {
     "none": ("nothing: it is people's work", "tidak ada: seluruhnya pekerjaan manusia"),
 }
 ROLES = {
-    "drill-lead": ("leads drills", "memimpin uji coba"),
-    "declares": ("may declare a disaster", "berwenang menyatakan bencana"),
-    "approves": ("approves steps", "menyetujui langkah"),
-    "drc-contact": ("speaks with the DR centre", "penghubung DRC"),
-    "network-contact": ("network", "jaringan"),
-    "observer": ("observes", "pengamat"),
+    "drill-lead": ("drill lead", "pemimpin uji coba"),
+    "declares": ("who may declare", "yang berwenang menyatakan"),
+    "approves": ("who approves", "yang menyetujui"),
+    "drc-contact": ("DR centre's contact", "penghubung DRC"),
+    "network-contact": ("network contact", "penghubung jaringan"),
+    "observer": ("observer", "pengamat"),
 }
 STAGES = {
     "restore": (

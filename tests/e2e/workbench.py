@@ -147,8 +147,9 @@ class Workbench:
         for path in self.folder.rglob("*.yaml"):
             text = path.read_text(encoding="utf-8").replace("198.18.0.0/16", LAB_NETWORK)
             text = re.sub(r"\b198\.18\.(\d+\.\d+)\b", lambda found: lab_address(found[1]), text)
-            # Another hold only for one run would be an exception to its verdict.
-            path.write_text(text.replace("hold: 60s", "hold: 4s"), encoding="utf-8")
+            # Another hold only for one run would be an exception to its verdict. Nobody is here for people's steps.
+            text = text.replace("hold: 60s", "hold: 4s").partition("# Whatever follows from here on needs people")[0]
+            path.write_text(text, encoding="utf-8")
 
     # -- drp ---------------------------------------------------------------------------------------------------------
 

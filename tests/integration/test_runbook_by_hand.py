@@ -51,7 +51,7 @@ def test_the_printed_commands_bring_the_service_back_without_drp(bench: Workbenc
     choose = next(number for number, commands in enumerate(on_host) if " snapshots " in commands)
     answers = "\n".join(secrets.values()) + "\n"
     listed = typed(bench, on_host[: choose + 1], answers)
-    runs = re.findall(r"run:(\S+)", listed)
+    runs = re.findall(r"run:([^,\s]+)", listed)
     assert newest in runs, listed
     assert runs.count(newest) == 3, "its three parts are listed"
 

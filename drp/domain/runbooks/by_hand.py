@@ -62,7 +62,7 @@ class Repository:
 @dataclass(frozen=True, slots=True)
 class HandRecovery:
     """Everything for one service: its repositories, the programs that each host must have, and the commands in their
-    order. `left_out` says what no command is printed for, and why."""
+    order. `left_out` says for what no command is printed, or what must be brought along."""
 
     service: str
     repositories: tuple[Repository, ...]
@@ -83,8 +83,8 @@ def recovery_by_hand(
     """The commands that recover a service at a site from the backups that the other one has made.
 
     The service must have a backup, hosts and recovery hosts. `ca_pem` is the certificate authority of its DR centre;
-    empty where it has none of its own, or where that could not be read. `newest` is its newest restore point at the time of printing; it only says
-    which databases there were, for datasets that are all of a server.
+    empty where it has none of its own, or where that could not be read. `newest` is its newest restore point at the
+    time of printing; it only says which databases there were, for datasets that are all of a server.
     """
     writing = _Writing(city, service, to, ca_pem, newest, language)
     return HandRecovery(
@@ -216,7 +216,9 @@ class _Writing:
             yield Block("prepare", target, ask)
         tags = f"drp,service:{self.service.id}"
         yield Block("choose", target, self._restic("snapshots", "--no-lock", "--latest", "5", "--tag", tags))
-        yield Block("choose", target, f"read -rp {shlex.quote(point + ': ')} RUN; RUN=${{RUN#run:}}")
+        yield Block(
+            "choose", target, f"read -rp {shlex.quote(point + ': ')} RUN; RUN=${{RUN##*run:}}; RUN=${{RUN%%,*}}"
+        )
 
     def _restic(self, *arguments: str) -> str:
         certificate = ["--cacert", f"{FOLDER}/ca.pem"] if self.has_own_authority else []
