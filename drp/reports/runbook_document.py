@@ -234,9 +234,10 @@ class _Writing:
             title = STAGES[line.stage or "usable"][self.which]
             return Step(self.number, title, (self.word("by_drp"),), "", expected, by_people=False)
         step = line.step
-        facts = [STEP_KINDS[step.kind][self.which]]
-        if isinstance(step, ManualStep | ApprovalStep) and step.who:
-            facts.append(self.word("by", self._who(step.who)))
+        who = step.who if isinstance(step, ManualStep | ApprovalStep) else ()
+        facts = [STEP_KINDS[step.kind][self.which]] if not who or isinstance(step, ApprovalStep) else []
+        if who:
+            facts.append(self.word("by", self._who(who)))
         if step.only:
             facts.append(self.word("only", ", ".join(RUN_KINDS[kind][self.which] for kind in step.only)))
         if step.each_service:

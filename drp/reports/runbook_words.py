@@ -22,7 +22,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "when": ("When to use it", "Kapan digunakan"),
     "who": ("Who decides", "Siapa yang memutuskan"),
     "declares": ("May declare (any one of them)", "Berwenang menyatakan (cukup salah satu)"),
-    "approves": ("Must agree before it starts", "Harus menyetujui sebelum dimulai"),
+    "approves": ("Must agree before it starts (one of these)", "Harus menyetujui sebelum dimulai (salah satu)"),
     "takes_part": ("Has a part in it", "Ikut menjalankan"),
     "nobody": ("nobody is named in people.yaml", "belum ada nama di people.yaml"),
     "part": ("Part", "Peran"),

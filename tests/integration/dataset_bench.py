@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from drp.domain.datasets import DatasetType, Scratch, with_snapshots
+from drp.domain.runbooks.by_hand import restore_commands
 from tests.e2e.workbench import eventually
 
 REPOSITORY = Path(__file__).parents[2]
@@ -119,6 +120,24 @@ class Bench:
             assert found["sentinel"] == point["sentinels"][dataset.id]
             assert found["sentinel"]["token"].startswith("token-")
         return dict(found)
+
+    def restore_by_hand(self, dataset: DatasetType) -> None:
+        """Type the commands that a printed runbook has for the newest backup, as root and without drp."""
+        script = "\n".join(["set -e -o pipefail; cd /", *restore_commands(SERVICE, self.procedure(dataset))])
+        environment = {
+            "RESTIC_REPOSITORY": self.url,
+            "RESTIC_PASSWORD": PASSWORD,
+            "RESTIC_CACHE_DIR": str(self.folder / "cache"),
+            "AWS_ACCESS_KEY_ID": KEY,
+            "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+            "AWS_DEFAULT_REGION": "test",
+            "RUN": f"run-{self.runs}",
+            "PATH": f"{self.restic.parent}:{os.environ['PATH']}",
+        }
+        done = subprocess.run(
+            ["bash", "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=120
+        )
+        assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
 
     def remove(self, dataset: DatasetType, scratch: Scratch | None = None) -> list[str]:
         """Remove it; what is still found."""

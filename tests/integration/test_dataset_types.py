@@ -176,6 +176,8 @@ def test_a_postgresql_database_comes_back_with_its_roles(bench: Bench, shop: int
     ]
     assert psql(shop, "SELECT rolpassword FROM pg_authid WHERE rolname = 'clerk'") == kept, "it keeps its password"
     assert bench.remove(dataset) == []
+    bench.restore_by_hand(dataset)
+    assert dump_of(shop, "shop") == before
 
 
 def test_a_postgresql_database_is_restored_beside_itself(bench: Bench, shop: int) -> None:
@@ -295,6 +297,10 @@ def test_files_come_back_as_they_were(bench: Bench, tree: Path) -> None:
     assert (bench.folder / "single ?").read_text() == "a single file"
     if "0.14" not in bench.points[-1]["tools"]["restic"]:
         assert (tree / "sparse").stat().st_blocks * 512 < 20_000_000, "the holes were filled"
+    (tree / "later").write_text("what came after the restore point must not survive")
+    bench.restore_by_hand(dataset)
+    assert described(tree) == before
+    assert (bench.folder / "single ?").read_text() == "a single file"
     assert bench.remove(dataset) == []
     assert (bench.folder / "data 1 ä/other").exists()
 
@@ -430,6 +436,8 @@ def test_a_mariadb_database_comes_back(bench: Bench, kiosk: Path) -> None:
     assert accounts(kiosk) == rights
     assert sql(kiosk, "SELECT User FROM mysql.user WHERE User = 'stranger'") == ""
     assert bench.remove(dataset) == []
+    bench.restore_by_hand(dataset)
+    assert mariadb_dump(kiosk, "kiosk") == before
 
 
 def test_a_mariadb_database_is_restored_beside_itself(bench: Bench, kiosk: Path) -> None:
@@ -467,6 +475,10 @@ def test_a_whole_mariadb_comes_back_and_is_restored_beside_itself(bench: Bench, 
     bench.restore(dataset)
     assert [mariadb_dump(kiosk, name) for name in ("kiosk", other)] == before
     assert accounts(kiosk) == rights
+    assert "later" not in sql(kiosk, "SHOW DATABASES")
+    sql(kiosk, "CREATE DATABASE later; DROP DATABASE kiosk")
+    bench.restore_by_hand(dataset)
+    assert [mariadb_dump(kiosk, name) for name in ("kiosk", other)] == before
     assert "later" not in sql(kiosk, "SHOW DATABASES")
     assert bench.remove(dataset) == []
 
@@ -522,6 +534,11 @@ def test_an_sqlite_database_comes_back(bench: Bench, journal: str) -> None:
         assert database.execute("PRAGMA journal_mode").fetchone()[0] == journal
     assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o7777) == (1234, 4321, 0o640)
     assert bench.remove(dataset) == []
+    bench.restore_by_hand(dataset)
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        assert list(database.iterdump()) == before
+        assert database.execute("PRAGMA journal_mode").fetchone()[0] == journal
+    assert (path.stat().st_uid, path.stat().st_gid, path.stat().st_mode & 0o7777) == (1234, 4321, 0o640)
 
 
 def test_an_sqlite_database_that_is_damaged_or_missing_leaves_no_snapshot(bench: Bench) -> None:
@@ -590,6 +607,9 @@ def test_a_git_repository_comes_back(bench: Bench, repository: Path) -> None:
     assert (repository / "hooks/post-receive").stat().st_mode & 0o777 == 0o755
     assert {path.owner() for path in repository.rglob("*")} == {"nobody"}
     assert bench.remove(dataset) == []
+    bench.restore_by_hand(dataset)
+    assert refs(repository) == before
+    assert {name: (repository / name).read_bytes() for name in settings} == settings
 
 
 def test_a_git_repository_without_commits_comes_back_and_a_damaged_one_leaves_no_snapshot(
@@ -685,6 +705,12 @@ def test_redis_comes_back_and_is_restored_beside_itself(bench: Bench, redis: Red
     subprocess.run(redis.start, check=True)
     eventually(lambda: digest(redis) == before, "the data is there after a restart")
     assert bench.remove(redis) == []
+    if ask_redis(redis, "CONFIG", "GET", "appendonly").endswith("yes"):
+        with pytest.raises(AssertionError, match="appendonly must be no first"):
+            bench.restore_by_hand(redis)
+        return
+    bench.restore_by_hand(redis)
+    eventually(lambda: digest(redis) == before, "the data is there again")
 
 
 def test_a_redis_that_fails_leaves_no_snapshot(bench: Bench, redis: RedisDataset) -> None:
@@ -798,6 +824,8 @@ def test_openldap_comes_back_and_is_restored_beside_itself(
     search = run("ldapsearch", *url, "-LLL", "-b", people.suffix, "(cn=Warga 7)", "dn")
     assert search.startswith("dn: cn=Warga 7,")
     assert bench.remove(people) == []
+    bench.restore_by_hand(people)
+    assert exported(people) == before
 
 
 def test_the_configuration_of_openldap_comes_back(bench: Bench, slapd: tuple[OpenldapDataset, OpenldapDataset]) -> None:
@@ -861,6 +889,9 @@ def test_what_a_command_dumps_comes_back(bench: Bench) -> None:
     assert target.read_bytes() == source.read_bytes()
     assert found["sentinel"] == {"newest_at": "2026-11-20T07:00:00.500000Z"}
     assert bench.found(dataset) != []
+    assert bench.remove(dataset) == []
+    bench.restore_by_hand(dataset)
+    assert target.read_bytes() == source.read_bytes()
     assert bench.remove(dataset) == []
     scratch = Scratch("drp_scratch_1", str(bench.folder / "scratch"))
     assert bench.restore(dataset, scratch)["sentinel"] is None
@@ -929,6 +960,9 @@ def test_a_whole_postgresql_comes_back_and_is_restored_beside_itself(bench: Benc
         names = psql(shop, "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY 1")
         assert sorted(names.splitlines()) == sorted([odd, "postgres", "shop"])
         assert bench.remove(dataset) == []
+        bench.restore_by_hand(dataset)
+        assert dump_of(shop, "shop") == before
+        assert roles(shop) == roles_before
     finally:
         psql(shop, f"DROP DATABASE IF EXISTS {quoted}")
 

@@ -221,14 +221,11 @@ class _Writing:
         )
 
     def _restic(self, *arguments: str) -> str:
-        certificate = ["--cacert", f"{FOLDER}/ca.pem"] if self.has_own_authority else []
-        return shlex.join(["restic", *certificate, *arguments])
+        return shlex.join(["restic", *self._certificate, *arguments])
 
-    def _of_part(self, dataset: DatasetType, part: str) -> str:
-        """The option that finds one part of the chosen restore point. $RUN is filled in by the shell."""
-        rest = f"service:{self.service.id},dataset:{dataset.id},part:{part}"
-        plain = re.fullmatch(r"[a-z0-9:,.%-]+", rest)
-        return f'--tag "run:$RUN,{rest}"' if plain else f'--tag "run:$RUN,"{shlex.quote(rest)}'
+    @property
+    def _certificate(self) -> list[str]:
+        return ["--cacert", f"{FOLDER}/ca.pem"] if self.has_own_authority else []
 
     def _accounts(self) -> Iterator[str]:
         for account in self.service.recovery.accounts:
@@ -253,39 +250,11 @@ class _Writing:
                 url = _url(self.centre, prefix_of(self.service.id, repository))
                 lines.append(f"export RESTIC_REPOSITORY={shlex.quote(url)}")
             procedure = self.procedure(dataset)
-            lines += [_shell(command) for command in procedure["prepare_restore"]]
-            for part in procedure["parts"]:
-                lines += self._part(dataset, part)
-            lines += [_shell(command) for command in procedure.get("finish_restore", [])]
-            lines += [_shell(check) for check in procedure.get("checks", [])]
-            lines += self._age(procedure)
-            yield Block("restore", target, "\n".join(lines), dataset.id)
-
-    def _part(self, dataset: DatasetType, part: dict[str, Any]) -> Iterator[str]:
-        if "each" in part:
+            lines += restore_commands(self.service.id, procedure, self._certificate)
             # Nobody knows the names of the databases before there was a backup.
-            self.left_out.append(f"datasets/{dataset.id}/{part['name']}")
-            return
-        chosen = self._of_part(dataset, part["name"])
-        if part["kind"] == "stream":
-            yield from _cleared(part)
-            dump = f"{self._restic('dump', '--no-lock')} {chosen} latest {shlex.quote('/' + part['file'])}"
-            yield f"{dump} | {part['by_hand'] if 'by_hand' in part else _words(part['restore'])}"
-            return
-        yield from _cleared(part)
-        includes = [word for path in part["paths"] for word in ("--include", _literally(path))]
-        target = shlex.join(["--target", "/", *includes])
-        yield f"{self._restic('restore', '--no-lock', '--verify')} {chosen} {target} latest"
-
-    def _age(self, procedure: Procedure) -> list[str]:
-        """What tells how old the restored data is."""
-        sentinel = procedure["sentinel"]
-        if sentinel is None:
-            return []
-        if sentinel["kind"] == "file":
-            return [shlex.join(["cat", f"{sentinel['directory']}/{sentinel['name']}"]) + "; echo"]
-        read = sentinel["read"]
-        return [] if any(word.startswith("drp:") for word in read["argv"]) else [_shell(read)]
+            unknown = [part["name"] for part in procedure["parts"] if "each" in part]
+            self.left_out += [f"datasets/{dataset.id}/{name}" for name in unknown]
+            yield Block("restore", target, "\n".join(lines), dataset.id)
 
     def _local_requests(self) -> Iterator[str]:
         for check in self.service.checks:
@@ -316,6 +285,44 @@ class _Writing:
             for name, pattern in step.capture.items():
                 find = "import re, sys; print(re.search(sys.argv[1], sys.stdin.read())[1])"
                 yield f'{_variable(name)}=$(echo "$answer" | {shlex.join(["python3", "-c", find, pattern])})'
+
+
+def restore_commands(service: str, procedure: Procedure, certificate: Sequence[str] = ()) -> list[str]:
+    """The lines that restore one dataset, each a command of its own. $RUN names the restore point; restic finds the
+    repository and its secrets in the environment. Parts for which only a list of items is known are left out."""
+    lines = [_shell(command) for command in procedure["prepare_restore"]]
+    for part in procedure["parts"]:
+        if "each" not in part:
+            lines += _cleared(part)
+            lines.append(_part(service, procedure["id"], part, certificate))
+    lines += [_shell(command) for command in procedure.get("finish_restore", [])]
+    lines += [_shell(check) for check in procedure.get("checks", [])]
+    return [*lines, *_age(procedure)]
+
+
+def _part(service: str, dataset: str, part: dict[str, Any], certificate: Sequence[str]) -> str:
+    rest = f"service:{service},dataset:{dataset},part:{part['name']}"
+    plain = re.fullmatch(r"[a-z0-9:,.%-]+", rest)
+    # $RUN is filled in by the shell; the rest is taken by the letter.
+    chosen = f'--tag "run:$RUN,{rest}"' if plain else f'--tag "run:$RUN,"{shlex.quote(rest)}'
+    if part["kind"] == "stream":
+        dump = f"{shlex.join(['restic', *certificate, 'dump', '--no-lock'])} {chosen} latest"
+        load = part["by_hand"] if "by_hand" in part else _words(part["restore"])
+        return f"{dump} {shlex.quote('/' + part['file'])} | {load}"
+    includes = [word for path in part["paths"] for word in ("--include", _literally(path))]
+    restore = shlex.join(["restic", *certificate, "restore", "--no-lock", "--verify"])
+    return f"{restore} {chosen} {shlex.join(['--target', '/', *includes])} latest"
+
+
+def _age(procedure: Procedure) -> list[str]:
+    """What tells how old the restored data is."""
+    sentinel = procedure["sentinel"]
+    if sentinel is None:
+        return []
+    if sentinel["kind"] == "file":
+        return [shlex.join(["cat", f"{sentinel['directory']}/{sentinel['name']}"]) + "; echo"]
+    own = any(word.startswith("drp:") and word != "drp:with_password" for word in sentinel["read"]["argv"])
+    return [] if own else [_shell(sentinel["read"])]
 
 
 def _starts(units: Iterable[str]) -> Iterator[str]:
