@@ -85,7 +85,7 @@ WORDS: dict[str, tuple[str, str]] = {
             " worked on at the same time, in a shell each."
         ),
         (
-            "Untuk keadaan ketika node kendali hilang. Setiap blok diketik sekaligus, dalam satu shell yang sama (bash,"
+            "Untuk keadaan ketika mesin kendali hilang. Setiap blok diketik sekaligus, dalam satu shell yang sama (bash,"
             " sebagai root) di host yang disebut di atasnya, menurut urutan ini. Berhenti jika ada perintah yang gagal."
             " Layanan dalam satu gelombang boleh dikerjakan bersamaan, masing-masing di shell sendiri."
         ),
@@ -110,15 +110,15 @@ WORDS: dict[str, tuple[str, str]] = {
     "sealed": ("Sealed copy kept at", "Salinan tersegel disimpan di"),
     "ssh_key": ("SSH key", "Kunci SSH"),
     "programs": ("Programs on", "Program di"),
-    "newest": ("Newest restore point when printed", "Titik pemulihan terbaru saat dicetak"),
+    "newest": ("Newest restore point when printed", "Titik pulih terbaru saat dicetak"),
     "none_yet": ("there was none", "belum ada"),
-    "secret_file": ("file {} of the control node", "berkas {} di node kendali"),
+    "secret_file": ("file {} of the control node", "berkas {} di mesin kendali"),
     "secret_env": (
         "environment variable {} of drp on the control node",
-        "variabel lingkungan {} milik drp di node kendali",
+        "variabel lingkungan {} milik drp di mesin kendali",
     ),
-    "secret_credential": ("systemd credential {} of the control node", "kredensial systemd {} di node kendali"),
-    "secret_command": ("what {} prints on the control node", "keluaran {} di node kendali"),
+    "secret_credential": ("systemd credential {} of the control node", "kredensial systemd {} di mesin kendali"),
+    "secret_command": ("what {} prints on the control node", "keluaran {} di mesin kendali"),
     "left_out": (
         "No command is printed for these; see the service's file: {}",
         "Tidak ada perintah tercetak untuk ini; lihat berkas layanannya: {}",
@@ -206,7 +206,7 @@ PURPOSES = {
     "prepare": ("Open the repository", "Buka repositori"),
     "accounts": ("Make the accounts that own the files", "Buat akun pemilik berkas"),
     "servers": ("Start the servers that the data is loaded into", "Jalankan server penampung data"),
-    "choose": ("Choose the restore point", "Pilih titik pemulihan"),
+    "choose": ("Choose the restore point", "Pilih titik pulih"),
     "restore": ("Restore dataset {dataset}", "Pulihkan dataset {dataset}"),
     "start": ("Start the service", "Jalankan layanan"),
     "ask": ("Ask the application on the host itself", "Tanya aplikasi di host itu sendiri"),

@@ -43,7 +43,8 @@ Procedure = dict[str, Any]
     remove           commands that take everything away again that a restore made; default: prepare_restore
     by_hand          beside the argument list of a part's `restore`, of a command or a check that is drp's own program:
                      shell text that does the same with the tools of the host, for people who have no drp any more
-                     (`drp.domain.runbooks.by_hand` prints it); drp never runs it
+                     (`drp.domain.runbooks.by_hand` prints it); drp never runs it. Of several commands it is a group in
+                     parentheses, since what is restored comes through a pipe
 A command is {argv, stdin}; optional `find` (a regular expression: what it finds in the output stands for the output,
 its first group if it has one) and `retry_seconds` (how long it is tried again while it fails). {now} in the words and
 the standard input of a sentinel's `write` is the host's time.

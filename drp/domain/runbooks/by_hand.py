@@ -30,7 +30,7 @@ FOLDER = "/root/drp-by-hand"
 
 _PROMPTS: dict[Language, tuple[str, str, str, str]] = {
     "en": ("Repository password", "S3 access key id", "S3 secret access key", "Restore point (run:…)"),
-    "id": ("Kata sandi repositori", "S3 access key id", "S3 secret access key", "Titik pemulihan (run:…)"),
+    "id": ("Kata sandi repositori", "S3 access key id", "S3 secret access key", "Titik pulih (run:…)"),
 }
 
 
