@@ -85,8 +85,9 @@ WORDS: dict[str, tuple[str, str]] = {
             " worked on at the same time, in a shell each."
         ),
         (
-            "Untuk keadaan ketika mesin kendali hilang. Setiap blok diketik sekaligus, dalam satu shell yang sama (bash,"
-            " sebagai root) di host yang disebut di atasnya, menurut urutan ini. Berhenti jika ada perintah yang gagal."
+            "Untuk keadaan ketika mesin kendali hilang. Setiap blok diketik sekaligus, dalam satu shell yang sama"
+            " (bash, sebagai root) di host yang disebut di atasnya, menurut urutan ini."
+            " Berhenti jika ada perintah yang gagal."
             " Layanan dalam satu gelombang boleh dikerjakan bersamaan, masing-masing di shell sendiri."
         ),
     ),

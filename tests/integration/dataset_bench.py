@@ -135,7 +135,13 @@ class Bench:
             "PATH": f"{self.restic.parent}:{os.environ['PATH']}",
         }
         done = subprocess.run(
-            ["bash", "-c", script], env=environment, capture_output=True, text=True, check=False, timeout=120
+            ["bash", "-c", script],
+            env=environment,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=120,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
 

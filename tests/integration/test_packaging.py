@@ -60,7 +60,7 @@ def test_unpacked_wheel_makes_and_validates_a_workspace(unpacked: Path, tmp_path
         return done.stdout
 
     drp("init", "city")
-    assert "1 service, 2 hosts, 1 runbook" in drp("-w", "city", "validate")
+    assert "1 service, 2 hosts, 10 runbooks" in drp("-w", "city", "validate")
     where = subprocess.run(
         [sys.executable, "-c", "from drp.wiring import shipped; print(shipped('playbooks'))"],
         cwd=tmp_path,

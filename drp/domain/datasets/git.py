@@ -10,7 +10,9 @@ from drp.domain.datasets.base import DatasetType, Procedure, Scratch, made_folde
 from drp.domain.values import AbsolutePath, AccountName
 
 SENTINEL_REF = "refs/drp/sentinel"
-_REFS_BY_HAND = 'bundle=$(mktemp) && cat >"$bundle" && chmod 644 "$bundle" && {fetch} "$bundle" {refs} && rm "$bundle"'
+_REFS_BY_HAND = (
+    '(bundle=$(mktemp) && cat >"$bundle" && chmod 644 "$bundle" && {fetch} "$bundle" {refs} && rm "$bundle")'
+)
 _END_OF_TAR = r"\x00{512}$"
 
 

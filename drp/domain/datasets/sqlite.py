@@ -13,7 +13,7 @@ from typing import Literal
 from drp.domain.datasets.base import DatasetType, Procedure, Scratch, made_folder, removed
 from drp.domain.values import AbsolutePath
 
-_LOAD_BY_HAND = "mkdir -p {folder} && (umask 077; cat >{path}.drp-new) && mv {path}.drp-new {path}"
+_LOAD_BY_HAND = "(mkdir -p {folder} && umask 077 && cat >{path}.drp-new && mv {path}.drp-new {path})"
 _DRESS_BY_HAND = (
     "python3 -c 'import json, os, sqlite3, sys; path, to = sys.argv[1], json.load(sys.stdin);"
     ' sqlite3.connect(path).execute("PRAGMA journal_mode = " + to["journal"]);'
