@@ -31,6 +31,7 @@ from drp.adapters.s3 import S3ObjectStore
 from drp.adapters.secrets import WorkspaceSecrets
 from drp.adapters.watch_records import FileWatchRecords, TcpReachability
 from drp.domain.inventory import City
+from drp.domain.recovery.plan import RECOVERY_KINDS
 from drp.domain.recovery.probing import Sample
 from drp.domain.recovery.run import Recovery
 from drp.errors import Fault, UsageError
@@ -221,7 +222,7 @@ def prober_of(world: World) -> Callable[[str, threading.Event], Iterator[Sample]
 
 def newest_recovery(world: World) -> str:
     """The newest failover or drill that has ended."""
-    for row in world.ledger.runs(kinds=("failover", "drill"), limit=100):
+    for row in world.ledger.runs(kinds=RECOVERY_KINDS, limit=100):
         if row.closed_at is not None:
             return row.run
     raise UsageError("no failover or drill has ended yet", hint="rehearse one: drp drill run SERVICE")

@@ -171,6 +171,13 @@ class SqliteLedger:
         )
         return [RestorePoint.from_record(json.loads(record)) for (record,) in rows]
 
+    def stranded(self, service: str) -> list[RestorePoint]:
+        """What failbacks have kept of what lay at the old primary, newest first. Nothing recovers from it by itself."""
+        rows = self._read(
+            "SELECT record FROM stranded_points WHERE service = ? ORDER BY sentinel_at DESC LIMIT 1000", (service,)
+        )
+        return [RestorePoint.from_record(json.loads(record)) for (record,) in rows]
+
     def active_site(self, service: str) -> str:
         """Where a service runs: `primary` until an event says otherwise."""
         rows = self._read("SELECT site FROM active_sites WHERE service = ?", (service,))

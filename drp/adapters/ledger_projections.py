@@ -11,7 +11,7 @@ from drp.domain.backups.record import SCHEDULED_KINDS
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, milliseconds
 
-VERSION = 6
+VERSION = 7
 """Of the tables below; to be raised with every change of them or of `project`."""
 
 SCHEMA = """
@@ -28,6 +28,9 @@ CREATE TABLE IF NOT EXISTS restore_points (
 );
 CREATE INDEX IF NOT EXISTS restore_points_by_service ON restore_points (service, sentinel_at);
 CREATE INDEX IF NOT EXISTS restore_points_by_site ON restore_points (service, site, sentinel_at);
+CREATE TABLE IF NOT EXISTS stranded_points (
+    id TEXT PRIMARY KEY, service TEXT NOT NULL, sentinel_at TEXT NOT NULL, record TEXT NOT NULL
+);
 CREATE TABLE IF NOT EXISTS active_sites (service TEXT PRIMARY KEY, site TEXT NOT NULL, since TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS backup_states (
     kind TEXT NOT NULL, service TEXT NOT NULL, last_run TEXT NOT NULL, opened_at TEXT NOT NULL,
@@ -74,6 +77,7 @@ CREATE TABLE IF NOT EXISTS notices (
 TABLES = (
     "runs",
     "restore_points",
+    "stranded_points",
     "active_sites",
     "backup_states",
     "copies",
@@ -87,7 +91,7 @@ TABLES = (
 )
 
 TABLES_OF_A_SERVICE = (
-    *("active_sites", "restore_points", "data_times", "backup_states"),
+    *("active_sites", "restore_points", "stranded_points", "data_times", "backup_states"),
     *("copies", "proofs", "checks", "check_parts", "preflights", "marks"),
 )
 
@@ -113,6 +117,11 @@ def project(execute: Execute, event: Event) -> None:
                 ),
             )
             _keep_data_time(execute, body)
+        case "stranded.recorded":
+            execute(
+                "INSERT OR REPLACE INTO stranded_points (id, service, sentinel_at, record) VALUES (?, ?, ?, ?)",
+                (body["id"], body["service"], body["sentinel_at"], canonical_json(body)),
+            )
         case "restore_point.forgotten":
             execute(
                 "UPDATE data_times SET is_kept = 0 WHERE id = ? AND (service, sentinel_at) ="

@@ -36,6 +36,8 @@ _COMMANDS = {
     "watch": ("watch", "Look at the services from outside, all the time."),
     "drill": ("recovery", "Rehearse a recovery while production runs."),
     "failover": ("recovery", "Recover services at the recovery site, for real."),
+    "switchover": ("moves", "Move services to the recovery site as planned; nothing is lost."),
+    "failback": ("moves", "Bring services home to the primary site; nothing is lost."),
     "run": ("runs", "List, show, resume or abort runs."),
     "runbook": ("runbook", "List runbooks, and print them for people."),
     "report": ("report", "Write and verify reports of recoveries."),

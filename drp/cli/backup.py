@@ -91,14 +91,16 @@ def run(ctx: click.Context, services: tuple[str, ...], due: bool, no_copy: bool,
     short_help="List restore points, newest first.", name="list", epilog=epilog("drp backup list pengaduan")
 )
 @click.argument("services", nargs=-1)
+@click.option("--stranded", is_flag=True, help="What failbacks have kept of what lay at the old primary.")
 @json_option
 @click.pass_context
-def list_(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
+def list_(ctx: click.Context, services: tuple[str, ...], stranded: bool, as_json: bool) -> None:
     """List the restore points of SERVICES (default: all), newest first."""
     from drp.workflows.selection import services_for
 
     world = world_of(ctx)
-    points = [point for name in services_for(world, services, "show") for point in world.ledger.restore_points(name)]
+    listed = world.ledger.stranded if stranded else world.ledger.restore_points
+    points = [point for name in services_for(world, services, "show") for point in listed(name)]
     if as_json:
         print_json([point.record() for point in points])
         return
@@ -117,4 +119,4 @@ def list_(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
         for point in points
     ]
     columns = ["service", "restore point", f"data of ({zone})", f"arrived ({zone})", "files", "size", "took", "state"]
-    print_table("Restore points at the DR centre", columns, rows)
+    print_table("Kept by failbacks" if stranded else "Restore points at the DR centre", columns, rows)

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from drp.domain.events import Event, first_break, hash_of
-from drp.domain.recovery.plan import PlannedService, Step
+from drp.domain.recovery.plan import Step
 from drp.domain.recovery.run import Recovery
 from drp.domain.values import from_stamp, milliseconds
 from drp.reports.figures import (
@@ -42,7 +42,7 @@ from drp.reports.model import (
 
 __all__ = ["Document", "ReportContext", "ServiceContext", "build"]
 
-KIND_WORDS = {"drill": "exercise", "failover": "failover"}
+KIND_WORDS = {"drill": "exercise", "failover": "failover", "switchover": "switchover", "failback": "failback"}
 """What reports call a run: auditors know a drill as an exercise."""
 
 
@@ -158,7 +158,7 @@ def _service(recovery: Recovery, name: str, lookup: Lookup) -> ServiceReport:
         ),
         gaps=_gaps(recovery, name, lines, steps),
         steps=steps,
-        restore_point=_restore_point(planned),
+        restore_point=_restore_point(recovery, name, lookup),
         absence=_absence(lookup.of("absence.proved", name)),
         checks=tuple(_check(event) for event in lookup.of("data.verified", name)),
         probe=_probe(lookup, name),
@@ -198,8 +198,11 @@ def _task(event: Event) -> TaskLine:
     )
 
 
-def _restore_point(planned: PlannedService) -> RestorePointLine:
-    point = planned.restore_point
+def _restore_point(recovery: Recovery, name: str, lookup: Lookup) -> RestorePointLine | None:
+    point = recovery.point_of(name)
+    if point is None:
+        return None
+    chosen = lookup.of("restore_point.chosen", name)
     return RestorePointLine(
         id=point.id,
         site=point.site,
@@ -211,7 +214,7 @@ def _restore_point(planned: PlannedService) -> RestorePointLine:
             SnapshotLine(item.dataset, item.part, item.snapshot, item.files, item.bytes) for item in point.snapshots
         ),
         tools=dict(sorted(point.tools.items())),
-        evidence=Evidence((PLAN_EVENT,)),
+        evidence=evidence_of(chosen[-1:]) if chosen else Evidence((PLAN_EVENT,)),
     )
 
 
@@ -254,18 +257,23 @@ def _gaps(recovery: Recovery, name: str, lines: dict[str, MarkLine], steps: tupl
         if lines[mark].source in ("simulated", "human"):
             found.append(Gap(f"{mark}_{lines[mark].source}", ""))
     stages = {step.stage for step in steps}
+    if recovery.plan.is_planned and recovery.plan.kind == "failback":
+        kept = recovery.stranded.get(name)
+        if kept is not None and kept["found"] and recovery.opened.body.get("discard_stranded"):
+            found.append(Gap("stranded_discarded", ", ".join(kept["found"])))
     if recovery.plan.kind == "drill":
         found += [Gap("traffic_not_switched", ""), Gap("real_users_absent", "")]
     elif "cutover" not in stages:
         found.append(Gap("no_cutover", ""))
-    not_run = [step.stage for step in steps if step.outcome in ("pending", "skipped")]
+    not_run = [step.stage for step in steps if step.outcome in ("pending", "skipped") and not is_spare(step)]
     found += [Gap("steps_not_run", ", ".join(not_run))] if not_run else []
     if name not in recovery.absences:
         found.append(Gap("absence_not_recorded", ""))
     elif recovery.absences[name]["found"]:
         found.append(Gap("absence_found_something", ""))
     made = {(check["dataset"], check["check"]) for check in recovery.checks.get(name, [])}
-    datasets = dict.fromkeys(item.dataset for item in recovery.plan.services[name].restore_point.snapshots)
+    point = recovery.point_of(name)
+    datasets = dict.fromkeys(item.dataset for item in (point.snapshots if point else ()))
     missing = [
         f"{kind} of {dataset}"
         for dataset in datasets
@@ -275,8 +283,15 @@ def _gaps(recovery: Recovery, name: str, lines: dict[str, MarkLine], steps: tupl
     found += [Gap("checks_not_made", ", ".join(missing))] if missing else []
     if len(recovery.plan.services) == 1:
         found.append(Gap("alone", ""))
-    found += [Gap("owner_not_asked", ""), Gap("load", ""), Gap("failback", "")]
+    found += [Gap("owner_not_asked", ""), Gap("load", "")]
+    if not recovery.plan.is_planned:
+        found.append(Gap("failback", ""))
     return tuple(found)
+
+
+def is_spare(step: StepLine) -> bool:
+    """Steps for a planned move that has failed: nothing is missing where there was no need for them."""
+    return step.stage == "reopen" or (step.stage == "cleanup" and any(need.endswith("/reopen") for need in step.needs))
 
 
 def _as_text(value: Any) -> str:

@@ -294,7 +294,7 @@ class ServiceReport:
     reservations: tuple[ReservationLine, ...]
     gaps: tuple[Gap, ...]
     steps: tuple[StepLine, ...]
-    restore_point: RestorePointLine
+    restore_point: RestorePointLine | None
     absence: AbsenceLine | None
     checks: tuple[CheckLine, ...]
     probe: ProbeLine | None

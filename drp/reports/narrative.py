@@ -17,6 +17,7 @@ GAPS = {
     "steps_not_run": "Steps of the plan that were not run: {subject}.",
     "absence_not_recorded": "It was not recorded whether the recovery hosts were free of the data before.",
     "absence_found_something": "Data was already on the recovery hosts before the restore: see the data proof.",
+    "stranded_discarded": "What lay at the old primary was overwritten without having been kept: {subject}.",
     "checks_not_made": "Not compared with the restore point: {subject}.",
     "alone": "The service was recovered alone. After the loss of a whole site, many compete for hosts and line.",
     "owner_not_asked": "The service owner's acceptance is not part of this run's record.",
@@ -141,9 +142,11 @@ def _what_happened(document: Document, service: ServiceReport, local: LocalTime)
         verb = "was taken as lost (simulated)" if simulated else "could not be used from"
         sentences = [f"{title} {verb} {'at ' if simulated else ''}{local.full(lost)} ({utc_text(lost)})."]
     if usable is not None:
-        site = document.context.recovery_site
+        is_home = document.control.kind == "failback"
+        at = "primary site" if is_home else f"recovery site: {document.context.recovery_site}"
+
         after = f"After {spell_measured(service.rta.value_ms)}, at" if service.rta.value_ms is not None else "At"
-        sentences.append(f"{after} {local.clock(usable)}, it was usable at the recovery site: {site}.")
+        sentences.append(f"{after} {local.clock(usable)}, it was usable at the {at}.")
     elif service.rta.at_least_ms is not None:
         sentences.append(
             f"It was not recovered: when the run's record ends it had been unusable for "
@@ -172,6 +175,8 @@ def _data_loss(service: ServiceReport, local: LocalTime) -> list[str]:
         return [f"How much data is lost was not measured; its RPO is {objective_text(rpa)}."]
     if rpa.value_ms < 0:
         return ["The newest record in the recovered data is NEWER than the loss (Tb after T0): the times contradict."]
+    if rpa.value_ms == 0 and any(step.stage == "stop" for step in service.steps):
+        return ["Nothing is lost: the last backup was made after the service had been stopped."]
     relation = "within" if rpa.verdict is Verdict.MET else "more than"
     return [
         (

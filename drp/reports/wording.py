@@ -70,12 +70,18 @@ SOURCE_MEANINGS = {
 }
 
 STAGE_MEANINGS = {
+    "look": "Look what of the service lies at the old primary",
+    "keep": "Keep what lies there, before anything replaces it",
+    "stop": "Stop the service at the site that it leaves; nobody can write any more",
+    "backup": "Back up what users wrote last",
     "restore": "Prove that the data is not there yet, restore it, compare it with the restore point",
     "activate": "Start the service",
     "verify": "Look whether the services run and the application answers on the host",
-    "cutover": "Send users to the recovery site",
+    "cutover": "Send users to the other site",
     "usable": "Use it from outside, without a break",
-    "cleanup": "Remove what the exercise built",
+    "protect": "Make the first backup at the new site",
+    "reopen": "Only where the move has failed: start the service again where it was",
+    "cleanup": "Remove what the exercise built, what a failback has left, or what a failed switchover had begun",
 }
 
 DEFINITIONS = (

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Literal
 
 from drp.domain.backups.limits import Upload, Work, sites_of
 from drp.domain.backups.record import SCHEDULED_KINDS
@@ -26,6 +27,10 @@ from drp.workflows.repository_locks import let_in
 
 PROGRESS_EVERY_SECONDS = 5
 
+BackupKind = Literal["backup", "keep"]
+"""`keep`: of what lies at a site on which the service is not active. It is no restore point to recover from."""
+RECORDED_AS: dict[BackupKind, str] = {"backup": "restore_point.recorded", "keep": "stranded.recorded"}
+
 LimitOf = Callable[[str], int | None]
 """What a restic on a host may send, in KiB/s, if it starts now."""
 
@@ -44,13 +49,25 @@ class BackupResult:
 class BackupRun:
     """One service's backup, which this drp follows and nobody else: it holds the service's locks until `let_go`."""
 
-    def __init__(self, world: World, service: Service, due_at: datetime | None, *, may_be_locked: bool) -> None:
+    def __init__(
+        self,
+        world: World,
+        service: Service,
+        due_at: datetime | None,
+        *,
+        may_be_locked: bool,
+        kind: BackupKind = "backup",
+        site: str | None = None,
+    ) -> None:
         """Take the service's locks, and take up its unfinished run or open a new one. BusyError where another drp is
         at work on the service or on its repositories.
 
-        `may_be_locked`: something that worked on the repositories may have left a lock behind.
+        `may_be_locked`: something that worked on the repositories may have left a lock behind. `site`: another one than
+        that on which the service is active.
         """
         self.world, self.service, self.may_be_locked = world, service, may_be_locked
+        self.kind: BackupKind = kind
+        self.site = site or world.ledger.active_site(service.id)
         self.locks: list[str] = []
         self.jobs: dict[str, HostJob] = {}
         self.uploads: dict[str, int | None] = {}
@@ -62,7 +79,7 @@ class BackupRun:
             self.locks.append(service_lock(service))
             run = self._unfinished()
             # Another site may have been active when an unfinished one began: its own hosts count, not today's.
-            hosts = self._plan_of(run)["hosts"] if run else hosts_of(world, service)
+            hosts = self._plan_of(run)["hosts"] if run else hosts_of(world, service, self.site)
             self.locks += lock_repositories(world, service, hosts, holder)
             self.run = run or self._open(hosts, due_at)
             self.plan = self._plan_of(self.run)
@@ -88,7 +105,7 @@ class BackupRun:
     def _unfinished(self) -> str | None:
         """A run of this service that was cut off and can be followed to its end. Those that cannot are closed."""
         found = None
-        for row in self.world.ledger.runs(kinds=("backup",), only_open=True):
+        for row in self.world.ledger.runs(kinds=(self.kind,), only_open=True):
             if row.services != (self.service.id,):
                 continue
             reason = self._why_not(row)
@@ -113,13 +130,12 @@ class BackupRun:
 
     def _open(self, hosts: list[str], due_at: datetime | None) -> str:
         world, service = self.world, self.service
-        run = new_run("backup", world.clock.now())
-        site = world.ledger.active_site(service.id)
-        plan = {"service": service.id, "site": site, "hosts": hosts, "sentinel": f"{run}-{secrets.token_hex(8)}"}
+        run = new_run(self.kind, world.clock.now())
+        plan = {"service": service.id, "site": self.site, "hosts": hosts, "sentinel": f"{run}-{secrets.token_hex(8)}"}
         body: Body = {"plan": plan, "by": world.operator}
         if due_at is not None:
             body["due_at"] = to_stamp(due_at)
-        world.ledger.open_run(run, "backup", hash_of(plan), [service.id], body)
+        world.ledger.open_run(run, self.kind, hash_of(plan), [service.id], body)
         return run
 
     # -- following -------------------------------------------------------------------------------------------------
@@ -142,7 +158,7 @@ class BackupRun:
             self.error = self.error or DrpError(text, where=self.service.id, hint=hint)
         if self.error is not None:
             return self._give_up(self.error)
-        self.world.ledger.append(self.run, "restore_point.recorded", point.record())
+        self.world.ledger.append(self.run, RECORDED_AS[self.kind], point.record())
         self.world.ledger.append(self.run, "run.closed", {"outcome": "done", "exit_code": int(ExitCode.DONE)})
         return BackupResult(self.service.id, self.run, point, quiescing.not_resumed(self.world, self.run, self.service))
 
@@ -235,7 +251,7 @@ class BackupRun:
     def close_as_cancelled(self) -> None:
         """It left no restore point; where it has just recorded one, it is done."""
         self._note_quiescing()
-        if any(event.type == "restore_point.recorded" for event in self.world.ledger.events(self.run)):
+        if any(event.type == RECORDED_AS[self.kind] for event in self.world.ledger.events(self.run)):
             self.world.ledger.append(self.run, "run.closed", {"outcome": "done", "exit_code": int(ExitCode.DONE)})
             return
         self.world.ledger.append(self.run, "run.closed", {"outcome": "aborted", "exit_code": int(ExitCode.CANCELLED)})
@@ -262,9 +278,10 @@ def service_lock(service: Service) -> str:
     return f"backup-{service.id}"
 
 
-def hosts_of(world: World, service: Service) -> list[str]:
-    """The hosts that hold a service's datasets at the site where it is active, in the order of the datasets."""
-    site = world.ledger.active_site(service.id)
+def hosts_of(world: World, service: Service, site: str | None = None) -> list[str]:
+    """The hosts that hold a service's datasets at a site (the one where it is active, unless another is named), in the
+    order of the datasets."""
+    site = site or world.ledger.active_site(service.id)
     return list(dict.fromkeys(service.stand_in(dataset.host, site) for dataset in service.datasets))
 
 

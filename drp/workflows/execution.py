@@ -9,17 +9,19 @@ from __future__ import annotations
 from pathlib import Path
 
 from drp.domain.events import Body
-from drp.domain.recovery.plan import Step
+from drp.domain.recovery.plan import BACKUP_STAGES, Stage, Step
 from drp.domain.recovery.run import Recovery, apply
-from drp.domain.recovery.timeline import Mark
+from drp.domain.recovery.timeline import Mark, MarkName
 from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp, milliseconds
 from drp.errors import CancelledError, DrpError
 from drp.ports import ActionState, World
 from drp.workflows import stages
+from drp.workflows.move_backup import MoveBackup, told_of
 from drp.workflows.naming import action_folder
 
 POLL_SECONDS = 0.05
+PLANNED_MARKS: tuple[MarkName, ...] = ("T0", "T1", "T2", "T3")
 _FOLLOWING = ("run.opened", "run.resumed")
 LOOK_SECONDS = 0.25
 
@@ -31,6 +33,7 @@ def execute(world: World, recovery: Recovery) -> None:
         execution.start_probes()
         execution.run()
     except KeyboardInterrupt:
+        execution.let_go()
         world.say("")
         world.say(f"drp stops following {recovery.run}; what it started goes on by itself")
         world.say(f"go on: drp run resume {recovery.run}    give it up: drp run abort {recovery.run}")
@@ -44,19 +47,28 @@ class _Execution:
         self.world, self.recovery = world, recovery
         self.messages: dict[str, list[Body]] = {}
         self.told: dict[str, str] = {}
+        self.backups: dict[str, MoveBackup] = {}
         self.next_look = 0.0
         # Only waiting is given up: a restore that takes its time is ended by a person (drp run abort), not by a clock.
         followed_since = max(from_stamp(event.at) for event in recovery.events if event.type in _FOLLOWING)
         self.given_up_at = followed_since + recovery.plan.give_up_after
 
     def record(self, type_: str, body: Body) -> None:
-        apply(self.recovery, self.world.ledger.append(self.recovery.run, type_, body))
+        self.world.ledger.append(self.recovery.run, type_, body)
+        self.take_in()
+
+    def take_in(self) -> None:
+        """Learn what is new in the ledger: our own events, and what other terminals have decided."""
+        for event in self.world.ledger.events(self.recovery.run, after=self.recovery.events[-1].sequence):
+            apply(self.recovery, event)
 
     def run(self) -> None:
         while True:
             self.refuse_if_closed()
             for step in self.recovery.doomed():
-                self.end(step, "skipped", "a step that it needs did not succeed")
+                is_spare = step.is_way_back or (step.is_clean_up and self.recovery.plan.kind == "switchover")
+                text = "it was not needed" if is_spare else "a step that it needs did not succeed"
+                self.end(step, "skipped", text)
             for step in self.recovery.ready():
                 self.start(step)
             running = [step for step in self.recovery.plan.steps if self.recovery.steps[step.id].outcome == "running"]
@@ -68,32 +80,48 @@ class _Execution:
 
     def refuse_if_closed(self) -> None:
         """Another terminal may have aborted the run."""
-        if self.world.ledger.run(self.recovery.run).closed_at is not None:
+        self.take_in()
+        if self.recovery.closed is not None:
             hint = f"see it: drp run show {self.recovery.run}"
             raise CancelledError("the run was aborted from elsewhere", where=self.recovery.run, hint=hint)
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
     def start(self, step: Step) -> None:
-        if "T3" not in self.recovery.marks.get(step.service, {}):
-            self.mark(step.service, Mark("T3", self.world.clock.now(), "automatic", "first recovery step started"))
+        self.mark_start(step)
         self.record("step.started", {"step": step.id, "action": step.id.replace("/", "-")})
         self.world.say(f"{step.service}: {stages.NAMES[step.stage]} …")
-        if step.stage == "usable":
+        if step.stage == "usable" or step.stage in BACKUP_STAGES:
             return
         try:
             stages.start(self.world, self.recovery, step, self.folder(step))
         except DrpError as error:
             self.end(step, "failed", _told(error))
 
+    def mark_start(self, step: Step) -> None:
+        """T3; and in a planned move T0 to T2 with it: nobody has to find out what drp itself does."""
+        known = self.recovery.marks.get(step.service, {})
+        now = self.world.clock.now()
+        if not self.recovery.plan.is_planned:
+            if "T3" not in known:
+                self.mark(step.service, Mark("T3", now, "automatic", "first recovery step started"))
+        elif step.stage == "stop":
+            for name in (name for name in PLANNED_MARKS if name not in known):
+                self.mark(step.service, Mark(name, now, "automatic", "drp began to stop it, as planned"))
+
     def follow(self, step: Step) -> None:
         if step.stage == "usable":
             self.look_for_use(step)
+            return
+        if step.stage in BACKUP_STAGES:
+            self.follow_backup(step)
             return
         folder = self.folder(step)
         state = self.world.actions.state(folder)
         self.take_messages(step, folder)
         if state is ActionState.RUNNING:
+            if self.recovery.abandoned is not None and not step.is_way_back:
+                self.world.actions.stop(folder)  # each time: one that has only just started does not hear it yet
             return
         try:
             if state is not ActionState.ENDED:
@@ -111,6 +139,47 @@ class _Execution:
         if step.stage == "verify" and "T4" not in self.recovery.marks.get(step.service, {}):
             self.mark(step.service, Mark("T4", self.world.clock.now(), "automatic", f"{step.id} ended well"))
         self.end(step, "ok", "")
+
+    def follow_backup(self, step: Step) -> None:
+        """A planned move's own backups; see `drp.workflows.move_backup`."""
+        if step.stage == "keep" and not self.must_keep(step):
+            self.end(step, "ok", "")
+            return
+        if step.id not in self.backups:
+            self.backups[step.id] = MoveBackup(self.world, self.recovery, step)
+        try:
+            point = self.backups[step.id].follow()
+        except DrpError as error:
+            self.backups.pop(step.id).let_go()
+            self.end(step, "failed", _told(error) + _WHAT_THEN.get(step.stage, ""))
+            if step.stage == "protect":
+                text = "no backup has arrived from the site that it has moved to"
+                self.record("reservation", {"service": step.service, "text": text, "accepted_by": None})
+            return
+        if point is None:
+            return
+        del self.backups[step.id]
+        if step.stage == "backup":
+            self.record("restore_point.chosen", point.record())
+        elif step.stage == "keep":
+            self.record("stranded.kept", {"service": step.service, "restore_point": point.id})
+            for line in told_of(point):
+                self.world.say(f"{step.service}: kept as {point.id}: {line}")
+        self.end(step, "ok", "")
+
+    def must_keep(self, step: Step) -> bool:
+        """Whether something lies at the old primary that nobody has given up."""
+        found = self.recovery.stranded[step.service]["found"]
+        if found and not self.recovery.opened.body["discard_stranded"]:
+            return True
+        fate = f"{', '.join(found)} will be overwritten unkept, as ordered" if found else "nothing of it lies there"
+        self.world.say(f"{step.service}: at the old primary: {fate}")
+        return False
+
+    def let_go(self) -> None:
+        for backup in self.backups.values():
+            backup.let_go()
+        self.backups.clear()
 
     def failure(self, step: Step) -> DrpError:
         for message in self.messages.get(step.id, []):
@@ -190,7 +259,7 @@ class _Execution:
             for text in found.reservations:
                 self.record("reservation", {"service": step.service, "text": text, "accepted_by": None})
             if self.recovery.plan.kind == "failover" and f"{step.service}/cutover" not in self.recovery.steps:
-                body = {"service": step.service, "site": "recovery", "reason": self.recovery.run}
+                body = {"service": step.service, "site": self.recovery.plan.site, "reason": self.recovery.run}
                 self.record("site.activated", body)
             self.end(step, "ok", "")
             return
@@ -214,6 +283,12 @@ class _Execution:
 
     def probe_folder(self, service: str) -> Path:
         return action_folder(self.world, self.recovery.run, f"{service}-probe")
+
+
+_WHAT_THEN: dict[Stage, str] = {
+    "keep": ". Nothing was stopped. To give up what lies at the old primary: --discard-stranded",
+    "protect": ". The service works; its data is not safe until: drp backup run",
+}
 
 
 def _kind(message: Body) -> str:

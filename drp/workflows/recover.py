@@ -10,22 +10,24 @@ from drp.domain.backups.restore_point import RestorePoint, newest_before
 from drp.domain.events import Body
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.protection.gaps import is_elsewhere
-from drp.domain.recovery.plan import Plan, PlannedService, RecoveryKind, compile_recovery, declaration_of
+from drp.domain.recovery.plan import Plan, PlannedService, RecoveryKind, compile_recovery
 from drp.domain.recovery.probing import FAILURES_TO_DETECT, Outage, last_outage
-from drp.domain.recovery.run import Recovery, replay
+from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.timeline import Mark, MarkName
 from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 from drp.domain.values import show_duration
-from drp.errors import BusyError, CancelledError, DrpError, ExitCode, UsageError
+from drp.errors import BusyError, DrpError, UsageError
 from drp.ports import World
-from drp.workflows.execution import execute
 from drp.workflows.host_jobs import HostJob
 from drp.workflows.naming import new_run, run_folder
+from drp.workflows.recovery_run import execute_and_close, open_recovery, refuse_running, reservation, resume
 from drp.workflows.repository import living_runs, points_at
 from drp.workflows.selection import reasons_against, recovery_order, runbook_of
 from drp.workflows.stages import changed_since, datasets_of
 from drp.workflows.trust import trusted
+
+__all__ = ["RecoveryRequest", "make_way", "recover", "resume"]
 
 WATCH_POLL_SECONDS = 0.2
 
@@ -60,90 +62,41 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
     world.locks.acquire("recovery", f"drp {request.kind}")
     try:
         order = _order(world, request)
-        _refuse_running(world, order)
+        refuse_running(world, order)
         unfenced = _guard(world, request, order)
-        _make_way(world, request.kind, order)
+        make_way(world, request.kind, order)
         plan = _plan(world, request, runbook, order, declared_at)
         run = new_run(request.kind, declared_at)
         declared: list[Body] = []
         for name, planned in plan.services.items():
             for text, accepted_by in _reservations(world, request, planned, runbook, unfenced):
-                _reserve(declared, name, text, accepted_by)
+                declared.append(reservation(name, text, accepted_by))
             _mark_disruption(world, run, name, request, declared_at, declared)
         body = {
-            "plan": plan.record(),
             "declared": declared,
             "by": request.by,
             "reason": request.reason,
-            "operator": world.operator,
             "replace_existing": request.replace_existing,
             "unfenced": bool(unfenced),
-            "baselines": {name: world.watch.look_before(name) for name in plan.services},
         }
-        world.ledger.open_run(run, request.kind, plan.hash, list(plan.services), body)
-        world.say(f"{request.kind} {run}: {', '.join(plan.services)}; plan {plan.hash[:12]}")
-        _write_declared(world, run)
-        return _execute_and_close(world, run)
+        open_recovery(world, run, plan, body)
+        return execute_and_close(world, run)
     finally:
         world.locks.release("recovery")
 
 
-def _make_way(world: World, kind: RecoveryKind, order: Sequence[str]) -> None:
-    """What removes data at the DR centre must not do so while a recovery reads it without a lock. A drill waits for
-    it; a failover ends it: it is begun again when there is time."""
+def make_way(world: World, kind: RecoveryKind, order: Sequence[str]) -> None:
+    """What removes data at the DR centre must not do so while a recovery reads it without a lock. All but a failover
+    wait for it; that ends it: it is begun again when there is time."""
     for name in order:
         for run in living_runs(world, world.city.services[name]):
             if world.ledger.run(run).kind not in REMOVING:
                 continue
-            if kind == "drill":
+            if kind != "failover":
                 raise BusyError(f"{run} removes data at the DR centre", where=name, hint="wait for it, then try again")
             world.say(f"{name}: ending {run}, which removes data at the DR centre")
             for folder in sorted(run_folder(world, run).iterdir()):
                 HostJob(world, folder, name).stop()
-
-
-def resume(world: World, run: str) -> Recovery:
-    """Go on with a recovery that was cut off: nothing that ended is done again, what still runs is adopted."""
-    row = world.ledger.run(run)
-    if row.kind not in ("failover", "drill"):
-        raise UsageError(f"run {run} is a {row.kind}", hint="backups go on by themselves: drp backup run SERVICE")
-    if row.closed_at is not None:
-        raise UsageError(f"run {run} has ended", hint=f"see it: drp run show {run}")
-    world.ledger.verify(run)
-    _refuse_changed(world, run)
-    world.locks.acquire("recovery", f"drp {row.kind}")
-    try:
-        world.ledger.append(run, "run.resumed", {"operator": world.operator})
-        _write_declared(world, run)
-        return _execute_and_close(world, run)
-    finally:
-        world.locks.release("recovery")
-
-
-def _write_declared(world: World, run: str) -> None:
-    """Write down, an event each, what was known when the run was declared; after a crash, what of it is missing yet."""
-    events = world.ledger.events(run)
-    written = sum(event.type in ("mark", "reservation") for event in events)
-    for item in events[0].body.get("declared", [])[written:]:
-        world.ledger.append(run, item["type"], item["body"])
-
-
-def _execute_and_close(world: World, run: str) -> Recovery:
-    row = world.ledger.run(run)
-    recovery = replay(run, row.genesis, world.ledger.events(run))
-    try:
-        execute(world, recovery)
-    except UsageError as error:
-        if world.ledger.run(run).closed_at is not None:
-            hint = f"see it: drp run show {run}"
-            raise CancelledError("the run was aborted from elsewhere", where=run, hint=hint) from error
-        raise
-    recovery = replay(run, row.genesis, world.ledger.events(run))
-    verdict = recovery.verdict()
-    accepted = all(recovery.measurement(name).accepted for name in recovery.plan.services)
-    code = ExitCode.DONE if accepted else ExitCode.NOT_MET
-    world.ledger.append(run, "run.closed", {"outcome": "done", "exit_code": int(code), "verdict": str(verdict)})
-    return replay(run, row.genesis, world.ledger.events(run))
 
 
 def _order(world: World, request: RecoveryRequest) -> list[str]:
@@ -155,25 +108,14 @@ def _order(world: World, request: RecoveryRequest) -> list[str]:
     ]
 
 
-def _refuse_changed(world: World, run: str) -> None:
-    plan = Plan.from_record(world.ledger.events(run)[0].body["plan"])
-    for name, planned in plan.services.items():
-        service = world.city.services.get(name)
-        if service is None or planned.declaration != declaration_of(service):
-            raise UsageError(
-                "the service's file was changed since the run started",
-                where=name,
-                hint=f"bring it back as it was; or give the run up (drp run abort {run}) and start a new one",
-            )
-
-
 def _reservations(
     world: World, request: RecoveryRequest, planned: PlannedService, runbook: Runbook, unfenced: list[str]
 ) -> list[tuple[str, str | None]]:
     """What keeps a service's result from being plainly MET, as far as it is known before the start."""
     service = world.city.services[planned.service]
     found: list[tuple[str, str | None]] = [(text, request.by) for text in unfenced]
-    found += [(text, None) for text in changed_since(service, planned.restore_point)]
+    if planned.restore_point is not None:
+        found += [(text, None) for text in changed_since(service, planned.restore_point)]
     if planned.objectives_relaxed:
         found.append(("the objectives were relaxed for this run", request.by))
     if request.hold is not None and request.hold < runbook.hold:
@@ -187,15 +129,6 @@ def _reservations(
     if request.kind == "failover" and service.address is None:
         found.append(("drp switched no traffic: use was measured at the recovery host itself", request.by))
     return found
-
-
-def _refuse_running(world: World, services: Sequence[str]) -> None:
-    for row in world.ledger.runs(kinds=("failover", "drill"), limit=10_000):
-        if row.closed_at is None and set(row.services) & set(services):
-            raise UsageError(
-                f"{row.run} has not ended: it was cut off, or runs elsewhere",
-                hint=f"go on with it: drp run resume {row.run}; or give it up: drp run abort {row.run}",
-            )
 
 
 def _guard(world: World, request: RecoveryRequest, order: Sequence[str]) -> list[str]:
@@ -329,7 +262,7 @@ def _mark_disruption(
     elif request.disrupted_at is not None:
         mark(Mark("T0", request.disrupted_at, "human", f"declared by {request.by}", timedelta(minutes=1)))
         mark(Mark("T1", declared_at, "human", f"declared by {request.by}"))
-        _reserve(declared, service, "T0 and T1 were declared by a person: no probe had watched", request.by)
+        declared.append(reservation(service, "T0 and T1 were declared by a person: no probe had watched", request.by))
     else:
         world.say(f"{service}: nobody saw when it went, so RTA and RPA cannot be measured (--disrupted-at TIME)")
     mark(Mark("T2", declared_at, "human", f"declared by {request.by}: {request.reason}"))
@@ -357,8 +290,3 @@ def _seen_outage(world: World, service: str) -> Outage | None:
             return None
         world.clock.sleep(WATCH_POLL_SECONDS)
     return None
-
-
-def _reserve(declared: list[Body], service: str, text: str, accepted_by: str | None) -> None:
-    body = {"service": service, "text": text, "accepted_by": accepted_by}
-    declared.append({"type": "reservation", "body": body})

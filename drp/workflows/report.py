@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from drp.domain.recovery.plan import RECOVERY_KINDS
 from drp.domain.recovery.run import Recovery, replay
 from drp.errors import DrpError, UsageError
 from drp.ports import World
@@ -20,9 +21,10 @@ def write(world: World, run: str, produce: Produce) -> list[Path]:
     A chain that was tampered with does not stop the report: the report says so itself, on its first page.
     """
     row = world.ledger.run(run)
-    if row.kind not in ("failover", "drill"):
+    if row.kind not in RECOVERY_KINDS:
         raise UsageError(
-            f"run {run} is a {row.kind}; reports are of failovers and drills", hint="drp run show shows it"
+            f"run {run} is a {row.kind}; reports are of failovers, drills, switchovers and failbacks",
+            hint="drp run show shows it",
         )
     documents = produce(replay(run, row.genesis, world.ledger.events(run)))
     folder = world.workspace / "var" / "reports" / run

@@ -40,7 +40,9 @@ def choose(world: World, request: RestoreRequest) -> tuple[Choice, tuple[str, ..
     points = available_points(world, request.service, request.from_centre)
     hint = f"list them: drp backup list {request.service}"
     if request.restore_point is not None:
-        named = next((point for point in points if point.id == request.restore_point), None)
+        # What a failback has kept is taken only by its name: users never went on from there.
+        kept = world.ledger.stranded(request.service) if request.from_centre is None else []
+        named = next((point for point in (*points, *kept) if point.id == request.restore_point), None)
         if named is None:
             raise UsageError(f"no restore point {request.restore_point}", where=request.service, hint=hint)
         return Choice(named), ()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from drp.domain.backups.restore_point import RestorePoint
-from drp.domain.datasets import DatasetType, Procedure, read_dataset, with_snapshots
+from drp.domain.datasets import DatasetType, read_dataset, with_snapshots
 from drp.domain.events import Body
 from drp.domain.protection.gaps import backup_of
 from drp.domain.recovery.plan import Step
@@ -25,11 +25,17 @@ from drp.workflows.repository import ca_certificate, centre_named, secrets_of
 Record = Callable[[str, Body], None]
 
 NAMES = {
+    "look": "looking what lies at the old primary",
+    "keep": "keeping what lies at the old primary",
+    "stop": "stopping",
+    "backup": "backing up what users wrote last",
     "restore": "restoring",
     "activate": "activating",
     "verify": "verifying",
     "cutover": "switching traffic",
     "usable": "waiting until users can work again",
+    "protect": "backing up at the new site",
+    "reopen": "going back: starting it again where it was",
     "cleanup": "cleaning up",
 }
 
@@ -37,18 +43,23 @@ NAMES = {
 def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     """Start a stage's outside action."""
     service = world.city.services[step.service]
-    planned = recovery.plan.services[step.service]
-    centre = centre_named(world, planned.restore_point.dr_centre)
-    needs_secrets = step.stage == "restore"
-    world.actions.start_playbook(
-        folder,
-        step.stage,
-        planned.hosts,
-        _variables(world, recovery, step),
+    hosts = hosts_of(recovery, step)
+    secrets: Body = {}
+    certificate = ""
+    if step.stage == "restore":
+        centre = centre_named(world, _point(recovery, step).dr_centre)
         # Each host's own; a playbook gives a host no other's.
-        {host: secrets_of(world, service, host, centre) for host in planned.hosts} if needs_secrets else {},
-        ca_certificate(world.workspace, centre) if needs_secrets else "",
-    )
+        secrets = {host: secrets_of(world, service, host, centre) for host in hosts}
+        certificate = ca_certificate(world.workspace, centre)
+    playbook = step.stage
+    world.actions.start_playbook(folder, playbook, hosts, _variables(world, recovery, step), secrets, certificate)
+
+
+def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
+    """The hosts that a stage works on: those that the service comes back on, or those that a planned move leaves."""
+    planned = recovery.plan.services[step.service]
+    is_left = step.stage in ("stop", "reopen") or (step.stage == "cleanup" and recovery.plan.kind == "failback")
+    return planned.leaves if is_left else planned.hosts
 
 
 def finish(recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
@@ -56,31 +67,49 @@ def finish(recovery: Recovery, step: Step, messages: list[Body], record: Record)
     if step.stage == "restore":
         _finish_restore(recovery, step, messages, record)
     elif step.stage == "cutover":
-        record("site.activated", {"service": step.service, "site": "recovery", "reason": recovery.run})
+        record("site.activated", {"service": step.service, "site": recovery.plan.site, "reason": recovery.run})
+    elif step.stage == "look":
+        results = _looks(messages)
+        found = [f"{what} on {result['host']}" for result in results for what in result["found"]]
+        looked_for = [f"{what} on {result['host']}" for result in results for what in result["looked_for"]]
+        if not looked_for:
+            raise DrpError("nobody said what lies there", where=step.id, hint="see the step's output under var/runs")
+        record("stranded.found", {"service": step.service, "looked_for": looked_for, "found": found})
+
+
+def _looks(messages: list[Body]) -> list[Body]:
+    return [
+        message["result"]
+        for message in messages
+        if message["event"] == "task" and "looked_for" in message.get("result", {})
+    ]
+
+
+def _point(recovery: Recovery, step: Step) -> RestorePoint:
+    point = recovery.point_of(step.service)
+    if point is None:
+        raise DrpError("there is no restore point yet", where=step.id, hint="see: drp run show")
+    return point
 
 
 def note_absence(recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
     """Take down what the hosts held before anything was restored, as soon as all of them have told."""
     if step.stage != "restore" or step.service in recovery.absences:
         return
-    results = [
-        message["result"]
-        for message in messages
-        if message["event"] == "task" and "looked_for" in message.get("result", {})
-    ]
-    point = recovery.plan.services[step.service].restore_point
-    if len(results) < len(datasets_of(point)):
+    results = _looks(messages)
+    if len(results) < len(datasets_of(_point(recovery, step))):
         return
     looked_for = [f"{what} on {result['host']}" for result in results for what in result["looked_for"]]
     found = [f"{what} on {result['host']}" for result in results for what in result["found"]]
     record("absence.proved", {"service": step.service, "looked_for": looked_for, "found": found})
-    if found and recovery.opened.body["replace_existing"]:
+    # A failback replaces what it has kept first; that is no exception.
+    if found and recovery.opened.body["replace_existing"] and recovery.plan.kind != "failback":
         text = f"the recovery host already held {', '.join(found)}; it was replaced"
         record("reservation", {"service": step.service, "text": text, "accepted_by": recovery.opened.body["by"]})
 
 
 def _finish_restore(recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
-    point = recovery.plan.services[step.service].restore_point
+    point = _point(recovery, step)
     datasets = datasets_of(point)
     result: dict[str, Any] = {"parts": [], "datasets": {}}
     for message in messages:
@@ -93,6 +122,11 @@ def _finish_restore(recovery: Recovery, step: Step, messages: list[Body], record
     newest = newest_transaction(point, result)
     if newest is not None:
         evidence = f"oldest sentinel of {len(result['datasets'])} restored datasets, token {point.sentinel}"
+        stopped = recovery.marks.get(step.service, {}).get("T0") if recovery.plan.is_planned else None
+        if stopped is not None and newest >= stopped.at:
+            # The sentinel was written after the stop, so everything that users wrote is older, and in the data.
+            evidence += f", written at {to_stamp(newest)}, after the service was stopped: nothing newer was written"
+            newest = stopped.at
         record(
             "mark",
             {"service": step.service, **Mark("Tb", newest, "automatic", evidence, point.clock_uncertainty).record()},
@@ -175,34 +209,42 @@ def changed_since(service: Service, point: RestorePoint) -> list[str]:
     ]
 
 
-def _procedures(service: Service, point: RestorePoint) -> list[Procedure]:
-    """The datasets' procedures, with the snapshots of the restore point in their parts."""
-    return [
-        with_snapshots(dataset.procedure(service.id), point.snapshots_of(dataset.id)) for dataset in datasets_of(point)
-    ]
+def _jobs(world: World, recovery: Recovery, step: Step) -> list[Body]:
+    """The datasets' jobs on the hosts that the stage works on, with the restore point's snapshots, if there is one."""
+    service = world.city.services[step.service]
+    point = recovery.point_of(service.id)
+    declared = list(service.datasets) if point is None else datasets_of(point)
+    at_new_site = hosts_of(recovery, step) == recovery.plan.services[step.service].hosts
+    site = recovery.plan.site if at_new_site else ("primary" if recovery.plan.site == "recovery" else "recovery")
+    jobs = []
+    for dataset in declared:
+        procedure = dataset.procedure(service.id)
+        repository = None
+        if point is not None:
+            procedure = with_snapshots(procedure, point.snapshots_of(dataset.id))
+            url = point.repositories[service.stand_in(dataset.host, point.site)]
+            repository = {"url": url, "region": centre_named(world, point.dr_centre).region}
+        jobs.append(
+            {
+                "verb": "restore",
+                "run": recovery.run,
+                "service": service.id,
+                "host": service.stand_in(dataset.host, site),
+                "repository": repository,
+                "stall_seconds": int(backup_of(service).stall_timeout.total_seconds()),
+                "requires": ["restic", *procedure["requires"]],
+                "datasets": [procedure],
+            }
+        )
+    return jobs
 
 
 def _variables(world: World, recovery: Recovery, step: Step) -> Body:
     """All that a playbook gets to know: plain data, compiled from the service's file."""
     service = world.city.services[step.service]
-    planned = recovery.plan.services[step.service]
-    centre = centre_named(world, planned.restore_point.dr_centre)
-    procedures = {procedure["id"]: procedure for procedure in _procedures(service, planned.restore_point)}
-    jobs = [
-        {
-            "verb": "restore",
-            "run": recovery.run,
-            "service": service.id,
-            "host": service.recovers_on[dataset.host],
-            "repository": {"url": planned.restore_point.repositories[dataset.host], "region": centre.region},
-            "stall_seconds": int(backup_of(service).stall_timeout.total_seconds()),
-            "requires": ["restic", *procedures[dataset.id]["requires"]],
-            "datasets": [procedures[dataset.id]],
-        }
-        for dataset in datasets_of(planned.restore_point)
-    ]
-    units = sorted({unit for procedure in procedures.values() for unit in procedure["units"]})
-    hosts = {name: world.city.hosts[name] for name in planned.hosts}
+    jobs = _jobs(world, recovery, step)
+    units = sorted({unit for job in jobs for unit in job["datasets"][0]["units"]})
+    hosts = {name: world.city.hosts[name] for name in hosts_of(recovery, step)}
     return {
         # Ansible goes to the machines that drp has checked, whatever other variables say.
         "drp_addresses": {name: host.address for name, host in hosts.items()},

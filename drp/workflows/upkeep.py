@@ -9,6 +9,7 @@ from datetime import datetime
 
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, hash_of
+from drp.domain.recovery.plan import RECOVERY_KINDS
 from drp.domain.service import Service
 from drp.domain.values import to_stamp
 from drp.errors import BusyError, CancelledError, DrpError, ExitCode
@@ -26,7 +27,6 @@ from drp.workflows.repository import (
 )
 
 MOST_POINTS = 1_000_000
-RECOVERIES = ("drill", "failover")
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,9 @@ def _refuse_company(world: World, kind: Kind, service: Service, own: str | None)
     """Also what no drp follows any more may be at work: an orphaned backup, or a recovery that reads. `own` is the run
     that was cut off and goes on now: it must keep no less away than a new one."""
     busy = [run for run in living_runs(world, service) if run != own]
-    recovering = [row.run for row in world.ledger.runs(kinds=RECOVERIES, only_open=True) if service.id in row.services]
+    recovering = [
+        row.run for row in world.ledger.runs(kinds=RECOVERY_KINDS, only_open=True) if service.id in row.services
+    ]
     for run in dict.fromkeys((*busy, *recovering)):
         hint = "wait for it"
         if run in recovering:

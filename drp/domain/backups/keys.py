@@ -65,6 +65,8 @@ def access_at(centre: str, services: Iterable[Service]) -> dict[str, Access]:
                     # After a failover it is the one that backs up, into a repository of its own.
                     writes.setdefault(stand_in, []).append(prefix_of(service.id, stand_in))
                     keeps.setdefault(stand_in, []).append(prefix_of(service.id, source))
+                    # A failback brings home what the stand-in has backed up.
+                    reads.setdefault(source, []).append(prefix_of(service.id, stand_in))
                 elif is_copy:
                     reads.setdefault(stand_in, []).append(prefix_of(service.id, source))
                     reads.setdefault(stand_in, []).append(prefix_of(service.id, stand_in))

@@ -91,8 +91,8 @@ def measured_stages(recovery: Recovery) -> dict[tuple[str, Stage], MeasuredStage
             if usable is None:
                 continue
             duration = max(usable.at - state.started_at, timedelta())  # the hold time after T5 is not part of it
-        point = recovery.plan.services[step.service].restore_point
-        size = sum(snapshot.bytes for snapshot in point.snapshots)
+        point = recovery.point_of(step.service)
+        size = 0 if point is None else sum(snapshot.bytes for snapshot in point.snapshots)
         found[step.service, step.stage] = MeasuredStage(recovery.run, duration, size)
     return found
 

@@ -19,16 +19,34 @@ from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 from drp.domain.values import milliseconds
 
-RecoveryKind = Literal["failover", "drill"]
-Stage = Literal["restore", "activate", "verify", "cutover", "usable", "cleanup"]
+RecoveryKind = Literal["failover", "drill", "switchover", "failback"]
+RECOVERY_KINDS: tuple[RecoveryKind, ...] = get_args(RecoveryKind)
+Site = Literal["primary", "recovery"]
+Stage = Literal[
+    "look",
+    "keep",
+    "stop",
+    "backup",
+    "restore",
+    "activate",
+    "verify",
+    "cutover",
+    "usable",
+    "protect",
+    "reopen",
+    "cleanup",
+]
 STAGES: tuple[Stage, ...] = get_args(Stage)
+BACKUP_STAGES: tuple[Stage, ...] = ("keep", "backup", "protect")
+"""Stages that make a restore point, in a run of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
     """One stage of one service, and the steps that must have succeeded before it may start.
 
-    Each stage but `usable` (waiting for the outside probe) is one Ansible run of the playbook with the stage's name.
+    Each stage is one Ansible run of the playbook with the stage's name, but for `usable` (waiting for the outside
+    probe) and `BACKUP_STAGES`.
     """
 
     id: str
@@ -38,22 +56,32 @@ class Step:
 
     @property
     def is_clean_up(self) -> bool:
-        """Clean-up runs whatever became of the steps before it."""
+        """Clean-up runs once all other work has ended."""
         return self.stage == "cleanup"
+
+    @property
+    def is_way_back(self) -> bool:
+        """Whether it gives users back the site that a planned move was about to leave; it runs only where the move has
+        failed."""
+        return self.stage == "reopen"
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedService:
     """What a run promises for one service before it starts. `declaration` is the hash of the service's file as it was
-    then: a run that was cut off does not go on by another one."""
+    then: a run that was cut off does not go on by another one.
+
+    `hosts` are those that it comes back on, `leaves` those that a planned move takes it away from. A planned move has
+    no `restore_point` yet: it makes one after it has stopped the service (`Recovery.point_of`)."""
 
     service: str
     objectives: Objectives
     declared: Objectives
-    restore_point: RestorePoint
+    restore_point: RestorePoint | None
     hosts: tuple[str, ...]
     address: str
     declaration: str
+    leaves: tuple[str, ...] = ()
 
     @property
     def objectives_relaxed(self) -> bool:
@@ -72,6 +100,16 @@ class Plan:
     services: dict[str, PlannedService]
     steps: tuple[Step, ...]
 
+    @property
+    def is_planned(self) -> bool:
+        """Whether both sites live: the service is stopped at the one before it starts at the other."""
+        return self.kind in ("switchover", "failback")
+
+    @property
+    def site(self) -> Site:
+        """Where the services come back."""
+        return "primary" if self.kind == "failback" else "recovery"
+
     def record(self) -> dict[str, Any]:
         """The plan as the ledger holds it."""
         return {
@@ -83,10 +121,11 @@ class Plan:
                 name: {
                     "objectives": _objectives_record(planned.objectives),
                     "declared": _objectives_record(planned.declared),
-                    "restore_point": planned.restore_point.record(),
+                    "restore_point": None if planned.restore_point is None else planned.restore_point.record(),
                     "hosts": list(planned.hosts),
                     "address": planned.address,
                     "declaration": planned.declaration,
+                    **({"leaves": list(planned.leaves)} if planned.leaves else {}),
                 }
                 for name, planned in self.services.items()
             },
@@ -108,10 +147,13 @@ class Plan:
                     service=name,
                     objectives=_objectives(planned["objectives"]),
                     declared=_objectives(planned["declared"]),
-                    restore_point=RestorePoint.from_record(planned["restore_point"]),
+                    restore_point=None
+                    if planned["restore_point"] is None
+                    else RestorePoint.from_record(planned["restore_point"]),
                     hosts=tuple(planned["hosts"]),
                     address=planned["address"],
                     declaration=planned["declaration"],
+                    leaves=tuple(planned.get("leaves", ())),
                 )
                 for name, planned in record["services"].items()
             },
@@ -141,36 +183,52 @@ def compile_recovery(
     service needs beyond them runs there already.
 
     A failover ends with the traffic switch; a drill leaves traffic alone, looks at the recovery host itself, and
-    cleans up what it built.
+    cleans up what it built. A switchover stops and backs up what still runs at the primary site first, a failback what
+    runs at the recovery site; these need no `restore_points`.
     """
-    planned = set(order)
-    steps = [step for name in order for step in steps_of(city.services[name], kind, planned)]
+    to: Site = "primary" if kind == "failback" else "recovery"
+    of: Site = "recovery" if kind == "failback" else "primary"
+    is_planned = kind in ("switchover", "failback")
+    services = [city.services[name] for name in order]
     return Plan(
         kind=kind,
         runbook=runbook.id,
         hold=hold,
         give_up_after=runbook.give_up_after,
         services={
-            name: PlannedService(
-                service=name,
-                objectives=objectives[name],
-                declared=declared[name],
-                restore_point=restore_points[name],
-                hosts=tuple(city.services[name].recovers_on[host] for host in city.services[name].runs_on),
-                address=user_address(city, city.services[name], kind),
-                declaration=declaration_of(city.services[name]),
+            service.id: PlannedService(
+                service=service.id,
+                objectives=objectives[service.id],
+                declared=declared[service.id],
+                restore_point=None if is_planned else restore_points[service.id],
+                hosts=hosts_at(service, to),
+                address=user_address(city, service, kind),
+                declaration=declaration_of(service),
+                leaves=hosts_at(service, of) if is_planned else (),
             )
-            for name in order
+            for service in services
         },
-        steps=tuple(steps),
+        steps=tuple(
+            steps_of_move(services, kind)
+            if is_planned
+            else [step for service in services for step in steps_of(service, kind, set(order))]
+        ),
     )
 
 
+def hosts_at(service: Service, site: Site) -> tuple[str, ...]:
+    """The hosts that a service runs on at a site, and those that hold its data there."""
+    names = dict.fromkeys((*service.runs_on, *(dataset.host for dataset in service.datasets)))
+    return tuple(dict.fromkeys(service.stand_in(name, site) for name in names))
+
+
 def user_address(city: City, service: Service, kind: RecoveryKind) -> str:
-    """Where users would find the service: its own address after a failover, the recovery host's in a drill."""
-    if kind == "failover" and service.address is not None:
+    """Where users would find the service: its own address, but in a drill the recovery host's, and also where it has
+    no address of its own."""
+    if kind != "drill" and service.address is not None:
         return str(service.address)
-    return city.hosts[service.recovers_on[service.runs_on[0]]].address
+    site: Site = "primary" if kind == "failback" else "recovery"
+    return city.hosts[service.stand_in(service.runs_on[0], site)].address
 
 
 def declaration_of(service: Service) -> str:
@@ -179,26 +237,67 @@ def declaration_of(service: Service) -> str:
 
 
 def steps_of(service: Service, kind: RecoveryKind, planned: Collection[str]) -> list[Step]:
-    """The stages of one service; it waits for those of its dependencies that are planned too."""
-
-    def step(stage: Stage, *needs: str) -> Step:
-        return Step(id=f"{service.id}/{stage}", service=service.id, stage=stage, needs=needs)
-
+    """The stages of one service of a failover or a drill; it waits for its dependencies, if they are planned too."""
     name = service.id
-    verified = tuple(f"{dependency}/verify" for dependency in service.depends_on if dependency in planned)
-    steps = [
-        step("restore"),
-        step("activate", f"{name}/restore", *verified),
-        step("verify", f"{name}/activate"),
-    ]
+    steps = [_step(service, "restore"), *_start_of(service, planned)]
     last = "verify"
     if kind == "failover" and service.address is not None:
-        steps.append(step("cutover", f"{name}/verify"))
+        steps.append(_step(service, "cutover", f"{name}/verify"))
         last = "cutover"
-    steps.append(step("usable", f"{name}/{last}"))
+    steps.append(_step(service, "usable", f"{name}/{last}"))
     if kind == "drill":
-        steps.append(step("cleanup", f"{name}/usable"))
+        steps.append(_step(service, "cleanup", f"{name}/usable"))
     return steps
+
+
+def steps_of_move(services: Sequence[Service], kind: RecoveryKind) -> list[Step]:
+    """A switchover's or a failback's. What needs a service is stopped before it; users are sent over when all of the
+    services run at the other site, so that a move that fails can be taken back as a whole."""
+    planned = {service.id for service in services}
+    needed_by = {
+        name: tuple(service.id for service in services if name in service.depends_on and service.id != name)
+        for name in planned
+    }
+    verified = tuple(f"{service.id}/verify" for service in services)
+    return [step for service in services for step in _move_of(service, kind, planned, needed_by[service.id], verified)]
+
+
+def _move_of(
+    service: Service, kind: RecoveryKind, planned: Collection[str], needed_by: Sequence[str], verified: tuple[str, ...]
+) -> list[Step]:
+    name = service.id
+    steps: list[Step] = []
+    first: tuple[str, ...] = tuple(f"{other}/stop" for other in needed_by)
+    if kind == "failback":
+        # What lies at the old primary is found and kept while users still work: it costs them nothing.
+        steps += [_step(service, "look"), _step(service, "keep", f"{name}/look")]
+        first = (*first, f"{name}/keep")
+    steps += [
+        _step(service, "stop", *first),
+        _step(service, "backup", f"{name}/stop"),
+        _step(service, "restore", f"{name}/backup"),
+        *_start_of(service, planned),
+        _step(service, "cutover", *verified),
+        _step(service, "usable", f"{name}/cutover"),
+        _step(service, "protect", f"{name}/usable"),
+        _step(service, "reopen", f"{name}/stop"),
+    ]
+    # A failback clears what it has left; a switchover that failed, what it had begun at the other site.
+    steps.append(_step(service, "cleanup", f"{name}/protect" if kind == "failback" else f"{name}/reopen"))
+    return steps
+
+
+def _start_of(service: Service, planned: Collection[str]) -> list[Step]:
+    name = service.id
+    verified = tuple(f"{dependency}/verify" for dependency in service.depends_on if dependency in planned)
+    return [
+        _step(service, "activate", f"{name}/restore", *verified),
+        _step(service, "verify", f"{name}/activate"),
+    ]
+
+
+def _step(service: Service, stage: Stage, *needs: str) -> Step:
+    return Step(id=f"{service.id}/{stage}", service=service.id, stage=stage, needs=needs)
 
 
 def _objectives_record(objectives: Objectives) -> dict[str, Any]:

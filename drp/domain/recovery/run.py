@@ -10,6 +10,9 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
     task.ended      {step, host, task, outcome, started_at, duration_ms, changed}   from ansible-runner's events
     absence.proved  {service, looked_for: […], found: […]}
     data.verified   {service, dataset, check, expected, actual, ok}
+    restore_point.chosen  {…}                               what a planned move goes on with: the restore point's record
+    stranded.found  {service, found: […], restore_point}     what lay at the old primary before a failback
+    run.abandoned   {by, reason}                             a planned move that a person takes back
     probe.started   {service, address, check, file}
     probe.ended     {service, evidence: [{path, sha256}]}
 """
@@ -20,6 +23,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event
 from drp.domain.objectives import Verdict, worst
 from drp.domain.recovery.plan import Plan, Step
@@ -58,7 +62,10 @@ class Recovery:
     checks: dict[str, list[Body]]
     absences: dict[str, Body]
     probes: dict[str, Body]
+    chosen: dict[str, RestorePoint] = field(default_factory=dict)
+    stranded: dict[str, Body] = field(default_factory=dict)
     closed: Event | None = None
+    abandoned: Body | None = None
     events: list[Event] = field(default_factory=list)
 
     @property
@@ -71,13 +78,18 @@ class Recovery:
         """When the run stopped looking: its close, or its newest event."""
         return from_stamp((self.closed or self.events[-1]).at)
 
+    def point_of(self, service: str) -> RestorePoint | None:
+        """The restore point that a service comes back from: the plan's, or the one that a planned move has made."""
+        return self.plan.services[service].restore_point or self.chosen.get(service)
+
     def data_verdict(self, service: str) -> Verdict:
         """Whether the recovered data is the restore point's: every check that was made must agree, and the content
         and the sentinel of each dataset must have been checked."""
         checks = self.checks.get(service, [])
         if any(not check["ok"] or check["expected"] != check["actual"] for check in checks):
             return Verdict.NOT_MET
-        datasets = {snapshot.dataset for snapshot in self.plan.services[service].restore_point.snapshots}
+        point = self.point_of(service)
+        datasets = set() if point is None else {snapshot.dataset for snapshot in point.snapshots}
         wanted = {(dataset, check) for dataset in datasets for check in ("content", "sentinel")}
         made = {(check["dataset"], check["check"]) for check in checks}
         return Verdict.MET if wanted and wanted <= made else Verdict.NOT_MEASURED
@@ -104,31 +116,62 @@ class Recovery:
 
     def doomed(self) -> list[Step]:
         """Steps that can no longer start, because one that they need has failed or was skipped."""
-        return [
-            step
-            for step in self.plan.steps
-            if self.steps[step.id].outcome == "pending" and (self._must_not_clean_up(step) or self._lacks_a_need(step))
-        ]
+        return [step for step in self.plan.steps if self.steps[step.id].outcome == "pending" and self._is_idle(step)]
 
     def proved_empty(self, service: str) -> bool:
-        """Whether the recovery hosts were seen to hold nothing of the service before this run restored it."""
+        """Whether the hosts were seen to hold nothing of the service before this run restored it."""
         return service in self.absences and not self.absences[service]["found"]
 
-    def _must_not_clean_up(self, step: Step) -> bool:
-        # Cleaning up removes only what was proved absent before; a drill that found something there leaves it alone.
-        return step.is_clean_up and self._others_ended() and not self.proved_empty(step.service)
+    @property
+    def has_failed(self) -> bool:
+        """Whether a step has failed on the way to the traffic switch of a planned move, or a person has given it up: it
+        then goes back."""
+        return self.abandoned is not None or any(
+            self.steps[step.id].outcome == "failed"
+            for step in self.plan.steps
+            if step.stage not in ("usable", "protect", "cleanup", "reopen")
+        )
 
-    def _lacks_a_need(self, step: Step) -> bool:
-        return not step.is_clean_up and any(self.steps[need].outcome in ("failed", "skipped") for need in step.needs)
-
-    def _others_ended(self) -> bool:
-        """Whether nothing of the run needs any service any more: one that is cleaned up takes others down with it."""
-        return all(self.steps[other.id].ended for other in self.plan.steps if not other.is_clean_up)
+    def _is_idle(self, step: Step) -> bool:
+        if step.is_way_back:
+            return self._others_ended() and not self._goes_back(step)
+        if step.is_clean_up:
+            return self._others_ended() and not self._may_clean_up(step)
+        return self._is_called_off(step) or any(
+            self.steps[need].outcome in ("failed", "skipped") for need in step.needs
+        )
 
     def _may_start(self, step: Step) -> bool:
+        if step.is_way_back:
+            return self._others_ended() and self._goes_back(step)
         if step.is_clean_up:
-            return self._others_ended() and self.proved_empty(step.service)
-        return all(self.steps[need].outcome == "ok" for need in step.needs)
+            return self._others_ended() and self._may_clean_up(step)
+        return not self._is_called_off(step) and all(self.steps[need].outcome == "ok" for need in step.needs)
+
+    def _is_called_off(self, step: Step) -> bool:
+        """In a planned move that has failed, what runs may end, and nothing more is begun."""
+        return self.plan.is_planned and self.has_failed and step.stage not in ("usable", "protect")
+
+    def _may_clean_up(self, step: Step) -> bool:
+        """A drill removes only what was proved absent before, and so does a switchover that goes back; a failback
+        removes what it has left, once users work at the other site and a backup of it has arrived."""
+        if self.plan.kind == "failback":
+            return all(self.steps[need].outcome == "ok" for need in step.needs)
+        if self.plan.kind == "switchover" and not self._goes_back(step):
+            return False
+        return self.proved_empty(step.service)
+
+    def _goes_back(self, step: Step) -> bool:
+        """Whether users must get the old site back: the service was stopped there, or half stopped, and never sent
+        over."""
+        stopped, cutover = (self.steps[f"{step.service}/{stage}"] for stage in ("stop", "cutover"))
+        return self.has_failed and stopped.started_at is not None and cutover.started_at is None
+
+    def _others_ended(self) -> bool:
+        """Whether all but the last steps have ended: one that is cleaned up takes others down with it."""
+        return all(
+            self.steps[other.id].ended for other in self.plan.steps if not other.is_clean_up and not other.is_way_back
+        )
 
 
 def replay(run: str, genesis: str, events: Iterable[Event]) -> Recovery:
@@ -164,21 +207,40 @@ def apply(recovery: Recovery, event: Event) -> None:
         case "reservation":
             reservation = Reservation(body["text"], body["accepted_by"])
             recovery.reservations.setdefault(body["service"], []).append(reservation)
+        case "step.started" | "step.ended" | "task.ended":
+            _apply_to_step(recovery.steps[body["step"]], event)
+        case "run.abandoned":
+            recovery.abandoned = body
+        case "run.closed":
+            recovery.closed = event
+        case _:
+            _apply_finding(recovery, event)
+
+
+def _apply_to_step(state: StepState, event: Event) -> None:
+    body = event.body
+    match event.type:
         case "step.started":
-            state = recovery.steps[body["step"]]
             state.outcome, state.action = "running", body["action"]
             state.started_at = state.started_at or from_stamp(event.at)
         case "step.ended":
-            state = recovery.steps[body["step"]]
             state.outcome, state.error, state.evidence = body["outcome"], body["error"], body["evidence"]
             state.ended_at = from_stamp(event.at)
         case "task.ended":
-            recovery.steps[body["step"]].tasks.append(body)
+            state.tasks.append(body)
+
+
+def _apply_finding(recovery: Recovery, event: Event) -> None:
+    """What a step or a probe has found about a service."""
+    body = event.body
+    match event.type:
         case "absence.proved":
             recovery.absences[body["service"]] = body
         case "data.verified":
             recovery.checks.setdefault(body["service"], []).append(body)
+        case "restore_point.chosen":
+            recovery.chosen[body["service"]] = RestorePoint.from_record(body)
+        case "stranded.found":
+            recovery.stranded[body["service"]] = body
         case "probe.started":
             recovery.probes[body["service"]] = body
-        case "run.closed":
-            recovery.closed = event

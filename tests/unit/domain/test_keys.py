@@ -21,7 +21,9 @@ def services(**backup: Any) -> list[Service]:
 
 def test_a_host_writes_its_own_repositories_and_its_stand_in_keeps_them() -> None:
     accesses = access_at("drc", services())
-    assert accesses["pengaduan-1"] == Access("pengaduan-1", ("pengaduan/pengaduan-1",), (), ())
+    assert accesses["pengaduan-1"] == Access(
+        "pengaduan-1", ("pengaduan/pengaduan-1",), (), ("pengaduan/drc-pengaduan-1",)
+    ), "what its stand-in has backed up, a failback brings home"
     stand_in = "drc-pengaduan-1"
     assert accesses[stand_in] == Access(stand_in, (f"pengaduan/{stand_in}",), ("pengaduan/pengaduan-1",), ())
     assert sorted(accesses) == ["drc-identitas-1", stand_in, "identitas-1", "pengaduan-1"]

@@ -98,6 +98,7 @@ def test_any_changed_objective_changes_the_hash(name: str, which: str, objective
 def test_another_restore_point_hold_or_step_changes_the_hash() -> None:
     plan = plan_of()
     planned = plan.services["pengaduan"]
+    assert planned.restore_point is not None
     older = replace(
         planned, restore_point=make_restore_point(at=planned.restore_point.sentinel_at - timedelta(hours=1))
     )

@@ -303,7 +303,8 @@ def test_a_recovery_restores_from_a_copy_and_its_plan_says_so(tmp_path: Path) ->
     copying.copy()
     copying.back_up(2)  # newer, and not there yet
     recovery = recover(copying.world, request)
-    point = recovery.plan.services[SERVICE].restore_point
+    point = recovery.point_of(SERVICE)
+    assert point is not None
     assert (point.id, point.dr_centre) == (name, "kedua")
     variables = copying.stage.actions.specs[f"{SERVICE}-restore"]["variables"]
     urls = {job["repository"]["url"] for job in variables["drp_jobs"]}

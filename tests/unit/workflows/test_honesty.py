@@ -45,7 +45,7 @@ def test_a_dataset_that_is_not_in_the_restore_point_is_an_exception_that_nobody_
     alone.ledger.append(fewer.id, "restore_point.recorded", fewer.record())
     alone.points["pengaduan"] = fewer
     recovery = recover(alone.world, FAILOVER)
-    assert recovery.plan.services["pengaduan"].restore_point.id == fewer.id
+    assert recovery.point_of("pengaduan") == fewer
     missing = [text for text in texts(recovery) if "is not in the restore point" in text]
     assert len(missing) == len(service.datasets) - 1 > 0
     assert recovery.closed is not None

@@ -1,0 +1,36 @@
+"""Services that share hosts and units: stopping one may stop the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from drp.domain.recovery.plan import Site, hosts_at
+from drp.domain.service import Service
+
+
+def services_beside(service: Service, others: Iterable[Service], site: Site) -> list[tuple[str, list[str]]]:
+    """The other services that run units of the same name on hosts of this one at a site, with these units.
+
+    Servers that hold datasets are left out: they are not stopped with a service.
+    """
+    own = _units_of(service)
+    hosts = set(hosts_at(service, site))
+    found = []
+    for other in others:
+        if other.id == service.id or not other.runs_on or not hosts & set(_hosts_at(other, site)):
+            continue
+        shared = [unit for unit in own if unit in _units_of(other)]
+        if shared:
+            found.append((other.id, shared))
+    return found
+
+
+def _units_of(service: Service) -> list[str]:
+    servers = {unit for dataset in service.datasets for unit in dataset.procedure(service.id)["units"]}
+    return [unit for unit in service.recovery.start if unit not in servers]
+
+
+def _hosts_at(service: Service, site: Site) -> tuple[str, ...]:
+    """Of a service that may not be recoverable at all."""
+    names = (*service.runs_on, *(dataset.host for dataset in service.datasets))
+    return tuple(name if site == "primary" else service.recovers_on.get(name, name) for name in names)

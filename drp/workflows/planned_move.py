@@ -1,0 +1,154 @@
+"""Move services from one living site to the other: to the recovery site (switchover) or home again (failback).
+
+The service is stopped, backed up, restored and started at the other site, and only then are users sent there. Where
+anything fails before that, it is started again where it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Literal
+
+from drp.domain.events import Body
+from drp.domain.inventory import Runbook
+from drp.domain.objectives import Objectives, objectives_of
+from drp.domain.recovery.plan import Plan, Site, compile_recovery, hosts_at
+from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.shared_hosts import services_beside
+from drp.domain.values import show_duration
+from drp.errors import DrpError, UnreachableError, UsageError
+from drp.ports import World
+from drp.workflows.naming import new_run
+from drp.workflows.recover import make_way
+from drp.workflows.recovery_run import execute_and_close, open_recovery, refuse_running, reservation
+from drp.workflows.selection import runbook_of
+
+MoveKind = Literal["switchover", "failback"]
+
+
+@dataclass(frozen=True, slots=True)
+class MoveRequest:
+    """What an operator asks for. `by` is the named person who decides it. `discard_stranded`: what lies at the old
+    primary may be overwritten unkept."""
+
+    kind: MoveKind
+    services: tuple[str, ...]
+    runbook: str
+    by: str
+    reason: str
+    hold: timedelta | None = None
+    discard_stranded: bool = False
+
+
+def move(world: World, request: MoveRequest) -> Recovery:
+    """Check, declare, carry it out, and judge. Raises where it must not even start."""
+    declared_at = world.clock.now()
+    runbook = runbook_of(world, request.runbook)
+    world.locks.acquire("recovery", f"drp {request.kind}")
+    try:
+        _refuse_wrong_site(world, request)
+        refuse_running(world, request.services)
+        _refuse_split(world, request)
+        _refuse_unreachable(world, request)
+        make_way(world, request.kind, request.services)
+        plan = _plan(world, request, runbook)
+        run = new_run(request.kind, declared_at)
+        declared = [
+            reservation(name, text, request.by)
+            for name in request.services
+            for text in _exceptions(world, request, name, runbook)
+        ]
+        body: Body = {
+            "declared": declared,
+            "by": request.by,
+            "reason": request.reason,
+            # A switchover goes to hosts that must be empty of it; a failback has kept what it replaces.
+            "replace_existing": request.kind == "failback",
+            "unfenced": False,
+            "discard_stranded": request.discard_stranded,
+        }
+        open_recovery(world, run, plan, body)
+        return execute_and_close(world, run)
+    finally:
+        world.locks.release("recovery")
+
+
+def sites_of(kind: MoveKind) -> tuple[Site, Site]:
+    """Where a move comes from and where it goes."""
+    return ("recovery", "primary") if kind == "failback" else ("primary", "recovery")
+
+
+def _refuse_wrong_site(world: World, request: MoveRequest) -> None:
+    leaves, _ = sites_of(request.kind)
+    for name in request.services:
+        active = world.ledger.active_site(name)
+        if active != leaves:
+            hint = "see where services run: drp status"
+            raise UsageError(f"the service runs at the {active} site, not at the {leaves} site", where=name, hint=hint)
+
+
+def _refuse_split(world: World, request: MoveRequest) -> None:
+    """What would take others down, or leave them without what they need."""
+    leaves, _ = sites_of(request.kind)
+    moving = set(request.services)
+    at_site = [item for item in world.city.services.values() if world.ledger.active_site(item.id) == leaves]
+    for name in request.services:
+        service = world.city.services[name]
+        for other, units in services_beside(service, at_site, leaves):
+            if other not in moving:
+                text = f"{', '.join(units)} on its hosts is also {other}'s, which would stop with it"
+                raise UsageError(text, where=name, hint=f"move both: drp {request.kind} {name} {other}")
+
+
+def _refuse_unreachable(world: World, request: MoveRequest) -> None:
+    """A planned move needs both sites alive; that is cheaper to find out before anything is stopped."""
+    for name in request.services:
+        service = world.city.services[name]
+        for site in sites_of(request.kind):
+            for host in hosts_at(service, site):
+                if not world.reachability.answers(world.city.hosts[host]):
+                    hint = "a planned move needs both sites; after a disaster: drp failover"
+                    raise UnreachableError(f"host {host} of the {site} site does not answer", where=name, hint=hint)
+
+
+def _exceptions(world: World, request: MoveRequest, name: str, runbook: Runbook) -> list[str]:
+    service = world.city.services[name]
+    found = []
+    if service.address is None:
+        found.append("drp switched no traffic: use was measured at the host itself")
+    if request.hold is not None and request.hold < runbook.hold:
+        found.append(
+            f"the user path had to hold for {show_duration(request.hold)} instead of {show_duration(runbook.hold)}"
+        )
+    if request.discard_stranded:
+        found.append("what lay at the old primary was not kept")
+    return found
+
+
+def _plan(world: World, request: MoveRequest, runbook: Runbook) -> Plan:
+    objectives: dict[str, Objectives] = {}
+    for name in request.services:
+        found = objectives_of(world.city.services[name], world.city.workspace.tiers)
+        if found is None:
+            raise DrpError("the service has no objectives", where=name, hint="run: drp validate")
+        objectives[name] = found
+    return compile_recovery(
+        world.city,
+        request.kind,
+        _in_order(world, request.services),
+        runbook,
+        restore_points={},
+        declared=objectives,
+        objectives=objectives,
+        hold=runbook.hold if request.hold is None else request.hold,
+    )
+
+
+def _in_order(world: World, names: Sequence[str]) -> list[str]:
+    """Dependencies first."""
+    from drp.domain.graph import with_dependencies
+
+    edges = {name: service.depends_on for name, service in world.city.services.items()}
+    return [name for name in with_dependencies(names, edges) if name in names]

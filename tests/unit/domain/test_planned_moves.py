@@ -1,0 +1,157 @@
+"""A planned move stops what needs a service before it, sends users over together, and can be taken back until then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from drp.domain.recovery.plan import Plan, RecoveryKind
+from drp.domain.recovery.run import Recovery, apply
+from drp.domain.recovery.shared_hosts import services_beside
+from drp.domain.service import Service
+from tests.fakes.city import make_city, make_restore_point, service_record
+from tests.unit.domain.test_plan import needs, plan_of
+from tests.unit.domain.test_run import Journal, carry_out
+
+BEFORE_USERS_GO = ("look", "keep", "stop", "backup", "restore", "activate", "verify")
+MOVES: tuple[RecoveryKind, ...] = ("switchover", "failback")
+
+
+@pytest.mark.parametrize("kind", MOVES)
+def test_what_needs_a_service_stops_before_it(kind: RecoveryKind) -> None:
+    steps = needs(plan_of(kind))
+    assert "pengaduan/stop" in steps["identitas/stop"]
+    assert "identitas/verify" in steps["pengaduan/activate"]
+    assert steps["pengaduan/restore"] == ("pengaduan/backup",)
+
+
+def test_users_go_over_when_all_services_run_there() -> None:
+    steps = needs(plan_of("switchover"))
+    for name in ("identitas", "pengaduan"):
+        assert set(steps[f"{name}/cutover"]) == {"identitas/verify", "pengaduan/verify"}
+
+
+def test_only_a_failback_looks_at_the_old_primary_first_and_clears_up_last() -> None:
+    there, home = needs(plan_of("switchover")), needs(plan_of("failback"))
+    assert set(home) - set(there) == {
+        f"{name}/{stage}" for name in ("identitas", "pengaduan") for stage in ("look", "keep")
+    }
+    assert "pengaduan/keep" in home["pengaduan/stop"]
+    assert (home["pengaduan/cleanup"], there["pengaduan/cleanup"]) == (("pengaduan/protect",), ("pengaduan/reopen",))
+
+
+def test_a_move_knows_where_it_comes_from_and_goes() -> None:
+    there, home = plan_of("switchover"), plan_of("failback")
+    assert (there.site, home.site) == ("recovery", "primary")
+    planned = there.services["pengaduan"]
+    assert (planned.leaves, planned.hosts) == (("pengaduan-1",), ("drc-pengaduan-1",))
+    assert (home.services["pengaduan"].leaves, home.services["pengaduan"].hosts) == (planned.hosts, planned.leaves)
+
+
+@pytest.mark.parametrize("kind", MOVES)
+def test_a_plan_survives_the_ledger(kind: RecoveryKind) -> None:
+    plan = plan_of(kind)
+    assert Plan.from_record(plan.record()) == plan
+    assert plan.services["pengaduan"].restore_point is None
+
+
+def outcomes(recovery: Recovery, stage: str) -> dict[str, str]:
+    return {name: recovery.steps[f"{name}/{stage}"].outcome for name in recovery.plan.services}
+
+
+@pytest.mark.parametrize("kind", MOVES)
+def test_a_move_without_trouble_goes_back_nowhere(kind: RecoveryKind) -> None:
+    journal = Journal(plan_of(kind))
+    carry_out(journal, frozenset(), frozenset())
+    state = journal.replayed()
+    spare = {"reopen"} if kind == "failback" else {"reopen", "cleanup"}
+    assert {step.outcome for name, step in state.steps.items() if name.split("/")[1] in spare} == {"skipped"}
+    assert {step.outcome for name, step in state.steps.items() if name.split("/")[1] not in spare} == {"ok"}
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    kind=st.sampled_from(MOVES),
+    service=st.sampled_from(["identitas", "pengaduan"]),
+    stage=st.sampled_from(BEFORE_USERS_GO),
+)
+def test_whatever_fails_before_users_go_all_that_was_stopped_starts_again(
+    kind: RecoveryKind, service: str, stage: str
+) -> None:
+    plan = plan_of(kind)
+    failing = f"{service}/{stage}"
+    if failing not in {step.id for step in plan.steps}:
+        return
+    journal = Journal(plan)
+    carry_out(journal, frozenset({failing}), frozenset())
+    state = journal.replayed()
+    assert set(outcomes(state, "cutover").values()) == {"skipped"}
+    for name in plan.services:
+        was_stopped = state.steps[f"{name}/stop"].started_at is not None
+        assert state.steps[f"{name}/reopen"].outcome == ("ok" if was_stopped else "skipped")
+        has_begun = kind == "switchover" and was_stopped and name in state.absences
+        assert state.steps[f"{name}/cleanup"].outcome == ("ok" if has_begun else "skipped"), (
+            "after a failback that failed, users live on what would be removed"
+        )
+
+
+@pytest.mark.parametrize("stage", ["usable", "protect"])
+def test_once_users_have_gone_nothing_goes_back_and_nothing_is_removed(stage: str) -> None:
+    journal = Journal(plan_of("failback"))
+    carry_out(journal, frozenset({f"pengaduan/{stage}"}), frozenset())
+    state = journal.replayed()
+    assert set(outcomes(state, "reopen").values()) == {"skipped"}
+    assert outcomes(state, "cleanup")["pengaduan"] == "skipped"
+
+
+def test_a_person_who_gives_up_has_it_go_back() -> None:
+    journal = Journal(plan_of("switchover"))
+    carry_out(journal, frozenset(), frozenset(), most=8)
+    state = journal.replayed()
+    assert state.steps["pengaduan/stop"].outcome == "ok"
+    journal.add("run.abandoned", {"by": "siti", "reason": "no time"})
+    carry_out(journal, frozenset(), frozenset())
+    state = journal.replayed()
+    assert outcomes(state, "reopen")["pengaduan"] == "ok"
+    assert set(outcomes(state, "cutover").values()) == {"skipped"}
+
+
+def test_the_data_is_judged_by_the_restore_point_that_the_move_made() -> None:
+    journal = Journal(plan_of("switchover"))
+    recovery = journal.replayed()
+    assert recovery.point_of("pengaduan") is None
+    assert recovery.data_verdict("pengaduan") == "NOT_MEASURED"
+    point = make_restore_point()
+    apply(recovery, journal.add("restore_point.chosen", point.record()))
+    assert recovery.point_of("pengaduan") == point
+    assert journal.replayed().point_of("pengaduan") == point
+
+
+def beside(**second: Any) -> list[tuple[str, list[str]]]:
+    start: dict[str, Any] = {"recovery": {"start": ["postgresql", "nginx", "pengaduan"]}}
+    city = make_city(service_record(**start), service_record("jdih", **second))
+    services = list(city.services.values())
+    return services_beside(services[0], services, "primary")
+
+
+def test_a_server_that_another_service_uses_is_told() -> None:
+    here = {"runs_on": ["pengaduan-1"], "recovers_on": {"pengaduan-1": "drc-pengaduan-1"}}
+    files = [{"id": "files", "type": "files", "host": "pengaduan-1", "paths": ["/srv/jdih"]}]
+    assert beside(**here, datasets=files, recovery={"start": ["nginx", "jdih"]}) == [("jdih", ["nginx"])]
+    assert beside(**here, datasets=files, recovery={"start": ["jdih"]}) == []
+    assert beside(recovery={"start": ["nginx"]}) == [], "on another host"
+
+
+def test_a_database_server_is_not_stopped_with_a_service() -> None:
+    here = {"runs_on": ["pengaduan-1"], "recovers_on": {"pengaduan-1": "drc-pengaduan-1"}}
+    database = [{"id": "database", "type": "postgresql", "host": "pengaduan-1", "database": "jdih"}]
+    assert beside(**here, datasets=database, recovery={"start": ["postgresql", "jdih"]}) == []
+
+
+def test_services_that_are_only_registered_are_no_trouble() -> None:
+    record = {"schema": 1, "id": "arsip", "title": {"en": "Arsip", "id": "Arsip"}, "agency": "humas"}
+    pengaduan = Service.model_validate(service_record(recovery={"start": ["nginx"]}))
+    assert services_beside(pengaduan, [pengaduan, Service.model_validate(record)], "recovery") == []
