@@ -12,11 +12,11 @@ from datetime import timedelta
 from typing import Literal
 
 from drp.domain.events import Body
-from drp.domain.inventory import Runbook
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.recovery.plan import Plan, Site, compile_recovery, hosts_at
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.shared_hosts import services_beside
+from drp.domain.runbooks.model import Runbook
 from drp.domain.values import show_duration
 from drp.errors import DrpError, UnreachableError, UsageError
 from drp.ports import World
