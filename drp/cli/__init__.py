@@ -38,7 +38,7 @@ _COMMANDS = {
     "failover": ("recovery", "Recover services at the recovery site, for real."),
     "switchover": ("moves", "Move services to the recovery site as planned; nothing is lost."),
     "failback": ("moves", "Bring services home to the primary site; nothing is lost."),
-    "run": ("runs", "List, show, resume or abort runs."),
+    "run": ("runs", "List, show, resume or abort runs; answer steps that wait for a person."),
     "runbook": ("runbook", "List runbooks, and print them for people."),
     "report": ("report", "Write and verify reports of recoveries."),
     "lab": ("lab", "Run the workspace's hosts on this machine, to try things out."),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from drp.cli.common import epilog, json_option, plain_time, print_json, print_table, world_of, zone_of
@@ -11,7 +13,7 @@ from drp.errors import ExitCode
 
 @click.group()
 def run() -> None:
-    """List, show, resume or abort runs."""
+    """List, show, resume or abort runs; answer steps that wait."""
 
 
 @run.command(name="list", epilog=epilog("drp run list"))
@@ -82,6 +84,31 @@ def resume(ctx: click.Context, name: str, as_json: bool) -> int:
 
         return finish_restore(restore_on(world, name), as_json=as_json)
     return finish(world, go_on(world, name), as_json=as_json)
+
+
+@run.command(
+    short_help="Answer a step that waits for a person.",
+    epilog=epilog(
+        'drp run approve failover-20261122-054750-3fa2 primary-off --by "Budi Santoso" --comment "racks are off"',
+        'drp run approve failover-20261122-054750-3fa2 go-live --by "Sekretaris Daerah" --no --comment "data is old"',
+    ),
+)
+@click.argument("name", metavar="RUN")
+@click.argument("step")
+@click.option("--by", required=True, metavar="NAME", help="Who answers.")
+@click.option("--comment", default="", metavar="TEXT", help="Printed in the report.")
+@click.option("--no", "answer", flag_value="no", help="An approval is refused: the run ends as ABORTED.")
+@click.option("--failed", "answer", flag_value="failed", help="It was tried and did not succeed.")
+@click.option("--skip", "answer", flag_value="skip", help="Go on without it: MET_WITH_EXCEPTION at best.")
+@click.option("--again", "answer", flag_value="again", help="Begin a step again that was cut off.")
+@click.pass_context
+def approve(ctx: click.Context, name: str, step: str, by: str, comment: str, answer: Any) -> int:
+    """Answer STEP of RUN: yes to an approval, done of people's work. From any terminal, also before its turn."""
+    from drp.workflows.runs import approve as answer_step
+
+    said = answer_step(world_of(ctx), name, step, by, comment, answer)
+    click.echo(f"{step}: {said}, by {by}")
+    return ExitCode.CANCELLED if said == "no" else ExitCode.DONE
 
 
 @run.command(

@@ -19,6 +19,7 @@ from drp.ports import ActionState, World
 from drp.workflows import stages
 from drp.workflows.move_backup import MoveBackup, told_of
 from drp.workflows.naming import action_folder
+from drp.workflows.runbook_steps import Ending, RunbookSteps
 
 POLL_SECONDS = 0.05
 PLANNED_MARKS: tuple[MarkName, ...] = ("T0", "T1", "T2", "T3")
@@ -48,6 +49,7 @@ class _Execution:
         self.messages: dict[str, list[Body]] = {}
         self.told: dict[str, str] = {}
         self.backups: dict[str, MoveBackup] = {}
+        self.runbook = RunbookSteps(world, recovery, self.record)
         self.next_look = 0.0
         # Only waiting is given up: a restore that takes its time is ended by a person (drp run abort), not by a clock.
         followed_since = max(from_stamp(event.at) for event in recovery.events if event.type in _FOLLOWING)
@@ -90,10 +92,14 @@ class _Execution:
     def start(self, step: Step) -> None:
         self.mark_start(step)
         self.record("step.started", {"step": step.id, "action": step.id.replace("/", "-")})
-        self.world.say(f"{step.service}: {stages.NAMES[step.stage]} …")
+        if step.extra is None:
+            self.world.say(f"{step.service}: {stages.NAMES[step.stage]} …")
         if step.stage == "usable" or step.stage in BACKUP_STAGES:
             return
         try:
+            if step.extra is not None:
+                self.runbook.start(step, self.folder(step))
+                return
             stages.start(self.world, self.recovery, step, self.folder(step))
         except DrpError as error:
             self.end(step, "failed", _told(error))
@@ -102,6 +108,8 @@ class _Execution:
         """T3; and in a planned move T0 to T2 with it: nobody has to find out what drp itself does."""
         known = self.recovery.marks.get(step.service, {})
         now = self.world.clock.now()
+        if step.extra is not None:
+            return  # what people do and decide is before the first machine does anything
         if not self.recovery.plan.is_planned:
             if "T3" not in known:
                 self.mark(step.service, Mark("T3", now, "automatic", "first recovery step started"))
@@ -115,6 +123,9 @@ class _Execution:
             return
         if step.stage in BACKUP_STAGES:
             self.follow_backup(step)
+            return
+        if step.extra is not None:
+            self.follow_runbook(step)
             return
         folder = self.folder(step)
         state = self.world.actions.state(folder)
@@ -166,6 +177,19 @@ class _Execution:
             for line in told_of(point):
                 self.world.say(f"{step.service}: kept as {point.id}: {line}")
         self.end(step, "ok", "")
+
+    def follow_runbook(self, step: Step) -> None:
+        """A step of the runbook; see `drp.workflows.runbook_steps`."""
+        try:
+            ending = self.runbook.follow(step, self.folder(step))
+        except DrpError as error:
+            ending = Ending("failed", _told(error), f"step {step.id} failed: {error}")
+        if ending is None:
+            return
+        for service in step.also if ending.reservation else ():
+            body = {"service": service, "text": ending.reservation, "accepted_by": ending.accepted_by}
+            self.record("reservation", body)
+        self.end(step, ending.outcome, ending.error)
 
     def must_keep(self, step: Step) -> bool:
         """Whether something lies at the old primary that nobody has given up."""
@@ -220,10 +244,11 @@ class _Execution:
             "step.ended",
             {"step": step.id, "outcome": outcome, "error": error, "duration_ms": duration, "evidence": evidence},
         )
+        what = f"{step.service}: {stages.NAMES[step.stage]}" if step.extra is None else step.id
         if outcome == "ok":
-            self.world.say(f"{step.service}: {stages.NAMES[step.stage]}: done in {duration / 1000:.1f} s")
+            self.world.say(f"{what}: done in {duration / 1000:.1f} s")
         elif outcome == "failed":
-            self.world.say(f"{step.service}: {stages.NAMES[step.stage]}: FAILED: {error}")
+            self.world.say(f"{what}: FAILED: {error}")
 
     def mark(self, service: str, mark: Mark) -> None:
         self.record("mark", {"service": service, **mark.record()})

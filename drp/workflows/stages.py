@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -244,16 +244,7 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
     service = world.city.services[step.service]
     jobs = _jobs(world, recovery, step)
     units = sorted({unit for job in jobs for unit in job["datasets"][0]["units"]})
-    hosts = {name: world.city.hosts[name] for name in hosts_of(recovery, step)}
-    return {
-        # Ansible goes to the machines that drp has checked, whatever other variables say.
-        "drp_addresses": {name: host.address for name, host in hosts.items()},
-        "drp_ports": {name: host.port for name, host in hosts.items()},
-        "ansible_host": "{{ drp_addresses[inventory_hostname] }}",
-        "ansible_port": "{{ drp_ports[inventory_hostname] }}",
-        "ansible_connection": "ssh",
-        "drp_run": recovery.run,
-        "drp_kind": recovery.plan.kind,
+    return base_variables(world, recovery, hosts_of(recovery, step)) | {
         "drp_service": service.id,
         "drp_jobs": jobs,
         "drp_dataset_units": units,
@@ -263,6 +254,21 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
         "drp_replace_existing": recovery.opened.body["replace_existing"] or recovery.proved_empty(service.id),
         "drp_service_address": str(service.address) if service.address else "",
         "drp_local_paths": _local_paths(service),
+    }
+
+
+def base_variables(world: World, recovery: Recovery, names: Sequence[str]) -> Body:
+    """What every playbook of a run gets to know."""
+    hosts = {name: world.city.hosts[name] for name in names}
+    return {
+        # Ansible goes to the machines that drp has checked, whatever other variables say.
+        "drp_addresses": {name: host.address for name, host in hosts.items()},
+        "drp_ports": {name: host.port for name, host in hosts.items()},
+        "ansible_host": "{{ drp_addresses[inventory_hostname] }}",
+        "ansible_port": "{{ drp_ports[inventory_hostname] }}",
+        "ansible_connection": "ssh",
+        "drp_run": recovery.run,
+        "drp_kind": recovery.plan.kind,
     }
 
 

@@ -83,7 +83,7 @@ def measured_stages(recovery: Recovery) -> dict[tuple[str, Stage], MeasuredStage
     found: dict[tuple[str, Stage], MeasuredStage] = {}
     for step in recovery.plan.steps:
         state = recovery.steps[step.id]
-        if state.outcome != "ok" or state.started_at is None or state.ended_at is None:
+        if step.extra is not None or state.outcome != "ok" or state.started_at is None or state.ended_at is None:
             continue
         duration = state.ended_at - state.started_at
         if step.stage == "usable":

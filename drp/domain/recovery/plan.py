@@ -7,15 +7,19 @@ services that it depends on are verified.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, Literal, get_args
+
+from pydantic import TypeAdapter
 
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import hash_of
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives
 from drp.domain.runbooks.model import Runbook
+from drp.domain.runbooks.placement import place_steps
+from drp.domain.runbooks.steps import AnyStep, RunbookStep
 from drp.domain.service import Service
 from drp.domain.values import milliseconds
 
@@ -35,29 +39,36 @@ Stage = Literal[
     "protect",
     "reopen",
     "cleanup",
+    "runbook",
 ]
-STAGES: tuple[Stage, ...] = get_args(Stage)
+"""What a step is: a stage of a service, in the order in which one passes through them; or a step of the runbook."""
+STAGES: tuple[Stage, ...] = tuple(stage for stage in get_args(Stage) if stage != "runbook")
+_EXTRA: TypeAdapter[AnyStep] = TypeAdapter(RunbookStep)
 BACKUP_STAGES: tuple[Stage, ...] = ("keep", "backup", "protect")
 """Stages that make a restore point, in a run of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One stage of one service, and the steps that must have succeeded before it may start.
+    """One stage of one service, or a step of the runbook; and the steps that must have succeeded before it may start.
 
     Each stage is one Ansible run of the playbook with the stage's name, but for `usable` (waiting for the outside
-    probe) and `BACKUP_STAGES`.
+    probe) and `BACKUP_STAGES`. A step of the runbook (`extra`) concerns the services `also`; `service` is the one that
+    it belongs to alone, or empty. With `runs_last` it runs once everything else has ended, whatever became of that.
     """
 
     id: str
     service: str
     stage: Stage
     needs: tuple[str, ...]
+    extra: AnyStep | None = None
+    also: tuple[str, ...] = ()
+    runs_last: bool = False
 
     @property
     def is_clean_up(self) -> bool:
         """Clean-up runs once all other work has ended."""
-        return self.stage == "cleanup"
+        return self.stage == "cleanup" or self.runs_last
 
     @property
     def is_way_back(self) -> bool:
@@ -129,10 +140,7 @@ class Plan:
                 }
                 for name, planned in self.services.items()
             },
-            "steps": [
-                {"id": step.id, "service": step.service, "stage": step.stage, "needs": list(step.needs)}
-                for step in self.steps
-            ],
+            "steps": [_step_record(step) for step in self.steps],
         }
 
     @classmethod
@@ -157,10 +165,7 @@ class Plan:
                 )
                 for name, planned in record["services"].items()
             },
-            steps=tuple(
-                Step(id=step["id"], service=step["service"], stage=step["stage"], needs=tuple(step["needs"]))
-                for step in record["steps"]
-            ),
+            steps=tuple(_step_from(step) for step in record["steps"]),
         )
 
     @property
@@ -190,6 +195,11 @@ def compile_recovery(
     of: Site = "recovery" if kind == "failback" else "primary"
     is_planned = kind in ("switchover", "failback")
     services = [city.services[name] for name in order]
+    stages = (
+        steps_of_move(services, kind)
+        if is_planned
+        else [step for service in services for step in steps_of(service, kind, set(order))]
+    )
     return Plan(
         kind=kind,
         runbook=runbook.id,
@@ -208,10 +218,33 @@ def compile_recovery(
             )
             for service in services
         },
-        steps=tuple(
-            steps_of_move(services, kind)
-            if is_planned
-            else [step for service in services for step in steps_of(service, kind, set(order))]
+        steps=with_runbook(stages, runbook, kind),
+    )
+
+
+def with_runbook(stages: Sequence[Step], runbook: Runbook, kind: RecoveryKind) -> tuple[Step, ...]:
+    """The stages of a plan and the runbook's own steps between them."""
+    # A way back is no place in the order: nothing waits for what happens only where a move has failed.
+    placed = place_steps(
+        runbook, kind, [step for step in stages if not step.is_way_back], [name for name in STAGES if name != "reopen"]
+    )
+    awaited: dict[str, list[str]] = {}
+    for item in placed:
+        for blocked in item.blocks:
+            awaited.setdefault(blocked, []).append(item.id)
+    return (
+        *(replace(step, needs=(*step.needs, *awaited.get(step.id, ()))) for step in stages),
+        *(
+            Step(
+                id=item.id,
+                service=item.services[0] if item.step.each_service else "",
+                stage="runbook",
+                needs=item.needs,
+                extra=item.step,
+                also=item.services,
+                runs_last=item.is_clean_up,
+            )
+            for item in placed
         ),
     )
 
@@ -298,6 +331,26 @@ def _start_of(service: Service, planned: Collection[str]) -> list[Step]:
 
 def _step(service: Service, stage: Stage, *needs: str) -> Step:
     return Step(id=f"{service.id}/{stage}", service=service.id, stage=stage, needs=needs)
+
+
+def _step_record(step: Step) -> dict[str, Any]:
+    record: dict[str, Any] = {"id": step.id, "service": step.service, "stage": step.stage, "needs": list(step.needs)}
+    if step.extra is not None:
+        extra = step.extra.model_dump(mode="json")
+        record |= {"extra": extra, "also": list(step.also), "runs_last": step.runs_last}
+    return record
+
+
+def _step_from(record: Mapping[str, Any]) -> Step:
+    return Step(
+        id=record["id"],
+        service=record["service"],
+        stage=record["stage"],
+        needs=tuple(record["needs"]),
+        extra=_EXTRA.validate_python(record["extra"]) if "extra" in record else None,
+        also=tuple(record.get("also", ())),
+        runs_last=record.get("runs_last", False),
+    )
 
 
 def _objectives_record(objectives: Objectives) -> dict[str, Any]:

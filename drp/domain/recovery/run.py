@@ -12,6 +12,7 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
     data.verified   {service, dataset, check, expected, actual, ok}
     restore_point.chosen  {…}                               what a planned move goes on with: the restore point's record
     stranded.found  {service, found: […], restore_point}     what lay at the old primary before a failback
+    step.answered   {step, by, answer, comment}                       what a person said of it; see `ANSWERS`
     run.abandoned   {by, reason}                             a planned move that a person takes back
     probe.started   {service, address, check, file}
     probe.ended     {service, evidence: [{path, sha256}]}
@@ -42,6 +43,7 @@ class StepState:
     error: str = ""
     evidence: list[dict[str, str]] = field(default_factory=list)
     tasks: list[Body] = field(default_factory=list)
+    answer: Body | None = None
 
     @property
     def ended(self) -> bool:
@@ -127,12 +129,25 @@ class Recovery:
         """Whether a step has failed on the way to the traffic switch of a planned move, or a person has given it up: it
         then goes back."""
         return self.abandoned is not None or any(
-            self.steps[step.id].outcome == "failed"
-            for step in self.plan.steps
-            if step.stage not in ("usable", "protect", "cleanup", "reopen")
+            self.steps[name].outcome in ("failed", "skipped") for name in self._before_users_go
         )
 
+    @property
+    def _before_users_go(self) -> set[str]:
+        """Everything that the traffic switches wait for, near and far, and they themselves."""
+        needs = {step.id: step.needs for step in self.plan.steps}
+        found: set[str] = set()
+        ahead = [step.id for step in self.plan.steps if step.stage == "cutover"]
+        while ahead:
+            name = ahead.pop()
+            if name not in found:
+                found.add(name)
+                ahead += needs[name]
+        return found
+
     def _is_idle(self, step: Step) -> bool:
+        if step.runs_last:
+            return False
         if step.is_way_back:
             return self._others_ended() and not self._goes_back(step)
         if step.is_clean_up:
@@ -142,6 +157,8 @@ class Recovery:
         )
 
     def _may_start(self, step: Step) -> bool:
+        if step.runs_last:
+            return all(self.steps[need].ended for need in step.needs)
         if step.is_way_back:
             return self._others_ended() and self._goes_back(step)
         if step.is_clean_up:
@@ -150,7 +167,7 @@ class Recovery:
 
     def _is_called_off(self, step: Step) -> bool:
         """In a planned move that has failed, what runs may end, and nothing more is begun."""
-        return self.plan.is_planned and self.has_failed and step.stage not in ("usable", "protect")
+        return self.plan.is_planned and self.has_failed and step.id in self._before_users_go
 
     def _may_clean_up(self, step: Step) -> bool:
         """A drill removes only what was proved absent before, and so does a switchover that goes back; a failback
@@ -207,7 +224,7 @@ def apply(recovery: Recovery, event: Event) -> None:
         case "reservation":
             reservation = Reservation(body["text"], body["accepted_by"])
             recovery.reservations.setdefault(body["service"], []).append(reservation)
-        case "step.started" | "step.ended" | "task.ended":
+        case "step.started" | "step.ended" | "task.ended" | "step.answered":
             _apply_to_step(recovery.steps[body["step"]], event)
         case "run.abandoned":
             recovery.abandoned = body
@@ -222,12 +239,16 @@ def _apply_to_step(state: StepState, event: Event) -> None:
     match event.type:
         case "step.started":
             state.outcome, state.action = "running", body["action"]
+            if body.get("again"):
+                state.answer = None  # a person's word of the try before says nothing of this one
             state.started_at = state.started_at or from_stamp(event.at)
         case "step.ended":
             state.outcome, state.error, state.evidence = body["outcome"], body["error"], body["evidence"]
             state.ended_at = from_stamp(event.at)
         case "task.ended":
             state.tasks.append(body)
+        case "step.answered":
+            state.answer = state.answer or body  # of two who answer at once, the first one counts
 
 
 def _apply_finding(recovery: Recovery, event: Event) -> None:
