@@ -39,6 +39,7 @@ from drp.reports.model import (
     StepLine,
     TaskLine,
 )
+from drp.reports.runbook_steps import runbook_steps
 
 __all__ = ["Document", "ReportContext", "ServiceContext", "build"]
 
@@ -68,6 +69,7 @@ def build(recovery: Recovery, context: ReportContext, *, generated_at: datetime,
         # An aborted run proves nothing, even where single services had come back before.
         accepted=verdict in ("MET", "MET_WITH_EXCEPTION") and all(service.accepted for service in services),
         services=services,
+        runbook_steps=runbook_steps(recovery, lookup),
         evidence=lookup.index(),
         plan=recovery.opened.body["plan"],
         events=tuple(recovery.events),
@@ -132,7 +134,9 @@ def _service(recovery: Recovery, name: str, lookup: Lookup) -> ServiceReport:
     parts = parts_of(marks, lines)
     total = parts_sum(parts)
     rta = rta_figure(measured, planned, lines, lookup)
-    steps = tuple(_step(recovery, step, lookup) for step in recovery.plan.steps if step.service == name)
+    steps = tuple(
+        _step(recovery, step, lookup) for step in recovery.plan.steps if step.service == name and not step.extra
+    )
     return ServiceReport(
         service=name,
         hosts=planned.hosts,

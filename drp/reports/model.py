@@ -305,6 +305,35 @@ class ServiceReport:
 
 
 @dataclass(frozen=True, slots=True)
+class RunbookLine:
+    """A step of the runbook that no stage of a service is. `by` answered it, where a person had to."""
+
+    id: str
+    kind: str
+    title: str
+    by_people: bool
+    services: tuple[str, ...]
+    outcome: str
+    started_at: datetime | None
+    ended_at: datetime | None
+    expected_ms: int | None
+    duration_ms: int | None
+    answer: str
+    by: str
+    comment: str
+    error: str
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class RunbookSteps:
+    """All such steps, and how long the run waited for at least one person."""
+
+    lines: tuple[RunbookLine, ...]
+    waited_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class IndexedFile:
     """A file of evidence, and the events that name it."""
 
@@ -322,6 +351,7 @@ class Document:
     verdict: Verdict
     accepted: bool
     services: tuple[ServiceReport, ...]
+    runbook_steps: RunbookSteps | None
     evidence: tuple[IndexedFile, ...]
     plan: Mapping[str, Any]
     events: tuple[Event, ...]
