@@ -1,4 +1,4 @@
-"""A lab for each file of tests of the real parts, and which of them may run side by side."""
+"""A lab for each file of tests of the real parts. Files may run side by side; see `./dev test`."""
 
 from __future__ import annotations
 
@@ -21,24 +21,13 @@ LONGEST_FIRST = (
     "tests/integration/test_trouble_backup.py",
 )
 """Files that take minutes. They are begun first, so that no process is left alone with one at the end."""
-SERVERS = ("[0.14", "[0.18")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of real parts stay together by file, whose servers or lab they share; all others go wherever there is room.
-
-    pytest-xdist reads the marks; see `./dev test`.
-    """
-
     def place(item: pytest.Item) -> int:
         return next((number for number, file in enumerate(LONGEST_FIRST) if item.nodeid.startswith(file)), 99)
 
     items.sort(key=place)
-    for item in items:
-        file = item.nodeid.split("::")[0]
-        if file.startswith(("tests/integration/", "tests/e2e/")):
-            version = next((version for version in SERVERS if version in item.nodeid), "")
-            item.add_marker(pytest.mark.xdist_group(file + version))
 
 
 @pytest.fixture(scope="module")

@@ -101,6 +101,8 @@ def _environment(spec: dict[str, Any]) -> dict[str, str]:
     return {
         "ANSIBLE_PIPELINING": "1",
         "ANSIBLE_HOST_KEY_CHECKING": "1",
+        # A connection that broke, on a bad line or between two tasks, is no failed recovery.
+        "ANSIBLE_SSH_RETRIES": "2",
         "ANSIBLE_PRIVATE_KEY_FILE": spec["private_key"].replace("%", "%%"),  # ssh expands it
         "ANSIBLE_SSH_ARGS": shlex.join(ssh),
         "ANSIBLE_SSH_CONTROL_PATH_DIR": spec["control_path_folder"],

@@ -95,8 +95,10 @@ def watched(bench: Workbench) -> Watched:
 
 
 def is_this_machines(path: str, at: str) -> bool:
-    """Whether a file is one of the machine's own that shines through, and that something outside the lab wrote."""
-    return Path(path).is_file() and int(Path(path).stat().st_mtime) == int(at)
+    """Whether a file is one of the machine's own that shines through, and that something outside the lab wrote: other
+    tests write below /var/tmp at this moment."""
+    there = Path(path)
+    return there.is_file() and (int(there.stat().st_mtime) == int(at) or there.is_relative_to("/var/tmp"))
 
 
 def test_a_drill_meets_its_objectives_while_production_works(watched: Watched, bench: Workbench) -> None:

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import subprocess
@@ -32,8 +33,9 @@ SERVICE, PRIMARY_NAME, RECOVERY_NAME = "pengaduan", "balaikota-app-1", "drc-app-
 WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 """Tests run in several processes side by side, and each has a network of its own for its labs."""
 LAB_NETWORK = f"198.19.{16 * WORKER}.0/20"
-PASSWORD_CANARY = "canary-of-the-repository-password-5e1f"
-S3_CANARY = "canaryOfTheS3SecretAccessKey0123456789ab"
+# Of this process alone: beside it, other labs on this machine have secrets of their own.
+PASSWORD_CANARY = f"canary-of-the-repository-password-{secrets.token_hex(8)}"
+S3_CANARY = f"canaryOfTheS3SecretKey{secrets.token_hex(9)}"
 
 Found = TypeVar("Found")
 

@@ -22,8 +22,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.e2e.workbench import WORKER
+
 PROGRAMS = ("ceph", "ceph-mon", "ceph-mgr", "ceph-osd", "ceph-authtool", "monmaptool", "radosgw", "radosgw-admin")
-ADDRESS, OUR_ADDRESS, PORT = "198.51.100.2", "198.51.100.1", 7480
+PORT = 7480
+_LINK = 4 * WORKER  # of each test process its own /30
+ADDRESS, OUR_ADDRESS = f"198.51.100.{_LINK + 2}", f"198.51.100.{_LINK + 1}"
 START_LIMIT_SECONDS = 120
 END_LIMIT_SECONDS = 10
 
