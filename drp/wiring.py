@@ -31,6 +31,7 @@ from drp.adapters.s3 import S3ObjectStore
 from drp.adapters.secrets import WorkspaceSecrets
 from drp.adapters.watch_records import FileWatchRecords, TcpReachability
 from drp.domain.inventory import City
+from drp.domain.recovery.cutover import user_place
 from drp.domain.recovery.probing import Sample
 from drp.domain.recovery.run import Recovery
 from drp.errors import Fault, UsageError
@@ -199,7 +200,7 @@ def prober_of(world: World) -> Callable[[str, threading.Event], Iterator[Sample]
         baseline_file = records.baseline(name)
         baseline_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         certificate = str(world.workspace / check.ca_certificate) if check.ca_certificate else None
-        address = str(service.address) if service.address else world.city.hosts[service.runs_on[0]].address
+        address = user_place(service) or world.city.hosts[service.runs_on[0]].address
         journey = HttpJourney(check, address, certificate, load_baseline(baseline_file), learn=True)
 
         def attempt() -> dict[str, object]:

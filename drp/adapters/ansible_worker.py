@@ -58,7 +58,7 @@ def main() -> None:
         return False  # no copy of each event as a file of its own: `messages.jsonl` and `stdout` are the evidence
 
     variables = private / "variables.json"
-    variables.write_text(json.dumps(worker.spec["variables"]))
+    variables.write_text(json.dumps(_as_told(worker.spec["variables"])))
     try:
         done = ansible_runner.run(
             private_data_dir=str(private),
@@ -87,8 +87,25 @@ def _secrets_file(secrets: dict[str, Any]) -> Path:
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     number, name = tempfile.mkstemp(prefix="drp-", suffix=".json", dir=memory)
     with os.fdopen(number, "w") as file:
-        json.dump(secrets, file)
+        json.dump(literal(secrets), file)
     return Path(name)
+
+
+def _as_told(variables: dict[str, Any]) -> dict[str, Any]:
+    """Variables with all that comes from a person's files as it stands there. Only Ansible's own settings are drp's
+    templates."""
+    return {name: value if name.startswith("ansible_") else literal(value) for name, value in variables.items()}
+
+
+def literal(value: Any) -> Any:
+    """A value in which Ansible sees no templates: it would carry them out on the control node."""
+    if isinstance(value, dict):
+        return {name: literal(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [literal(item) for item in value]
+    if isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#")):
+        return {"__ansible_unsafe": value}
+    return value
 
 
 def _environment(spec: dict[str, Any]) -> dict[str, str]:

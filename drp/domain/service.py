@@ -22,6 +22,7 @@ from drp.domain.backups.settings import BackupSettings
 from drp.domain.datasets import Dataset
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import SchemaVersion
+from drp.domain.traffic import Traffic
 from drp.domain.values import (
     AbsolutePath,
     AccountName,
@@ -178,6 +179,7 @@ class Service(Declared):
     runs_on: tuple[HostName, ...] = ()
     recovers_on: dict[HostName, HostName] = {}
     address: Address | None = None
+    traffic: Annotated[tuple[Traffic, ...], Field(min_length=1, max_length=16)] | None = None
     datasets: tuple[Dataset, ...] = ()
     backup: BackupSettings | None = None
     recovery: RecoverySettings = RecoverySettings()

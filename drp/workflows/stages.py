@@ -21,6 +21,7 @@ from drp.domain.values import show_duration, to_stamp
 from drp.errors import DrpError
 from drp.ports import World
 from drp.workflows.repository import ca_certificate, centre_named, secrets_of
+from drp.workflows.traffic import connection_variables, finish_switch, start_switch
 
 Record = Callable[[str, Body], None]
 
@@ -36,6 +37,9 @@ NAMES = {
 
 def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     """Start a stage's outside action."""
+    if step.stage == "cutover":
+        start_switch(world, folder, step.service, "recovery", run=recovery.run, kind=recovery.plan.kind, release=False)
+        return
     service = world.city.services[step.service]
     planned = recovery.plan.services[step.service]
     centre = centre_named(world, planned.restore_point.dr_centre)
@@ -51,11 +55,12 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     )
 
 
-def finish(recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
+def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
     """Take down what an ended stage found. DrpError where it must count as failed although its process ended well."""
     if step.stage == "restore":
         _finish_restore(recovery, step, messages, record)
     elif step.stage == "cutover":
+        finish_switch(world, step.service, "recovery", messages, record, release=False)
         record("site.activated", {"service": step.service, "site": "recovery", "reason": recovery.run})
 
 
@@ -202,14 +207,8 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
         for dataset in datasets_of(planned.restore_point)
     ]
     units = sorted({unit for procedure in procedures.values() for unit in procedure["units"]})
-    hosts = {name: world.city.hosts[name] for name in planned.hosts}
     return {
-        # Ansible goes to the machines that drp has checked, whatever other variables say.
-        "drp_addresses": {name: host.address for name, host in hosts.items()},
-        "drp_ports": {name: host.port for name, host in hosts.items()},
-        "ansible_host": "{{ drp_addresses[inventory_hostname] }}",
-        "ansible_port": "{{ drp_ports[inventory_hostname] }}",
-        "ansible_connection": "ssh",
+        **connection_variables(world, planned.hosts),
         "drp_run": recovery.run,
         "drp_kind": recovery.plan.kind,
         "drp_service": service.id,
@@ -219,7 +218,6 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
         "drp_units": [unit for unit in service.recovery.start if unit not in units],
         # What this very run restored before it was cut off may be replaced; anything else only where a person said so.
         "drp_replace_existing": recovery.opened.body["replace_existing"] or recovery.proved_empty(service.id),
-        "drp_service_address": str(service.address) if service.address else "",
         "drp_local_paths": _local_paths(service),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from drp.domain.events import Body
@@ -57,6 +57,15 @@ class Started:
     ending: Ending
 
 
+def switched(step: Body) -> Body:
+    """What Ansible tells of a way of switching traffic that did as it was told."""
+    after = {"take": "held", "release": "absent"}.get(step["verb"], step["site"])
+    kept = {name: step[name] for name in ("way", "type", "label", "host", "verb", "site")}
+    told = {**kept, "before": "nowhere", "after": after, "changed": True, "details": {}}
+    task = {"event": "task", "host": step["host"], "task": "Switch", "outcome": "ok", "started_at": "2026-11-20T07:00"}
+    return {**task, "duration_ms": 100, "changed": True, "result": {"traffic": told}}
+
+
 class FakeActions:
     """Implements `drp.ports.Actions`. `started` holds the folder names of all starts, in order."""
 
@@ -89,6 +98,9 @@ class FakeActions:
         self.started.append(folder.name)
         self.specs[folder.name] = spec
         ending = self.script(folder.name, spec)
+        if spec.get("playbook") == "cutover" and ending.exit_code == 0:
+            answers = [switched(step) for step in spec["variables"]["drp_traffic"]]
+            ending = replace(ending, messages=[*ending.messages, *answers])
         self.known[folder] = Started(ActionState.RUNNING if ending.running else ActionState.ENDED, ending)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "lock").touch()

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
-
-from pydantic import StringConstraints
+from typing import Literal
 
 from drp.domain.datasets.base import DatasetType, Procedure, Scratch, made_folder, removed
-from drp.domain.values import AbsolutePath, AccountName, DatabaseName
+from drp.domain.values import AbsolutePath, AccountName, DatabaseName, SocketPath
 
 # Older systems, and MySQL, know the programs by their older names.
 CLIENT, DUMP, CHECK, INSTALL, SERVER = (
@@ -74,8 +72,6 @@ SELECT CONCAT('{{"token": "', token, '", "written_at": "', DATE_FORMAT(written_a
 FROM {database}.drp_sentinel;
 """
 _SENTINEL_DATABASE = "drp"
-
-SocketPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./-]{1,100}$")]
 
 
 class MariadbDataset(DatasetType):

@@ -15,6 +15,7 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import hash_of
 from drp.domain.inventory import City, Runbook
 from drp.domain.objectives import Objectives
+from drp.domain.recovery.cutover import user_place, ways_of
 from drp.domain.service import Service
 from drp.domain.values import milliseconds
 
@@ -166,9 +167,9 @@ def compile_recovery(
 
 
 def user_address(city: City, service: Service, kind: RecoveryKind) -> str:
-    """Where users would find the service: its own address after a failover, the recovery host's in a drill."""
-    if kind == "failover" and service.address is not None:
-        return str(service.address)
+    """Where users would find the service: its own address or name after a failover, the recovery host's in a drill."""
+    if kind == "failover" and (place := user_place(service)) is not None:
+        return place
     return city.hosts[service.recovers_on[service.runs_on[0]]].address
 
 
@@ -191,7 +192,7 @@ def steps_of(service: Service, kind: RecoveryKind, planned: Collection[str]) -> 
         step("verify", f"{name}/activate"),
     ]
     last = "verify"
-    if kind == "failover" and service.address is not None:
+    if kind == "failover" and ways_of(service):
         steps.append(step("cutover", f"{name}/verify"))
         last = "cutover"
     steps.append(step("usable", f"{name}/{last}"))
