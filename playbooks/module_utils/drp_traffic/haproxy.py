@@ -16,7 +16,7 @@ OUT_OF_ROTATION = 0x01 | 0x02 | 0x08 | 0x10 | 0x20 | 0x40
 """srv_admin_state, a bit each: maintenance (forced, inherited), drain (forced, inherited), unresolved, no such name.
 0x04 only says that the configuration once had it disabled, and stays when it is enabled."""
 RUNNING = 2
-"""srv_op_state of a server whose health check passes, or that has none."""
+"""srv_op_state of a server that gets requests."""
 OTHER = {"primary": "recovery", "recovery": "primary"}
 
 
@@ -42,24 +42,45 @@ def ask(path, command):
 
 
 def states(way):
-    """{server: (in rotation, its health check passes)} of the back end."""
-    answer = ask(way["socket"], "show servers state %s" % way["backend"])
-    lines = [line.split(" ") for line in answer.splitlines() if line]
-    names = next((line[1:] for line in lines if line[0] == "#"), None)
-    if names is None:
-        raise Trouble("haproxy", "back end %s: %s" % (way["backend"], answer[:300] or "no answer"))
+    """{server: (in rotation, sound)} of the back end. Sound is one that gets requests and whose newest health check, if
+    it has any, passed."""
+    rows = table(ask(way["socket"], "show servers state %s" % way["backend"]), " ", "back end %s" % way["backend"])
+    checks = health_checks(way)
     found = {}
-    for line in lines:
-        if line[0] == "#" or len(line) < len(names):
-            continue
-        row = {name: line[position] for position, name in enumerate(names)}
-        admin, operational = int(row["srv_admin_state"]), int(row["srv_op_state"])
-        found[row["srv_name"]] = (not admin & OUT_OF_ROTATION, operational == RUNNING)
+    for row in rows:
+        name = row["srv_name"]
+        rise, fall, health = checks.get(name) or (0, 1, 0)
+        passed = health >= rise + fall - 1
+        found[name] = (
+            not int(row["srv_admin_state"]) & OUT_OF_ROTATION,
+            int(row["srv_op_state"]) == RUNNING and passed,
+        )
     wanted = way["servers"]["primary"] + way["servers"]["recovery"]
     missing = [name for name in wanted if name not in found]
     if missing:
         raise Trouble("haproxy", "back end %s has no server %s" % (way["backend"], ", ".join(missing)))
     return found
+
+
+def health_checks(way):
+    """{server: (rise, fall, health)} of those that are checked: health is rise + fall - 1 after a check that passed."""
+    rows = table(ask(way["socket"], "show stat"), ",", "show stat")
+    columns = ("check_rise", "check_fall", "check_health")
+    return {
+        row["svname"]: tuple(int(row[name]) for name in columns)
+        for row in rows
+        if row["pxname"] == way["backend"] and all(row.get(name) for name in columns)
+    }
+
+
+def table(answer, separator, what):
+    """The rows of an answer whose line of column names begins with #."""
+    lines = answer.splitlines()
+    names = next((line[1:].strip(" " + separator).split(separator) for line in lines if line.startswith("#")), None)
+    if names is None:
+        raise Trouble("haproxy", "%s: %s" % (what, answer[:300] or "no answer"))
+    rows = [line.split(separator) for line in lines if line and not line.startswith("#")]
+    return [{name: row[place] for place, name in enumerate(names)} for row in rows if len(row) >= len(names)]
 
 
 def site_of(way, found):
@@ -78,6 +99,16 @@ def order(way, *commands):
         said = ask(way["socket"], command)
         if said:
             raise Trouble("haproxy", "%s: %s" % (command, said[:300]))
+
+
+def bring_in(way, name):
+    """A server that comes into rotation counts as up before it was checked. Its first check shows in its health,
+    except where one failure takes it down: such a one waits until it has passed its checks."""
+    server = "%s/%s" % (way["backend"], name)
+    order(way, "set server %s state ready" % server)
+    check = health_checks(way).get(name)
+    if check is not None and check[1] == 1:
+        order(way, "set server %s health down" % server)
 
 
 def save_state(way):
@@ -106,7 +137,7 @@ def carry_out(way):
         order(way, "shutdown sessions server %s/%s" % (way["backend"], name))
     for name in way["servers"][site]:
         if not found[name][0]:
-            order(way, "set server %s/%s state ready" % (way["backend"], name))
+            bring_in(way, name)
     until = time.monotonic() + way["timeout_seconds"]
     while True:
         found = states(way)

@@ -1,0 +1,116 @@
+"""Units of a host's service manager, closed so that they do not start again: not by a restart, not by hand."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import stat
+
+from .process import run
+
+STOP_SECONDS = 120
+CLOSED_EXECUTE_BITS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
+
+class Systemd:
+    """systemd: a masked unit is started by nobody."""
+
+    name = "systemd"
+
+    def _show(self, unit, prop):
+        return run(["systemctl", "show", "--property", prop, "--value", self._full(unit)])[1].strip()
+
+    @staticmethod
+    def _full(unit):
+        return unit if unit.endswith((".service", ".socket", ".timer", ".target")) else unit + ".service"
+
+    def is_known(self, unit):
+        return self._show(unit, "LoadState") in ("loaded", "masked")
+
+    def before(self, unit):
+        return {"enabled": self._show(unit, "UnitFileState") in ("enabled", "enabled-runtime", "alias", "generated")}
+
+    def close(self, unit):
+        run(["systemctl", "disable", self._full(unit)], check=False)
+        run(["systemctl", "mask", self._full(unit)])
+        run(["systemctl", "stop", self._full(unit)], STOP_SECONDS)
+
+    def still_open(self, unit):
+        reasons = []
+        state = self._show(unit, "ActiveState")
+        if state not in ("inactive", "failed"):
+            reasons.append("%s is %s" % (unit, state))
+        if self._show(unit, "LoadState") != "masked":
+            reasons.append("%s is not masked: a restart could start it" % unit)
+        return reasons
+
+    def open(self, unit, before):
+        run(["systemctl", "unmask", self._full(unit)])
+        if before.get("enabled"):
+            run(["systemctl", "enable", self._full(unit)], check=False)
+
+
+class InitScripts:
+    """System V's scripts as Debian has them: taken out of the runlevels, and no longer executable, which `service` and
+    init both respect."""
+
+    name = "init scripts"
+
+    @staticmethod
+    def _script(unit):
+        return "/etc/init.d/" + unit
+
+    @staticmethod
+    def _links(unit):
+        return glob.glob("/etc/rc[2345].d/S[0-9][0-9]" + glob.escape(unit))
+
+    def _say(self, unit, word, seconds):
+        """Run the script whatever its mode; gives its exit code."""
+        path = self._script(unit)
+        if os.access(path, os.X_OK):
+            return run([path, word], seconds, check=False)
+        with open(path, encoding="utf-8", errors="replace") as file:
+            first = file.readline()
+        interpreter = first[2:].split() if first.startswith("#!") else ["/bin/sh"]
+        return run([*interpreter, path, word], seconds, check=False)
+
+    def is_known(self, unit):
+        return os.path.isfile(self._script(unit))
+
+    def before(self, unit):
+        mode = stat.S_IMODE(os.stat(self._script(unit)).st_mode)
+        return {"enabled": bool(self._links(unit)), "mode": mode}
+
+    def close(self, unit):
+        if self._links(unit):
+            run(["update-rc.d", unit, "disable"])
+        self._say(unit, "stop", STOP_SECONDS)
+        mode = stat.S_IMODE(os.stat(self._script(unit)).st_mode)
+        os.chmod(self._script(unit), mode & ~CLOSED_EXECUTE_BITS)
+
+    def still_open(self, unit):
+        reasons = []
+        code, said = self._say(unit, "status", 30)
+        if code == 0:
+            reasons.append("%s still runs" % unit)
+        elif code not in (1, 2, 3):
+            # LSB: 1 and 2 are dead with something left over, 3 is not running; anything else is no answer.
+            reasons.append("nobody knows whether %s runs: its init script says %d %s" % (unit, code, said[-200:]))
+        if self._links(unit) or os.access(self._script(unit), os.X_OK):
+            reasons.append("%s would start again with the host" % unit)
+        return reasons
+
+    def open(self, unit, before):
+        os.chmod(self._script(unit), before.get("mode") or 0o755)
+        if before.get("enabled"):
+            run(["update-rc.d", unit, "enable"])
+
+
+def manager_of(name):
+    """How units are closed under a service manager, by Ansible's name for it; None where drp does not know how."""
+    if name == "systemd":
+        return Systemd()
+    if os.path.isdir("/etc/init.d") and shutil.which("update-rc.d", path="/usr/sbin:/sbin:/usr/bin:/bin"):
+        return InitScripts()
+    return None
