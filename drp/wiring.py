@@ -69,10 +69,15 @@ def city_with_files(workspace: Path) -> tuple[City, Files]:
 
 
 def faults_of_named_files(workspace: Path, city: City, files: Files) -> list[Fault]:
-    """What is wrong with files that drp.yaml names by their hash. It reads them whole, so it is asked for by name."""
-    from drp.adapters.named_files import carried_restic_faults
+    """What is wrong with files that are named elsewhere: one by its hash, which is read whole, and own playbooks."""
+    from drp.adapters.named_files import carried_restic_faults, own_playbook_faults
 
-    return files.locate(carried_restic_faults(workspace, city.workspace.backups.restic))
+    return files.locate(
+        [
+            *carried_restic_faults(workspace, city.workspace.backups.restic),
+            *own_playbook_faults(playbooks_of(workspace), city.services),
+        ]
+    )
 
 
 def today_of(city: City) -> date:

@@ -77,6 +77,9 @@ class SupervisedActions:
         path = self.playbooks / f"{playbook}.yml"
         if not path.is_file():
             raise DrpError(f"there is no playbook {path.name}", where=str(self.playbooks), hint="restore it from git")
+        if not path.resolve().is_relative_to(self.playbooks.resolve()):
+            hint = "put the file itself there"
+            raise DrpError(f"playbook {path.name} leads out of its folder", where=str(self.playbooks), hint=hint)
         spec = {
             "playbook": str(path),
             "inventory": str(self.inventory),

@@ -346,6 +346,7 @@ PATTERN_HINTS = {
     r"^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.?$": (
         "write a whole domain name in small letters, such as www.example.id"
     ),
+    r"^[a-z][a-z0-9_-]{0,63}$": "write the name of a file in the workspace's folder playbooks, without its .yml",
     r"^[A-Za-z0-9_.:-]{1,64}$": "use the name that haproxy.cfg has: letters, digits, _ . : -",
     r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$": "use 3 to 63 lower-case letters, digits, dots and hyphens",
 }

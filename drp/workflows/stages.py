@@ -14,6 +14,7 @@ from drp.domain.protection.gaps import backup_of
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.probing import usable_again
 from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests
 from drp.domain.recovery.timeline import Mark
 from drp.domain.recovery.verification import check_restored, newest_transaction, proved_datasets
 from drp.domain.service import Service
@@ -24,6 +25,8 @@ from drp.workflows.repository import ca_certificate, centre_named, secrets_of
 from drp.workflows.traffic import connection_variables, finish_switch, start_switch
 
 Record = Callable[[str, Body], None]
+
+_COMMAND_STAGES: tuple[CommandStage, ...] = ("activate", "verify")
 
 NAMES = {
     "restore": "restoring",
@@ -207,6 +210,7 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
         for dataset in datasets_of(planned.restore_point)
     ]
     units = sorted({unit for procedure in procedures.values() for unit in procedure["units"]})
+    own_units = [unit for unit in service.recovery.start if unit not in units]
     return {
         **connection_variables(world, planned.hosts),
         "drp_run": recovery.run,
@@ -215,7 +219,9 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
         "drp_jobs": jobs,
         "drp_dataset_units": units,
         "drp_accounts": [account.model_dump() for account in service.recovery.accounts],
-        "drp_units": [unit for unit in service.recovery.start if unit not in units],
+        "drp_units": own_units,
+        "drp_unit_tests": configuration_tests(own_units),
+        "drp_commands": {stage: commands_of(service, stage) for stage in _COMMAND_STAGES},
         # What this very run restored before it was cut off may be replaced; anything else only where a person said so.
         "drp_replace_existing": recovery.opened.body["replace_existing"] or recovery.proved_empty(service.id),
         "drp_local_paths": _local_paths(service),

@@ -27,11 +27,6 @@ class HostFence:
     shared: Mapping[str, tuple[str, ...]]
     in_use_by: tuple[str, ...]
 
-    @property
-    def open_services(self) -> list[str]:
-        """Services for which nothing can be closed here: all that they run is needed by others."""
-        return [name for name, units in self.units.items() if not units and not self.addresses.get(name)]
-
 
 @dataclass(frozen=True, slots=True)
 class HostFenced:
@@ -138,8 +133,8 @@ def _commands(host: AnsibleHost, fence: HostFence) -> Body:
 
 
 def outcomes(fences_: Sequence[HostFence], messages: Iterable[Body], *, closing: bool = True) -> list[HostFenced]:
-    """What became of each host, from what the playbook told. Never assumed: a host that nothing was told of, or whose
-    services share all that they run with others, is not confirmed."""
+    """What became of each host, from what the playbook told. Never assumed: a host that nothing was told of, or on
+    which something of a service stays open for others' sake, is not confirmed."""
     told = {
         message["result"]["fence"]["host"]: message["result"]["fence"]
         for message in messages
@@ -154,10 +149,9 @@ def outcomes(fences_: Sequence[HostFence], messages: Iterable[Body], *, closing:
             reasons, confirmed = list(answer["reasons"]), bool(answer["confirmed"])
             how, details = answer["how"], answer["details"]
         if closing and how != "command":
-            for name in fence.open_services:
+            for unit, names in fence.shared.items():
                 confirmed = False
-                shared = sorted({other for names in fence.shared.values() for other in names})
-                reasons.append(f"all that {name} runs here is needed by {', '.join(shared)}, so it stays open")
+                reasons.append(f"{unit} stays open there, {', '.join(names)} still needs it: what it serves goes on")
         found.append(HostFenced(fence.host, tuple(fence.units), confirmed, how, tuple(reasons), details))
     return found
 
