@@ -102,7 +102,7 @@ def test_row_numbers_are_those_of_the_sheet(tmp_path: Path) -> None:
         (b"Nama;OPD\n\x81\x8d;x\n", "neither UTF-8 nor Windows-1252"),
         (b"Nama;" + b"x" * 200_000, "field larger"),
         (zipped({"a.txt": "hello"}), "not a spreadsheet that can be read"),
-        (zipped({"a.txt": "hello"})[:40], "damaged"),
+        pytest.param(zipped({"a.txt": "hello"})[:40], "damaged", id="half of a zip"),  # it holds the present time
         (xlsx({"D": ROWS})[:-200], "damaged"),
         (xlsx({"D": []}), "no sheet holds anything"),
         (compound({"Other": b"x"}), "not a spreadsheet that can be read"),
