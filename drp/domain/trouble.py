@@ -183,6 +183,11 @@ _MEANINGS = {
         "HAProxy could not be switched",
         "look at its runtime API by hand: echo 'show servers state' | socat stdio SOCKET",
     ),
+    "guard": _Meaning(
+        UnreachableError,
+        "the drill's playbooks cannot be kept from the primary hosts",
+        "run drp as root on a machine with cgroup 2 and nftables (Debian: apt-get install nftables)",
+    ),
     "program": _Meaning(DrpError, "a command failed", "run it by hand where it ran; the message above is its own"),
     "too_long": _Meaning(DrpError, "a command took too long", "run it by hand; raise its timeout if it only is slow"),
     "lost": _Meaning(DrpError, "the work was lost without a result (was the machine restarted?)", "run it again"),

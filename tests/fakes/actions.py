@@ -80,9 +80,19 @@ class FakeActions:
         self._start(folder, {"host": host.name, "job": job, "secrets": secrets, "ca": ca_certificate})
 
     def start_playbook(
-        self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str
+        self,
+        folder: Path,
+        playbook: str,
+        hosts: Sequence[str],
+        variables: Body,
+        secrets: Body,
+        ca_certificate: str,
+        *,
+        kept_from: Sequence[str] = (),
+        must_be_kept: bool = False,
     ) -> None:
-        spec = {"playbook": playbook, "hosts": list(hosts), "variables": variables, "secrets": secrets}
+        spec: Body = {"playbook": playbook, "hosts": list(hosts), "variables": variables, "secrets": secrets}
+        spec |= {"kept_from": list(kept_from), "must_be_kept": must_be_kept}
         self._start(folder, spec | {"ca": ca_certificate})
 
     def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
