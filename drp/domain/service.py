@@ -100,7 +100,12 @@ def _not_drps_own(name: str) -> str:
     return name
 
 
-PlaybookName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$"), AfterValidator(_not_drps_own)]
+PlaybookName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$"),
+    AfterValidator(_not_drps_own),
+    Field(json_schema_extra={"not": {"enum": list(DRPS_OWN_PLAYBOOKS)}}),
+]
 """The name of a file in the workspace's folder playbooks, without its `.yml`."""
 
 
