@@ -97,7 +97,7 @@ def set_up(folder: Path, addresses: Sequence[str]) -> Guard:
         raise NotInForceError("drp does not run as root")
     if shutil.which("nft", path=SYSTEM_PATH) is None:
         raise NotInForceError("nft is not installed (Debian: apt-get install nftables)")
-    mounted_at, own = _own_group()
+    mounted_at, own = own_group()
     remove_left()
     name = NAME + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
     group = own / name
@@ -117,7 +117,7 @@ def set_up(folder: Path, addresses: Sequence[str]) -> Guard:
 def remove_left() -> None:
     """Remove groups of drills in which nothing runs any more, and their tables."""
     try:
-        _, own = _own_group()
+        _, own = own_group()
     except NotInForceError:
         return
     for group in own.glob(f"{NAME}*"):
@@ -128,7 +128,7 @@ def remove_left() -> None:
                 _nft("delete", "table", "inet", group.name)
 
 
-def _own_group() -> tuple[Path, Path]:
+def own_group() -> tuple[Path, Path]:
     """Where cgroup 2 is mounted, and this process's own group there (not that of a drill it may be in)."""
     mounts = [line.split() for line in Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()]
     points = [words[4] for words in mounts if words[words.index("-") + 1] == "cgroup2"]

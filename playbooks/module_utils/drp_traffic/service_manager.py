@@ -13,8 +13,15 @@ STOP_SECONDS = 120
 CLOSED_EXECUTE_BITS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
 
+ENABLED = ("enabled", "enabled-runtime", "alias", "generated")
+DROP_IN = """# Written by drp: this host is closed for the service, see /var/lib/drp/fence. Opened again by: unfence.yml
+[Unit]
+AssertPathExists=/var/lib/drp/fence/nothing-may-start-here
+"""
+
+
 class Systemd:
-    """systemd: a masked unit is started by nobody."""
+    """systemd: a masked unit is started by nobody, and one whose assertion fails neither."""
 
     name = "systemd"
 
@@ -29,26 +36,45 @@ class Systemd:
         return self._show(unit, "LoadState") in ("loaded", "masked")
 
     def before(self, unit):
-        return {"enabled": self._show(unit, "UnitFileState") in ("enabled", "enabled-runtime", "alias", "generated")}
+        return {"enabled": self._show(unit, "UnitFileState") in ENABLED}
+
+    def _drop_in(self, unit):
+        return "/etc/systemd/system/%s.d/zz-drp-fence.conf" % self._full(unit)
 
     def close(self, unit):
-        run(["systemctl", "disable", self._full(unit)], check=False)
-        run(["systemctl", "mask", self._full(unit)])
-        run(["systemctl", "stop", self._full(unit)], STOP_SECONDS)
+        full = self._full(unit)
+        run(["systemctl", "disable", full], check=False)
+        if run(["systemctl", "mask", full], check=False)[0]:
+            # A unit that stands in /etc cannot be masked. This survives a restore of its file, too.
+            path = self._drop_in(unit)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(DROP_IN)
+            run(["systemctl", "daemon-reload"])
+        run(["systemctl", "stop", full], STOP_SECONDS)
 
     def still_open(self, unit):
         reasons = []
         state = self._show(unit, "ActiveState")
         if state not in ("inactive", "failed"):
             reasons.append("%s is %s" % (unit, state))
-        if self._show(unit, "LoadState") != "masked":
+        is_held = self._drop_in(unit) in self._show(unit, "DropInPaths").split()
+        if self._show(unit, "LoadState") != "masked" and not is_held:
             reasons.append("%s is not masked: a restart could start it" % unit)
         return reasons
 
     def open(self, unit, before):
-        run(["systemctl", "unmask", self._full(unit)])
+        full = self._full(unit)
+        path = self._drop_in(unit)
+        if os.path.exists(path):
+            os.remove(path)
+            if not os.listdir(os.path.dirname(path)):
+                os.rmdir(os.path.dirname(path))
+            run(["systemctl", "daemon-reload"])
+        if self._show(unit, "LoadState") == "masked":
+            run(["systemctl", "unmask", full])
         if before.get("enabled"):
-            run(["systemctl", "enable", self._full(unit)], check=False)
+            run(["systemctl", "enable", full], check=False)
 
 
 class InitScripts:
