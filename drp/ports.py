@@ -126,8 +126,22 @@ class Actions(Protocol):
 
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None: ...
     def start_playbook(
-        self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str
-    ) -> None: ...
+        self,
+        folder: Path,
+        playbook: str,
+        hosts: Sequence[str],
+        variables: Body,
+        secrets: Body,
+        ca_certificate: str,
+        *,
+        kept_from: Sequence[str] = (),
+        must_be_kept: bool = False,
+    ) -> None:
+        """`kept_from` are addresses to which nothing that the playbook starts on the control node may send. Its worker
+        tells {event: guard, in_force, reason} and, at the end, {event: guard.ended, refused: {address: packets}}. Where
+        it cannot be had, the playbook runs all the same, unless it `must_be_kept`."""
+        ...
+
     def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None: ...
     def expect_data(self, folder: Path) -> IncomingData:
         """Be ready for the bytes that an action sends; to be called before it is started."""

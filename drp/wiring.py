@@ -31,6 +31,7 @@ from drp.adapters.s3 import S3ObjectStore
 from drp.adapters.secrets import WorkspaceSecrets
 from drp.adapters.watch_records import FileWatchRecords, TcpReachability
 from drp.domain.inventory import City
+from drp.domain.recovery.cutover import user_place
 from drp.domain.recovery.plan import RECOVERY_KINDS
 from drp.domain.recovery.probing import Sample
 from drp.domain.recovery.run import Recovery
@@ -70,10 +71,15 @@ def city_with_files(workspace: Path) -> tuple[City, Files]:
 
 
 def faults_of_named_files(workspace: Path, city: City, files: Files) -> list[Fault]:
-    """What is wrong with files that drp.yaml names by their hash. It reads them whole, so it is asked for by name."""
-    from drp.adapters.named_files import carried_restic_faults
+    """What is wrong with files that are named elsewhere: one by its hash, which is read whole, and own playbooks."""
+    from drp.adapters.named_files import carried_restic_faults, own_playbook_faults
 
-    return files.locate(carried_restic_faults(workspace, city.workspace.backups.restic))
+    return files.locate(
+        [
+            *carried_restic_faults(workspace, city.workspace.backups.restic),
+            *own_playbook_faults(playbooks_of(workspace), city.services),
+        ]
+    )
 
 
 def today_of(city: City) -> date:
@@ -201,7 +207,7 @@ def prober_of(world: World) -> Callable[[str, threading.Event], Iterator[Sample]
         baseline_file = records.baseline(name)
         baseline_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         certificate = str(world.workspace / check.ca_certificate) if check.ca_certificate else None
-        address = str(service.address) if service.address else world.city.hosts[service.runs_on[0]].address
+        address = user_place(service) or world.city.hosts[service.runs_on[0]].address
         journey = HttpJourney(check, address, certificate, load_baseline(baseline_file), learn=True)
 
         def attempt() -> dict[str, object]:

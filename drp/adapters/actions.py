@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from drp.adapters.data_files import IncomingPipe
+from drp.adapters.drill_guard import remove_left
 from drp.adapters.host_program import folder_of, packed_file
 from drp.adapters.ssh_options import proxy_through
 from drp.adapters.starter import Starter
@@ -71,12 +72,24 @@ class SupervisedActions:
         self._start(folder, "drp.adapters.local_worker" if is_here else "drp.adapters.ssh_worker", spec, secrets)
 
     def start_playbook(
-        self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str
+        self,
+        folder: Path,
+        playbook: str,
+        hosts: Sequence[str],
+        variables: Body,
+        secrets: Body,
+        ca_certificate: str,
+        *,
+        kept_from: Sequence[str] = (),
+        must_be_kept: bool = False,
     ) -> None:
         """Run a playbook on hosts through ansible-runner. Secrets, by host, become the variable `drp_secrets`."""
         path = self.playbooks / f"{playbook}.yml"
         if not path.is_file():
             raise DrpError(f"there is no playbook {path.name}", where=str(self.playbooks), hint="restore it from git")
+        if not path.resolve().is_relative_to(self.playbooks.resolve()):
+            hint = "put the file itself there"
+            raise DrpError(f"playbook {path.name} leads out of its folder", where=str(self.playbooks), hint=hint)
         spec = {
             "playbook": str(path),
             "inventory": str(self.inventory),
@@ -85,6 +98,8 @@ class SupervisedActions:
             "known_hosts": str(self.workspace / self.ssh.known_hosts),
             "facts_folder": str(folder.parent / "facts"),
             "control_path_folder": str(self._control_path_folder()),
+            "kept_from": list(kept_from),
+            "must_be_kept": must_be_kept,
             "variables": {
                 **variables,
                 **self._jump_variables(hosts),
@@ -214,7 +229,12 @@ class SupervisedActions:
         return Path("/dev/shm" if os.path.isdir("/dev/shm") else "/tmp") / f"drp-{os.getuid()}-{name}"
 
     def close_connections(self) -> None:
-        """End the shared SSH connections that Ansible left for the next stage."""
+        """End the shared SSH connections that Ansible left for the next stage, and what guarded a drill's."""
+        self._close_connections()
+        if os.geteuid() == 0:
+            remove_left()
+
+    def _close_connections(self) -> None:
         folder = self._control_path_folder()
         limit = time.monotonic() + CLOSE_LIMIT_SECONDS
         # Looked at again: an ssh that was cut off as it connected makes its socket only now, and one that answers

@@ -24,6 +24,10 @@ _WORDS = {
     "location": ("drp_location",),
     "jump_host": ("drp_jump_host",),
     "restic": ("drp_restic",),
+    "fence_command": ("drp_fence_command",),
+    "fence_check": ("drp_fence_check",),
+    "fence_timeout": ("drp_fence_timeout",),
+    "unfence_command": ("drp_unfence_command",),
     "assumed": ("drp_assumed",),
 }
 _KEYS = frozenset(key for keys in _WORDS.values() for key in keys)

@@ -18,6 +18,8 @@ from typing import Any
 from drp.adapters.ssh_options import pinned
 from drp.adapters.worker import Worker
 
+_NOT_IN_FORCE = 99
+
 _OUTCOMES = {
     "runner_on_ok": "ok",
     "runner_on_failed": "failed",
@@ -30,6 +32,60 @@ _OUTCOMES = {
 
 def main() -> None:
     worker = Worker()
+    kept_from = worker.spec.get("kept_from", [])
+    if kept_from:
+        sys.exit(_under_guard(worker, kept_from))
+    _run(worker)
+
+
+def _under_guard(worker: Worker, addresses: list[str]) -> int:
+    """Run the playbook where nothing can be sent to these addresses. Where that is impossible it is told, and the
+    playbook runs all the same only if nobody wants it otherwise (`must_be_kept`)."""
+    from drp.adapters import drill_guard
+
+    try:
+        guard = drill_guard.set_up(worker.folder, addresses)
+        trial = drill_guard.listen_for_trial()
+    except (drill_guard.NotInForceError, OSError) as error:
+        return _without_guard(worker, str(error))
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            guard.enter(trial.getsockname()[1])
+            trial.close()
+            worker.emit({"event": "guard", "in_force": True, "addresses": addresses})
+            _run(worker)
+        except SystemExit as ended:
+            code = ended.code if isinstance(ended.code, int) else 1
+        except (drill_guard.NotInForceError, OSError) as error:
+            code = _NOT_IN_FORCE
+            sys.stderr.write(f"{error}\n")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child is interrupted too, and ends in its own way
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    trial.close()
+    worker.emit({"event": "guard.ended", "refused": guard.refused()})
+    drill_guard.remove_left()
+    if code == _NOT_IN_FORCE:
+        return _without_guard(worker, "the kernel does not apply the rules to a group of its own")
+    return code if code >= 0 else 128 - code
+
+
+def _without_guard(worker: Worker, reason: str) -> int:
+    worker.emit({"event": "guard", "in_force": False, "reason": reason})
+    if worker.spec.get("must_be_kept"):
+        worker.emit({"event": "trouble", "kind": "guard", "text": reason, "dataset": ""})
+        return 1
+    _run(worker)
+    return 0
+
+
+def _run(worker: Worker) -> None:
     cancelled = False
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
@@ -58,7 +114,7 @@ def main() -> None:
         return False  # no copy of each event as a file of its own: `messages.jsonl` and `stdout` are the evidence
 
     variables = private / "variables.json"
-    variables.write_text(json.dumps(worker.spec["variables"]))
+    variables.write_text(json.dumps(_as_told(worker.spec["variables"])))
     try:
         done = ansible_runner.run(
             private_data_dir=str(private),
@@ -87,8 +143,25 @@ def _secrets_file(secrets: dict[str, Any]) -> Path:
     memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
     number, name = tempfile.mkstemp(prefix="drp-", suffix=".json", dir=memory)
     with os.fdopen(number, "w") as file:
-        json.dump(secrets, file)
+        json.dump(literal(secrets), file)
     return Path(name)
+
+
+def _as_told(variables: dict[str, Any]) -> dict[str, Any]:
+    """Variables with all that comes from a person's files as it stands there. Only Ansible's own settings are drp's
+    templates."""
+    return {name: value if name.startswith("ansible_") else literal(value) for name, value in variables.items()}
+
+
+def literal(value: Any) -> Any:
+    """A value in which Ansible sees no templates: it would carry them out on the control node."""
+    if isinstance(value, dict):
+        return {name: literal(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [literal(item) for item in value]
+    if isinstance(value, str) and any(mark in value for mark in ("{{", "{%", "{#")):
+        return {"__ansible_unsafe": value}
+    return value
 
 
 def _environment(spec: dict[str, Any]) -> dict[str, str]:

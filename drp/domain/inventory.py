@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StringConstraints, field_validator, model_validator
 
 from drp.domain.backups.settings import BackupDefaults, Metrics, Notifications, Retention
+from drp.domain.datasets.base import Command
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import Assets, Documents, Network, People, SchemaVersion
 from drp.domain.runbooks.model import ExerciseLevel, Runbook
@@ -225,6 +226,10 @@ class AnsibleHost(Model):
 
     It is reached through `jump_host`, another host of the inventory, if that is given. `restic` is where restic runs
     for its data: on the host, or on the control node for a host that can take no restic.
+
+    `fence_command` runs on the control node where the host itself cannot be told to close: it must make sure that the
+    host serves nobody, and end with 0. `fence_check`, where given, must then end with 0 too. `unfence_command` lets it
+    come back. Argument lists, which no shell reads; each within `fence_timeout`.
     """
 
     name: HostName
@@ -238,6 +243,16 @@ class AnsibleHost(Model):
     location: Identifier | None = None
     jump_host: HostName | None = None
     restic: Literal["host", "control-node"] = "host"
+    fence_command: Command | None = None
+    fence_check: Command | None = None
+    fence_timeout: PositiveDuration = timedelta(seconds=60)
+    unfence_command: Command | None = None
+
+    @model_validator(mode="after")
+    def _fences_before_it_looks(self) -> Self:
+        if self.fence_command is None and (self.fence_check or self.unfence_command):
+            raise ValueError("drp_fence_check and drp_unfence_command need drp_fence_command")
+        return self
 
 
 def jumps_to(host: AnsibleHost, hosts: Mapping[str, AnsibleHost]) -> list[AnsibleHost]:

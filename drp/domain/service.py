@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -20,8 +21,10 @@ from pydantic import (
 
 from drp.domain.backups.settings import BackupSettings
 from drp.domain.datasets import Dataset
+from drp.domain.datasets.base import Command
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import SchemaVersion
+from drp.domain.traffic import Traffic
 from drp.domain.values import (
     AbsolutePath,
     AccountName,
@@ -78,11 +81,49 @@ class StageEstimates(Model):
     usable: PositiveDuration | None = None
 
 
+class RecoveryCommand(Model):
+    """A command of the service's own, on a host that stands in for one of `runs_on` (the first where none is named):
+    after its units were started, or as a part of its verification. It may be run again. No shell reads it."""
+
+    argv: Command
+    on: Literal["activate", "verify"]
+    host: HostName | None = None
+    timeout: PositiveDuration = timedelta(minutes=5)
+
+
+DRPS_OWN_PLAYBOOKS = ("restore", "activate", "verify", "cutover", "cleanup", "fence", "unfence")
+
+
+def _not_drps_own(name: str) -> str:
+    if name in DRPS_OWN_PLAYBOOKS:
+        raise ValueError(f"{name}.yml is drp's own; give the playbook another name")
+    return name
+
+
+PlaybookName = Annotated[
+    str,
+    StringConstraints(pattern=r"^[a-z][a-z0-9_-]{0,63}$"),
+    AfterValidator(_not_drps_own),
+    Field(json_schema_extra={"not": {"enum": list(DRPS_OWN_PLAYBOOKS)}}),
+]
+"""The name of a file in the workspace's folder playbooks, without its `.yml`."""
+
+
+class OwnPlaybooks(Model):
+    """Users' own playbooks, each run on the service's recovery hosts once a stage has ended well."""
+
+    after_restore: PlaybookName | None = None
+    after_activate: PlaybookName | None = None
+    after_verify: PlaybookName | None = None
+
+
 class RecoverySettings(Model):
-    """What `restore` and `activate` do besides bringing the datasets back."""
+    """What `restore`, `activate` and `verify` do besides bringing the datasets back."""
 
     accounts: tuple[Account, ...] = ()
     start: tuple[UnitName, ...] = ()
+    commands: Annotated[tuple[RecoveryCommand, ...], Field(max_length=64)] = ()
+    playbooks: OwnPlaybooks = OwnPlaybooks()
     estimates: StageEstimates = StageEstimates()
 
 
@@ -178,6 +219,7 @@ class Service(Declared):
     runs_on: tuple[HostName, ...] = ()
     recovers_on: dict[HostName, HostName] = {}
     address: Address | None = None
+    traffic: Annotated[tuple[Traffic, ...], Field(min_length=1, max_length=16)] | None = None
     datasets: tuple[Dataset, ...] = ()
     backup: BackupSettings | None = None
     recovery: RecoverySettings = RecoverySettings()

@@ -153,6 +153,43 @@ _MEANINGS = {
         "drp's program could not run on the host",
         "check ansible_python_interpreter (Python 3.8 or newer) and, with ansible_become, sudo without a password",
     ),
+    "traffic": _Meaning(
+        DrpError,
+        "traffic could not be switched",
+        "correct `traffic` in the service's file, or switch by hand; then go on: drp run resume",
+    ),
+    "traffic_refused": _Meaning(
+        UnreachableError,
+        "the name server refused",
+        "look which updates of the zone it allows to which key (BIND: update-policy), and whether the zone is its own",
+    ),
+    "traffic_secret": _Meaning(
+        DrpError,
+        "the key for updates of the zone cannot be used",
+        "put the key's base64 text, as tsig-keygen shows it behind `secret`, where key.secret of the service points to",
+    ),
+    "traffic_unreachable": _Meaning(
+        UnreachableError,
+        "the name server does not answer",
+        "check that it is up and the line to it (TCP port 53), and `server` in the service's file",
+    ),
+    "traffic_unchanged": _Meaning(
+        DrpError,
+        "traffic still goes where it went before",
+        "look into the log of what leads users there; it took the order and did not carry it out",
+    ),
+    "haproxy": _Meaning(
+        DrpError,
+        "HAProxy could not be switched",
+        "look at its runtime API by hand: echo 'show servers state' | socat stdio SOCKET",
+    ),
+    "guard": _Meaning(
+        UnreachableError,
+        "the drill's playbooks cannot be kept from the primary hosts",
+        "run drp as root on a machine with cgroup 2 and nftables (Debian: apt-get install nftables)",
+    ),
+    "program": _Meaning(DrpError, "a command failed", "run it by hand where it ran; the message above is its own"),
+    "too_long": _Meaning(DrpError, "a command took too long", "run it by hand; raise its timeout if it only is slow"),
     "lost": _Meaning(DrpError, "the work was lost without a result (was the machine restarted?)", "run it again"),
 }
 

@@ -294,6 +294,16 @@ AbsolutePath = Annotated[
     WithJsonSchema({"type": "string", "maxLength": 1024, "pattern": r"^(/(?!\.{1,2}(/|$))[^/\x00-\x1f\x7f]+)+$"}),
 ]
 HostAddress = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9:][A-Za-z0-9_.:%-]{0,252}$")]
+DomainName = Annotated[
+    str,
+    StringConstraints(
+        max_length=254,
+        pattern=r"^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.?$",
+    ),
+]
+"""A whole name of the domain name system, with or without the final dot."""
+
+SocketPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./-]{1,100}$")]
 LoginName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_.@\\-]{0,63}$")]
 FileName = Annotated[
     str,
@@ -335,6 +345,11 @@ PATTERN_HINTS = {
     r"^[A-Za-z][A-Za-z0-9-]*=[^\u0000-\u001f\u007f\"\\<>;*()]{1,250}$": "write a name such as dc=example",
     r"^ldapi?://[A-Za-z0-9%_./:-]{0,200}$": "write an address such as ldapi:/// or ldap://127.0.0.1",
     r"^[^\u0000-\u0008\u000b-\u001f\u007f]*$": "remove the control characters",
+    r"^([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.?$": (
+        "write a whole domain name in small letters, such as www.example.id"
+    ),
+    r"^[a-z][a-z0-9_-]{0,63}$": "write the name of a file in the workspace's folder playbooks, without its .yml",
+    r"^[A-Za-z0-9_.:-]{1,64}$": "use the name that haproxy.cfg has: letters, digits, _ . : -",
     r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$": "use 3 to 63 lower-case letters, digits, dots and hyphens",
 }
 """What a person should write instead, by the pattern that refused it."""

@@ -142,7 +142,7 @@ class _Execution:
                 return
             if self.world.actions.exit_code(folder) != 0:
                 raise self.failure(step)
-            stages.finish(self.recovery, step, self.messages.get(step.id, []), self.record)
+            stages.finish(self.world, self.recovery, step, self.messages.get(step.id, []), self.record)
         except DrpError as error:
             self.end(step, "failed", _told(error))
             return

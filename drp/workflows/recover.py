@@ -10,6 +10,7 @@ from drp.domain.backups.restore_point import RestorePoint, newest_before
 from drp.domain.events import Body
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.protection.gaps import is_elsewhere
+from drp.domain.recovery.cutover import ways_of
 from drp.domain.recovery.plan import Plan, PlannedService, RecoveryKind, compile_recovery
 from drp.domain.recovery.probing import FAILURES_TO_DETECT, Outage, last_outage
 from drp.domain.recovery.run import Recovery
@@ -126,7 +127,7 @@ def _reservations(
         elsewhere = is_elsewhere(world.city.services[name], world.city.hosts)
         if not elsewhere and reasons and world.ledger.active_site(name) == "primary":
             found.append((f"it needs {name}, which cannot be recovered: {'; '.join(reasons)}", None))
-    if request.kind == "failover" and service.address is None:
+    if request.kind == "failover" and not ways_of(service):
         found.append(("drp switched no traffic: use was measured at the recovery host itself", request.by))
     return found
 

@@ -14,6 +14,7 @@ from drp.domain.protection.gaps import backup_of
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.probing import usable_again
 from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests
 from drp.domain.recovery.timeline import Mark
 from drp.domain.recovery.verification import check_restored, newest_transaction, proved_datasets
 from drp.domain.service import Service
@@ -21,8 +22,11 @@ from drp.domain.values import show_duration, to_stamp
 from drp.errors import DrpError
 from drp.ports import World
 from drp.workflows.repository import ca_certificate, centre_named, secrets_of
+from drp.workflows.traffic import connection_variables, finish_switch, start_switch
 
 Record = Callable[[str, Body], None]
+
+_COMMAND_STAGES: tuple[CommandStage, ...] = ("activate", "verify")
 
 NAMES = {
     "look": "looking what lies at the old primary",
@@ -42,6 +46,10 @@ NAMES = {
 
 def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     """Start a stage's outside action."""
+    if step.stage == "cutover":
+        plan = recovery.plan
+        start_switch(world, folder, step.service, plan.site, run=recovery.run, kind=plan.kind, release=plan.is_planned)
+        return
     service = world.city.services[step.service]
     hosts = hosts_of(recovery, step)
     secrets: Body = {}
@@ -62,11 +70,12 @@ def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
     return planned.leaves if is_left else planned.hosts
 
 
-def finish(recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
+def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
     """Take down what an ended stage found. DrpError where it must count as failed although its process ended well."""
     if step.stage == "restore":
         _finish_restore(recovery, step, messages, record)
     elif step.stage == "cutover":
+        finish_switch(world, step.service, recovery.plan.site, messages, record, release=recovery.plan.is_planned)
         record("site.activated", {"service": step.service, "site": recovery.plan.site, "reason": recovery.run})
     elif step.stage == "look":
         results = _looks(messages)
@@ -244,32 +253,24 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
     service = world.city.services[step.service]
     jobs = _jobs(world, recovery, step)
     units = sorted({unit for job in jobs for unit in job["datasets"][0]["units"]})
+    own_units = [unit for unit in service.recovery.start if unit not in units]
     return base_variables(world, recovery, hosts_of(recovery, step)) | {
         "drp_service": service.id,
         "drp_jobs": jobs,
         "drp_dataset_units": units,
         "drp_accounts": [account.model_dump() for account in service.recovery.accounts],
-        "drp_units": [unit for unit in service.recovery.start if unit not in units],
+        "drp_units": own_units,
+        "drp_unit_tests": configuration_tests(own_units),
+        "drp_commands": {stage: commands_of(service, stage) for stage in _COMMAND_STAGES},
         # What this very run restored before it was cut off may be replaced; anything else only where a person said so.
         "drp_replace_existing": recovery.opened.body["replace_existing"] or recovery.proved_empty(service.id),
-        "drp_service_address": str(service.address) if service.address else "",
         "drp_local_paths": _local_paths(service),
     }
 
 
 def base_variables(world: World, recovery: Recovery, names: Sequence[str]) -> Body:
     """What every playbook of a run gets to know."""
-    hosts = {name: world.city.hosts[name] for name in names}
-    return {
-        # Ansible goes to the machines that drp has checked, whatever other variables say.
-        "drp_addresses": {name: host.address for name, host in hosts.items()},
-        "drp_ports": {name: host.port for name, host in hosts.items()},
-        "ansible_host": "{{ drp_addresses[inventory_hostname] }}",
-        "ansible_port": "{{ drp_ports[inventory_hostname] }}",
-        "ansible_connection": "ssh",
-        "drp_run": recovery.run,
-        "drp_kind": recovery.plan.kind,
-    }
+    return connection_variables(world, names) | {"drp_run": recovery.run, "drp_kind": recovery.plan.kind}
 
 
 def _local_paths(service: Service) -> list[Body]:

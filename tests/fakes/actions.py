@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from drp.domain.events import Body
@@ -57,6 +57,15 @@ class Started:
     ending: Ending
 
 
+def switched(step: Body) -> Body:
+    """What Ansible tells of a way of switching traffic that did as it was told."""
+    after = {"take": "held", "release": "absent"}.get(step["verb"], step["site"])
+    kept = {name: step[name] for name in ("way", "type", "label", "host", "verb", "site")}
+    told = {**kept, "before": "nowhere", "after": after, "changed": True, "details": {}}
+    task = {"event": "task", "host": step["host"], "task": "Switch", "outcome": "ok", "started_at": "2026-11-20T07:00"}
+    return {**task, "duration_ms": 100, "changed": True, "result": {"traffic": told}}
+
+
 class FakeActions:
     """Implements `drp.ports.Actions`. `started` holds the folder names of all starts, in order."""
 
@@ -71,9 +80,19 @@ class FakeActions:
         self._start(folder, {"host": host.name, "job": job, "secrets": secrets, "ca": ca_certificate})
 
     def start_playbook(
-        self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str
+        self,
+        folder: Path,
+        playbook: str,
+        hosts: Sequence[str],
+        variables: Body,
+        secrets: Body,
+        ca_certificate: str,
+        *,
+        kept_from: Sequence[str] = (),
+        must_be_kept: bool = False,
     ) -> None:
-        spec = {"playbook": playbook, "hosts": list(hosts), "variables": variables, "secrets": secrets}
+        spec: Body = {"playbook": playbook, "hosts": list(hosts), "variables": variables, "secrets": secrets}
+        spec |= {"kept_from": list(kept_from), "must_be_kept": must_be_kept}
         self._start(folder, spec | {"ca": ca_certificate})
 
     def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
@@ -89,6 +108,9 @@ class FakeActions:
         self.started.append(folder.name)
         self.specs[folder.name] = spec
         ending = self.script(folder.name, spec)
+        if spec.get("playbook") == "cutover" and ending.exit_code == 0:
+            answers = [switched(step) for step in spec["variables"]["drp_traffic"]]
+            ending = replace(ending, messages=[*ending.messages, *answers])
         self.known[folder] = Started(ActionState.RUNNING if ending.running else ActionState.ENDED, ending)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "lock").touch()

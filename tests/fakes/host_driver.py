@@ -14,9 +14,14 @@ HOST_PROGRAM = Path(__file__).parents[2] / "playbooks" / "module_utils" / "drp_h
 
 def load(module: str) -> Any:
     """A module of the program."""
+    return load_from(HOST_PROGRAM.name, module)
+
+
+def load_from(package: str, module: str) -> Any:
+    """A module of one of the packages that Ansible takes to hosts."""
     if str(HOST_PROGRAM.parent) not in sys.path:
         sys.path.append(str(HOST_PROGRAM.parent))
-    return importlib.import_module(f"{HOST_PROGRAM.name}.{module}")
+    return importlib.import_module(f"{package}.{module}")
 
 
 class Told:

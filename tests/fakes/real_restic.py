@@ -81,7 +81,16 @@ class RealActions:
         return messages
 
     def start_playbook(
-        self, folder: Path, playbook: str, hosts: Sequence[str], variables: Body, secrets: Body, ca_certificate: str
+        self,
+        folder: Path,
+        playbook: str,
+        hosts: Sequence[str],
+        variables: Body,
+        secrets: Body,
+        ca_certificate: str,
+        *,
+        kept_from: Sequence[str] = (),
+        must_be_kept: bool = False,
     ) -> None:
         raise NotImplementedError
 

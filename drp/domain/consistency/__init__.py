@@ -13,6 +13,7 @@ from typing import NamedTuple, get_args
 from drp.domain.consistency.copies import copy_faults
 from drp.domain.consistency.places import overlapping_places
 from drp.domain.consistency.runbooks import names_in_runbook, runbook_faults
+from drp.domain.consistency.traffic import traffic_faults
 from drp.domain.findings import (
     ASSETS,
     DOCUMENTS,
@@ -34,6 +35,7 @@ from drp.domain.objectives import objectives_of
 from drp.domain.registers import Assets, Documents, Network, People, Role
 from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
+from drp.domain.traffic import HaproxyBackend, TrafficCommand
 
 MOST_NAMES_COMPARED, MOST_GUESSES = 500, 50
 """Comparing names takes long; so many wrong ones in one run are no slips of the pen."""
@@ -75,6 +77,7 @@ def faults_of(parts: Parts) -> list[Finding]:
     found += copy_faults(parts.services, parts.workspace)
     for name, runbook in parts.runbooks.items():
         found += runbook_faults(name, runbook, parts.services, parts.hosts)
+    found += traffic_faults(parts.services, parts.hosts)
     return found
 
 
@@ -159,9 +162,20 @@ def _of_services(services: Mapping[str, Service]) -> Iterator[_Reference]:
             yield _Reference(record, ("depends_on", position), "service", dependency)
         for position, name in enumerate(service.runs_on):
             yield _Reference(record, ("runs_on", position), "host", name)
+        yield from _of_traffic(service)
         for position, dataset in enumerate(service.datasets):
             copied = dataset.copy_of.split("/")[0] if dataset.copy_of else None
             yield _Reference(record, ("datasets", position, "copy_of"), "service", copied)
+
+
+def _of_traffic(service: Service) -> Iterator[_Reference]:
+    record = service_record(service.id)
+    for position, way in enumerate(service.traffic or ()):
+        if isinstance(way, HaproxyBackend):
+            for number, name in enumerate(way.hosts):
+                yield _Reference(record, ("traffic", position, "hosts", number), "host", name)
+        elif isinstance(way, TrafficCommand):
+            yield _Reference(record, ("traffic", position, "host"), "host", way.host)
 
 
 def _of_workspace(workspace: Workspace | None) -> Iterator[_Reference]:
@@ -269,6 +283,15 @@ def _twice_named(services: Mapping[str, Service]) -> Iterator[Finding]:
                     ("backup", "quiesce", position, "host"),
                     "unknown-name",
                     f"unknown host of runs_on {order.host!r}",
+                    f"known: {', '.join(service.runs_on) or 'runs_on is empty'}",
+                )
+        for position, command in enumerate(service.recovery.commands):
+            if command.host is not None and command.host not in service.runs_on:
+                yield service_fault(
+                    service.id,
+                    ("recovery", "commands", position, "host"),
+                    "unknown-name",
+                    f"unknown host of runs_on {command.host!r}",
                     f"known: {', '.join(service.runs_on) or 'runs_on is empty'}",
                 )
         for name in service.recovers_on:

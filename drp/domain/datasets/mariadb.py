@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from typing import Annotated, Literal
-
-from pydantic import StringConstraints
+from typing import Literal
 
 from drp.domain.datasets.base import DatasetType, Procedure, Scratch, made_folder, removed
-from drp.domain.values import AbsolutePath, AccountName, DatabaseName
+from drp.domain.values import AbsolutePath, AccountName, DatabaseName, SocketPath
 
 # Older systems, and MySQL, know the programs by their older names.
 CLIENT, DUMP, CHECK, INSTALL, SERVER = (
@@ -79,8 +77,6 @@ _DROP_BY_HAND = (
     "{client} -e 'SHOW DATABASES' | grep -vxE 'information_schema|mysql|performance_schema|sys'"
     " | sed 's/`/``/g; s/.*/DROP DATABASE `&`;/' | {client}"
 )
-
-SocketPath = Annotated[str, StringConstraints(pattern=r"^/[A-Za-z0-9_./-]{1,100}$")]
 
 
 class MariadbDataset(DatasetType):

@@ -9,8 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt
 
 from drp.domain.datasets.base import Command, DatasetType, Procedure, Scratch, made_folder, removed
-from drp.domain.datasets.mariadb import SocketPath
-from drp.domain.values import AbsolutePath, AccountName
+from drp.domain.values import AbsolutePath, AccountName, SocketPath
 
 SENTINEL_KEY = "drp-sentinel"
 # The mark of the end and eight bytes of checksum; a server that sends without a file adds a mark of its own.

@@ -160,6 +160,8 @@ def _hosts(city: City, service: Service) -> Iterator[Row]:
         yield _with_address(city, name), (recovery,)
     if service.address:
         yield "address", (f"{service.address}, where its users reach it",)
+    for way in service.traffic or ():
+        yield "traffic", (f"switched by {way.type}: {way.label}",)
 
 
 def _with_address(city: City, name: str) -> str:
@@ -305,6 +307,7 @@ def _details(city: City, service: Service, now: datetime, reach: _Reach) -> dict
         },
         "hosts": [_host_details(city, service, name) for name in service.runs_on],
         "address": str(service.address) if service.address else None,
+        "traffic": [{"type": way.type, "label": way.label} for way in service.traffic or ()],
         "datasets": [
             {
                 "id": dataset.id,

@@ -17,6 +17,7 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import hash_of
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives
+from drp.domain.recovery.cutover import user_place, ways_of
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.placement import place_steps
 from drp.domain.runbooks.steps import AnyStep, RunbookStep
@@ -256,10 +257,10 @@ def hosts_at(service: Service, site: Site) -> tuple[str, ...]:
 
 
 def user_address(city: City, service: Service, kind: RecoveryKind) -> str:
-    """Where users would find the service: its own address, but in a drill the recovery host's, and also where it has
-    no address of its own."""
-    if kind != "drill" and service.address is not None:
-        return str(service.address)
+    """Where users would find the service: its own address or name, but in a drill the recovery host's, and also where
+    it has none of its own."""
+    if kind != "drill" and (place := user_place(service)) is not None:
+        return place
     site: Site = "primary" if kind == "failback" else "recovery"
     return city.hosts[service.stand_in(service.runs_on[0], site)].address
 
@@ -274,7 +275,7 @@ def steps_of(service: Service, kind: RecoveryKind, planned: Collection[str]) -> 
     name = service.id
     steps = [_step(service, "restore"), *_start_of(service, planned)]
     last = "verify"
-    if kind == "failover" and service.address is not None:
+    if kind == "failover" and ways_of(service):
         steps.append(_step(service, "cutover", f"{name}/verify"))
         last = "cutover"
     steps.append(_step(service, "usable", f"{name}/{last}"))

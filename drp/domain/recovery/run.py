@@ -9,6 +9,7 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
     step.ended      {step, outcome: ok | failed | skipped, error, duration_ms, evidence: [{path, sha256}]}
     task.ended      {step, host, task, outcome, started_at, duration_ms, changed}   from ansible-runner's events
     absence.proved  {service, looked_for: […], found: […]}
+    traffic.switched {service, way, type, label, host, verb, site, before, after, changed, details}   a way's answer
     data.verified   {service, dataset, check, expected, actual, ok}
     restore_point.chosen  {…}                               what a planned move goes on with: the restore point's record
     stranded.found  {service, found: […], restore_point}     what lay at the old primary before a failback

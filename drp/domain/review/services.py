@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from drp.domain.findings import Advice, Finding, service_record
-from drp.domain.inventory import City
+from drp.domain.inventory import AnsibleHost, City
 from drp.domain.protection.gaps import Gap, gaps_of, is_elsewhere
 from drp.domain.service import Service
+from drp.domain.traffic import DnsZone, HaproxyBackend, TrafficCommand
 
 NO_BACKUP = Advice(
     "no-backup", "declare its datasets and their backup, or have its owner accept in writing that all of it may be lost"
@@ -41,6 +42,10 @@ COPY_OF_UNKNOWN = Advice("copy-of-unknown", "write SERVICE/DATASET with the name
 COPY_OF_UNPROTECTED = Advice(
     "copy-of-unprotected", "back the original up: a copy holds only what had reached it, and its errors too"
 )
+SWITCH_AT_PRIMARY = Advice(
+    "switch-at-primary",
+    "have something outside the primary site lead users: it is lost with the site, just when it is needed",
+)
 
 _OF_GAPS = {
     "no-dataset": NO_DATASET,
@@ -60,6 +65,7 @@ def review_services(city: City) -> Iterator[Finding]:
         yield from _protection(city, service, gaps[service.id])
         yield from _dependencies(city, service, gaps)
         yield from _copies(service, city.services)
+        yield from _traffic(city, service)
         if service.owner is None:
             yield _at(NO_OWNER, service, "owner", "nobody is named as its owner")
 
@@ -103,6 +109,23 @@ def _dependencies(city: City, service: Service, gaps: Mapping[str, list[Gap]]) -
             message = f"it needs {name!r}, which cannot be recovered: {gaps[name][0].text}"
             location = ("depends_on", position)
             yield DEPENDS_ON_UNRECOVERABLE.at(service_record(service.id), location, message, [service.id])
+
+
+def _traffic(city: City, service: Service) -> Iterator[Finding]:
+    """What would have to switch traffic and stands at the site that was lost."""
+    by_address = {host.address: host for host in city.hosts.values()}
+    for position, way in enumerate(service.traffic or ()):
+        led_by: list[AnsibleHost | None] = []
+        if isinstance(way, DnsZone):
+            led_by = [by_address.get(way.server)]
+        elif isinstance(way, HaproxyBackend):
+            led_by = [city.hosts.get(name) for name in way.hosts]
+        elif isinstance(way, TrafficCommand) and way.host is not None:
+            led_by = [city.hosts.get(way.host)]
+        for host in led_by:
+            if host is not None and host.site == "primary":
+                message = f"{way.label} is switched by {host.name}, at the primary site"
+                yield SWITCH_AT_PRIMARY.at(service_record(service.id), ("traffic", position), message, [service.id])
 
 
 def _copies(service: Service, services: Mapping[str, Service]) -> Iterator[Finding]:

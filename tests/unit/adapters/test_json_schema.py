@@ -101,6 +101,15 @@ def changed(kind: str, path: str, value: Any) -> Any:
 
 LINK, ASSET, DOCUMENT = "links.r01.", "assets.server.", "documents.sop."
 SQL = {"type": "postgresql", "host": "pengaduan-1", "id": "d", "database": "d"}
+ZONE: dict[str, Any] = {
+    "type": "dns",
+    "server": "192.0.2.53",
+    "zone": "kota.example",
+    "key": {"name": "drp", "secret": {"file": "/etc/drp/zone-key"}},
+    "records": [{"name": "www.kota.example", "type": "A", "primary": ["192.0.2.1"], "recovery": ["192.0.2.2"]}],
+}
+PROXY = {"type": "haproxy", "hosts": ["lb-1"], "backend": "users", "primary": ["a"], "recovery": ["b"]}
+COMMAND: dict[str, Any] = {"type": "command", "to_recovery": ["switch", "drc"], "to_primary": ["switch", "back"]}
 RIGHT: list[tuple[str, str, Any]] = [
     ("drp", "agencies.humas", {"title": "Humas", "head": "kabid", "assumed": ["head"]}),
     ("drp", "sites.primary", "Balai Kota"),
@@ -127,6 +136,11 @@ RIGHT: list[tuple[str, str, Any]] = [
     ("service", "backup.schedule", "*/10 6-18 * * 1-5"),
     ("service", "backup.password", {"command": ["pass", "drp"]}),
     ("service", "recovery", {"estimates": {"activate": "2m"}, "accounts": [{"name": "app", "uid": 800}]}),
+    ("service", "traffic", [{"type": "floating_address", "address": "192.0.2.80"}]),
+    ("service", "traffic", [ZONE, PROXY, COMMAND | {"host": "lb-1", "state": ["switch", "where"]}]),
+    ("service", "traffic", [ZONE | {"ttl": "5m", "port": 5353, "timeout": "3s"}]),
+    ("service", "recovery", {"commands": [{"argv": ["warm", "up"], "on": "verify", "timeout": "30s"}]}),
+    ("service", "recovery", {"playbooks": {"after_restore": "mask-data", "after_verify": "tell_partners"}}),
     ("network", LINK + "capacity", "1Gbit/s"),
     ("network", LINK + "last_failover_test", None),
     ("documents", DOCUMENT + "approved", "2026-01-31"),
@@ -192,6 +206,22 @@ WRONG: list[tuple[str, str, Any]] = [
     ("service", "backup.schedule", 15),
     ("service", "checks.0.interval", "0s"),
     ("service", "checks.0.steps.0.request", "GET front-page"),
+    ("service", "traffic", []),
+    ("service", "traffic", ZONE),
+    ("service", "traffic", [{"type": "anycast"}]),
+    ("service", "traffic", [ZONE | {"address": "192.0.2.80"}]),
+    ("service", "traffic", [ZONE | {"zone": "kota example"}]),
+    ("service", "traffic", [ZONE | {"key": {"name": "drp", "secret": "c2VjcmV0"}}]),
+    ("service", "traffic", [ZONE | {"records": []}]),
+    ("service", "traffic", [PROXY | {"hosts": []}]),
+    ("service", "traffic", [PROXY | {"socket": "admin.sock"}]),
+    ("service", "traffic", [PROXY | {"backend": "users; disable"}]),
+    ("service", "traffic", [COMMAND | {"to_primary": "switch back"}]),
+    ("service", "traffic", [COMMAND | {"to_primary": []}]),
+    ("service", "recovery", {"commands": [{"argv": ["warm"], "on": "restore"}]}),
+    ("service", "recovery", {"playbooks": {"after_restore": "../mask"}}),
+    ("service", "recovery", {"playbooks": {"after_restore": "restore"}}),
+    ("service", "recovery", {"playbooks": {"after_cutover": "mask"}}),
     ("network", LINK + "medium", "pigeon"),
     ("network", LINK + "backup_links", "r02"),
     ("people", "roles", {"chief": ["kabid"]}),

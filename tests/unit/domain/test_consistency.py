@@ -45,9 +45,47 @@ NO_SITE = AnsibleHost(name="pengaduan-1", site=None, address="192.0.2.2")
 AT_PRIMARY = AnsibleHost(name="drc-pengaduan-1", site="primary", address="192.0.2.3")
 
 
+FLOATING = {"type": "floating_address", "address": "192.0.2.80"}
+ZONE = {
+    "type": "dns",
+    "server": "192.0.2.53",
+    "zone": "kota.example",
+    "key": {"name": "drp", "secret": {"env": "X"}},
+    "records": [{"name": "www.kota.example", "type": "A", "primary": ["192.0.2.1"], "recovery": ["192.0.2.2"]}],
+}
+PROXY = {"type": "haproxy", "hosts": ["pengaduan-1"], "backend": "users", "primary": ["a"], "recovery": ["b"]}
+COMMAND = {"type": "command", "to_recovery": ["true"], "to_primary": ["true"]}
+
+
 @pytest.mark.parametrize(
     ("changes", "location", "message"),
     [
+        (
+            {"traffic": [ZONE, PROXY | {"hosts": ["pengaduan-1", "lb-9"]}]},
+            ("traffic", 1, "hosts", 1),
+            "unknown host 'lb-9'",
+        ),
+        ({"traffic": [ZONE, COMMAND | {"host": "lb-9"}]}, ("traffic", 1, "host"), "unknown host 'lb-9'"),
+        (
+            {"traffic": [PROXY, COMMAND]},
+            ("traffic",),
+            "nobody knows where users reach the service: a HAProxy back end or a command alone does not say it",
+        ),
+        (
+            {"address": make_city().hosts["identitas-1"].address},
+            ("address",),
+            f"{make_city().hosts['identitas-1'].address} is host identitas-1's own address, so it cannot move",
+        ),
+        (
+            {"traffic": [FLOATING | {"address": make_city().hosts["drc-pengaduan-1"].address}]},
+            ("traffic", 0, "address"),
+            f"{make_city().hosts['drc-pengaduan-1'].address} is host drc-pengaduan-1's own address, so it cannot move",
+        ),
+        (
+            {"recovery": {"commands": [{"argv": ["true"], "on": "verify", "host": "identitas-1"}]}},
+            ("recovery", "commands", 0, "host"),
+            "unknown host of runs_on 'identitas-1'",
+        ),
         ({"agency": "dukcapil"}, ("agency",), "unknown agency 'dukcapil'"),
         ({"tier": "biasa"}, ("tier",), "unknown tier 'biasa'"),
         ({"tier": None}, ("tier",), "the service has no RTO or no RPO"),
@@ -183,3 +221,16 @@ def test_where_some_hosts_have_keys_of_their_own_all_that_need_them_have() -> No
     ((_, location, message),) = found_in(workspace=keys_for(*hosts, "elsewhere"))
     assert location == ("dr_centres", "drc", "host_keys", "elsewhere")
     assert message == "unknown host 'elsewhere'"
+
+
+def test_what_leads_the_users_of_another_service_along_is_a_fault() -> None:
+    other = ZONE | {"records": [ZONE["records"][0] | {"name": "www.kota.example."}]}  # type: ignore[index]
+    assert found_in({"traffic": [other]}, {"traffic": [ZONE]}) == [
+        ("pengaduan", ("traffic", 0), "www.kota.example A is switched by service identitas too")
+    ]
+    proxies = found_in(
+        {"traffic": [FLOATING, PROXY]}, {"traffic": [FLOATING | {"address": "192.0.2.81"}, PROXY | {"backend": "else"}]}
+    )
+    assert proxies == [], "another back end is another thing"
+    same = found_in({"traffic": [FLOATING, PROXY]}, {"traffic": [FLOATING, PROXY]})
+    assert [(name, where) for name, where, _ in same] == [("pengaduan", ("traffic", 1))] * 2

@@ -1,0 +1,1 @@
+"""What leads users to a site, on the host that it runs on."""

@@ -1,0 +1,45 @@
+"""Programs on a host: run to their end within a limit, and what they said when they failed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+SYSTEM_PATH = ":/usr/local/sbin:/usr/sbin:/sbin"
+"""Where ip, arping and the like are, which a login without a shell has not on its path."""
+
+
+class Trouble(Exception):
+    """What went wrong; `kind` is one that drp/domain/trouble.py explains."""
+
+    def __init__(self, kind, text):
+        super().__init__(text)
+        self.kind, self.text = kind, text
+
+
+def run(argv, seconds=30.0, check=True):
+    """Run a program with no input; gives its exit code and what it wrote. Trouble where it does not start, takes too
+    long, or (with `check`) fails."""
+    try:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env=dict(os.environ, LC_ALL="C.UTF-8", PATH=os.environ.get("PATH", "") + SYSTEM_PATH),
+        )
+    except OSError as error:
+        raise Trouble("program", "%s does not start: %s" % (argv[0], error.strerror))
+    try:
+        output = process.communicate(timeout=seconds)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise Trouble("too_long", "%s did not end within %g s and was ended" % (argv[0], seconds))
+    text = output.decode("utf-8", "replace").strip()
+    if check and process.returncode:
+        said = text[-800:] or "it said nothing"
+        raise Trouble("program", "%s ended with %d: %s" % (argv[0], process.returncode, said))
+    return process.returncode, text

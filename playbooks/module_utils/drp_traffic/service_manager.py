@@ -1,0 +1,142 @@
+"""Units of a host's service manager, closed so that they do not start again: not by a restart, not by hand."""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import stat
+
+from .process import run
+
+STOP_SECONDS = 120
+CLOSED_EXECUTE_BITS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
+
+
+ENABLED = ("enabled", "enabled-runtime", "alias", "generated")
+DROP_IN = """# Written by drp: this host is closed for the service, see /var/lib/drp/fence. Opened again by: unfence.yml
+[Unit]
+AssertPathExists=/var/lib/drp/fence/nothing-may-start-here
+"""
+
+
+class Systemd:
+    """systemd: a masked unit is started by nobody, and one whose assertion fails neither."""
+
+    name = "systemd"
+
+    def _show(self, unit, prop):
+        return run(["systemctl", "show", "--property", prop, "--value", self._full(unit)])[1].strip()
+
+    @staticmethod
+    def _full(unit):
+        return unit if unit.endswith((".service", ".socket", ".timer", ".target")) else unit + ".service"
+
+    def is_known(self, unit):
+        return self._show(unit, "LoadState") in ("loaded", "masked")
+
+    def before(self, unit):
+        return {"enabled": self._show(unit, "UnitFileState") in ENABLED}
+
+    def _drop_in(self, unit):
+        return "/etc/systemd/system/%s.d/zz-drp-fence.conf" % self._full(unit)
+
+    def close(self, unit):
+        full = self._full(unit)
+        run(["systemctl", "disable", full], check=False)
+        if run(["systemctl", "mask", full], check=False)[0]:
+            # A unit that stands in /etc cannot be masked. This survives a restore of its file, too.
+            path = self._drop_in(unit)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(DROP_IN)
+            run(["systemctl", "daemon-reload"])
+        run(["systemctl", "stop", full], STOP_SECONDS)
+
+    def still_open(self, unit):
+        reasons = []
+        state = self._show(unit, "ActiveState")
+        if state not in ("inactive", "failed"):
+            reasons.append("%s is %s" % (unit, state))
+        is_held = self._drop_in(unit) in self._show(unit, "DropInPaths").split()
+        if self._show(unit, "LoadState") != "masked" and not is_held:
+            reasons.append("%s is not masked: a restart could start it" % unit)
+        return reasons
+
+    def open(self, unit, before):
+        full = self._full(unit)
+        path = self._drop_in(unit)
+        if os.path.exists(path):
+            os.remove(path)
+            if not os.listdir(os.path.dirname(path)):
+                os.rmdir(os.path.dirname(path))
+            run(["systemctl", "daemon-reload"])
+        if self._show(unit, "LoadState") == "masked":
+            run(["systemctl", "unmask", full])
+        if before.get("enabled"):
+            run(["systemctl", "enable", full], check=False)
+
+
+class InitScripts:
+    """System V's scripts as Debian has them: taken out of the runlevels, and no longer executable, which `service` and
+    init both respect."""
+
+    name = "init scripts"
+
+    @staticmethod
+    def _script(unit):
+        return "/etc/init.d/" + unit
+
+    @staticmethod
+    def _links(unit):
+        return glob.glob("/etc/rc[2345].d/S[0-9][0-9]" + glob.escape(unit))
+
+    def _say(self, unit, word, seconds):
+        """Run the script whatever its mode; gives its exit code."""
+        path = self._script(unit)
+        if os.access(path, os.X_OK):
+            return run([path, word], seconds, check=False)
+        with open(path, encoding="utf-8", errors="replace") as file:
+            first = file.readline()
+        interpreter = first[2:].split() if first.startswith("#!") else ["/bin/sh"]
+        return run([*interpreter, path, word], seconds, check=False)
+
+    def is_known(self, unit):
+        return os.path.isfile(self._script(unit))
+
+    def before(self, unit):
+        mode = stat.S_IMODE(os.stat(self._script(unit)).st_mode)
+        return {"enabled": bool(self._links(unit)), "mode": mode}
+
+    def close(self, unit):
+        if self._links(unit):
+            run(["update-rc.d", unit, "disable"])
+        self._say(unit, "stop", STOP_SECONDS)
+        mode = stat.S_IMODE(os.stat(self._script(unit)).st_mode)
+        os.chmod(self._script(unit), mode & ~CLOSED_EXECUTE_BITS)
+
+    def still_open(self, unit):
+        reasons = []
+        code, said = self._say(unit, "status", 30)
+        if code == 0:
+            reasons.append("%s still runs" % unit)
+        elif code not in (1, 2, 3):
+            # LSB: 1 and 2 are dead with something left over, 3 is not running; anything else is no answer.
+            reasons.append("nobody knows whether %s runs: its init script says %d %s" % (unit, code, said[-200:]))
+        if self._links(unit) or os.access(self._script(unit), os.X_OK):
+            reasons.append("%s would start again with the host" % unit)
+        return reasons
+
+    def open(self, unit, before):
+        os.chmod(self._script(unit), before.get("mode") or 0o755)
+        if before.get("enabled"):
+            run(["update-rc.d", unit, "enable"])
+
+
+def manager_of(name):
+    """How units are closed under a service manager, by Ansible's name for it; None where drp does not know how."""
+    if name == "systemd":
+        return Systemd()
+    if os.path.isdir("/etc/init.d") and shutil.which("update-rc.d", path="/usr/sbin:/sbin:/usr/bin:/bin"):
+        return InitScripts()
+    return None

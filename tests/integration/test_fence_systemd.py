@@ -1,0 +1,188 @@
+"""Fencing under systemd: a real one, process 1 of namespaces of its own, that starts nothing but the test's units."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from drp.adapters.drill_guard import NotInForceError, own_group
+from tests.e2e.workbench import eventually
+from tests.fakes.host_driver import HOST_PROGRAM
+
+pytestmark = [
+    pytest.mark.integration,
+    pytest.mark.skipif(os.geteuid() != 0, reason="a systemd of its own needs root"),
+    pytest.mark.skipif(not Path("/lib/systemd/systemd").exists(), reason="systemd is not installed"),
+]
+
+STAGE = """
+set -eu
+folder=$1
+mount --make-rprivate /
+for name in etc var/lib usr/local/lib; do
+    mount -t overlay overlay -o "lowerdir=/$name,upperdir=$folder/$name/upper,workdir=$folder/$name/work" "/$name"
+done
+mount -t tmpfs tmpfs /run
+umount -R /sys/fs/cgroup
+mount -t cgroup2 none /sys/fs/cgroup
+mount -t proc proc /proc
+exec env -i container=drp-test PATH=/usr/sbin:/usr/bin:/sbin:/bin /lib/systemd/systemd --unit=lab.target \\
+    --log-target=console --show-status=no --log-level=warning
+"""
+TARGET = "[Unit]\nDefaultDependencies=no\nAllowIsolate=yes\n"
+SERVICE = """[Unit]
+DefaultDependencies=no
+[Service]
+ExecStart=/bin/sleep infinity
+Restart=always
+RestartSec=100ms
+[Install]
+WantedBy=lab.target
+"""
+CALL = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from drp_traffic.fence import carry_out
+print(json.dumps(carry_out(json.load(sys.stdin), "systemd")))
+"""
+
+
+class Machine:
+    """Its /etc and /var/lib outlive a restart, as on a disk."""
+
+    def __init__(self, folder: Path, group: Path) -> None:
+        self.folder, self.group = folder, group
+        self.outer: subprocess.Popen[bytes] | None = None
+        for name in ("etc", "var/lib", "usr/local/lib"):
+            for part in ("upper", "work"):
+                (folder / name / part).mkdir(parents=True)
+        units = folder / "etc/upper/systemd/system"
+        units.mkdir(parents=True)
+        os.chmod(folder / "etc/upper", 0o755)
+        (units / "lab.target").write_text(TARGET)
+
+    def unit(self, name: str, place: str = "etc/upper/systemd/system") -> None:
+        folder = self.folder / place
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.service").write_text(SERVICE)
+
+    def start(self) -> None:
+        script = f'echo $$ >{self.group}/cgroup.procs; exec "$@"'
+        spaces = ["--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup", "--fork", "--kill-child"]
+        argv = ["sh", "-c", script, "sh", "unshare", *spaces, "bash", "-c", STAGE, "bash", str(self.folder)]
+        with (self.folder / "log").open("ab") as log:
+            self.outer = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        eventually(lambda: self.says("is-system-running", "") in ("running", "degraded"), self.log(), 30)
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    def inside(self, *argv: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
+        assert self.outer is not None
+        children = Path(f"/proc/{self.outer.pid}/task/{self.outer.pid}/children").read_text().split()
+        spaces = ["--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup"]
+        whole = ["nsenter", "--target", children[0] if children else "0", *spaces, "--", *argv]
+        return subprocess.run(whole, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+
+    def says(self, *words: str) -> str:
+        return self.inside("systemctl", *(word for word in words if word)).stdout.strip()
+
+    def stop(self) -> None:
+        """Cut its power."""
+        if self.outer is not None:
+            os.kill(self.outer.pid, signal.SIGKILL)
+            self.outer.wait(20)
+            self.outer = None
+
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    def carry_out(self, verb: str, *units: str) -> dict[str, Any]:
+        note = {"by": "Siti", "at": "2026-11-20T07:00:00.000000Z", "run": "failover-1", "reason": "fire"}
+        job = {"verb": verb, "services": [{"id": "layanan", "units": units, "addresses": []}], "note": note}
+        argv = ["/usr/bin/python3", "-c", CALL, str(HOST_PROGRAM.parent)]
+        done = self.inside(*argv, stdin=json.dumps(job))
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)[0]
+        return told
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    try:
+        _, own = own_group()
+    except NotInForceError as error:
+        pytest.skip(str(error))
+    # The upper layer of an overlay must not lie on one itself.
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="drp-systemd-") as folder:
+        group = own / Path(folder).name
+        group.mkdir()
+        found = Machine(Path(folder), group)
+        try:
+            yield found
+        finally:
+            found.stop()
+            remove_group(group)
+
+
+def remove_group(group: Path) -> None:
+    until = time.monotonic() + 20
+    while group.exists():
+        assert time.monotonic() < until, f"{group} does not become empty"
+        for path in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+            try:
+                path.rmdir()
+            except OSError:
+                pass
+        try:
+            group.rmdir()
+        except OSError:
+            time.sleep(0.05)
+
+
+def test_a_closed_unit_stays_closed_and_comes_back_as_it_was(machine: Machine) -> None:
+    """One unit stands in /etc, as those that a recovery restores, and one where packages put theirs."""
+    machine.unit("app")
+    machine.unit("other", "usr/local/lib/upper/systemd/system")
+    machine.start()
+    assert machine.inside("systemctl", "enable", "--now", "app").returncode == 0
+    assert machine.inside("systemctl", "start", "other").returncode == 0
+    machine.restart()
+    assert machine.says("is-active", "app") == "active", "what is not closed starts again with the host"
+
+    told = machine.carry_out("close", "app", "other")
+    assert told["reasons"] == []
+    assert told["confirmed"]
+    assert (told["details"]["manager"], told["details"]["units"]) == ("systemd", ["app", "other"])
+    assert machine.says("is-active", "app") == "inactive"
+    assert machine.inside("systemctl", "start", "app").returncode != 0
+    machine.restart()
+    assert machine.says("is-active", "app") == "inactive"
+    assert machine.inside("systemctl", "start", "app").returncode != 0
+    assert machine.carry_out("close", "app", "other")["confirmed"], "twice is no fault"
+
+    opened = machine.carry_out("open", "app", "other")
+    assert sorted(opened["details"]["units"]) == ["app", "other"]
+    assert machine.says("is-active", "app") == "inactive", "opening starts nothing"
+    machine.restart()
+    assert machine.says("is-active", "app") == "active"
+    assert machine.says("is-active", "other") == "inactive", "it was not enabled before"
+    assert machine.inside("systemctl", "start", "other").returncode == 0
+
+
+def test_a_unit_that_is_not_there_is_not_confirmed(machine: Machine) -> None:
+    machine.unit("app")
+    machine.start()
+    told = machine.carry_out("close", "app", "container-app")
+    assert not told["confirmed"]
+    assert told["reasons"] == ["the service manager has no container-app: what runs there is unknown"]
