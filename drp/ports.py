@@ -257,6 +257,10 @@ class Reachability(Protocol):
         """Whether a host still takes connections on its SSH port."""
         ...
 
+    def addresses(self, name: str) -> list[str]:
+        """All addresses of a name; none where it is unknown. Within a few seconds."""
+        ...
+
 
 class HostKeyLooks(Protocol):
     def look_at(self, hosts: Sequence[AnsibleHost]) -> Mapping[str, HostKeyLook]:

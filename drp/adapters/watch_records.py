@@ -86,6 +86,12 @@ class TcpReachability:
     ) -> None:
         self.hosts, self.files = hosts or {}, (private_key, known_hosts)
 
+    def addresses(self, name: str) -> list[str]:
+        try:
+            return sorted({str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
+        except (OSError, UnicodeError):
+            return []
+
     def answers(self, host: AnsibleHost) -> bool:
         if host.jump_host is not None:
             return self._answers_behind(host)

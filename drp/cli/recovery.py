@@ -46,7 +46,8 @@ def _options(command: Command) -> Command:
 )
 @_options
 @click.option("--disrupted-at", type=INSTANT, help="When it went, if no drp watch saw it.")
-@click.option("--accept-unfenced", is_flag=True, help="Go on although primary hosts still answer; in --by's name.")
+@click.option("--fence", is_flag=True, help="Close the primary hosts first, so that they stay closed.")
+@click.option("--accept-unfenced", is_flag=True, help="Go on although primary hosts may still serve; in --by's name.")
 @click.option("--yes", is_flag=True, help="Do not ask; needs --reason.")
 @click.pass_context
 def failover(ctx: click.Context, /, yes: bool, **options: Any) -> int:
@@ -75,7 +76,7 @@ def run(ctx: click.Context, /, **options: Any) -> int:
     The disruption is simulated at the start; users' traffic stays where it is; what the drill built is removed at its
     end. Ends with 0 if the objectives were met, with 4 otherwise.
     """
-    return _recover(ctx, "drill", yes=True, disrupted_at=None, accept_unfenced=False, **options)
+    return _recover(ctx, "drill", yes=True, disrupted_at=None, accept_unfenced=False, fence=False, **options)
 
 
 def _recover(
@@ -95,6 +96,7 @@ def _recover(
     replace_existing: bool,
     disrupted_at: datetime | None,
     accept_unfenced: bool,
+    fence: bool,
     as_json: bool,
 ) -> int:
     from drp.workflows.recover import RecoveryRequest, recover
@@ -118,6 +120,7 @@ def _recover(
         from_centre=from_centre,
         replace_existing=replace_existing,
         accept_unfenced=accept_unfenced,
+        fence=fence,
     )
     return finish(world, recover(world, request), as_json=as_json)
 

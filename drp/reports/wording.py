@@ -70,6 +70,7 @@ SOURCE_MEANINGS = {
 }
 
 STAGE_MEANINGS = {
+    "unfence": "Open the old primary again, so that it can be looked at and restored to",
     "look": "Look what of the service lies at the old primary",
     "keep": "Keep what lies there, before anything replaces it",
     "stop": "Stop the service at the site that it leaves; nobody can write any more",
@@ -77,9 +78,14 @@ STAGE_MEANINGS = {
     "restore": "Prove that the data is not there yet, restore it, compare it with the restore point",
     "activate": "Start the service",
     "verify": "Look whether the services run and the application answers on the host",
+    "after-restore": "The workspace's own playbook after the restore",
+    "after-activate": "The workspace's own playbook after the start",
+    "after-verify": "The workspace's own playbook after the verification",
+    "fence": "Close the hosts that are left, so that they serve nobody, also when they come back",
     "cutover": "Send users to the other site",
     "usable": "Use it from outside, without a break",
     "protect": "Make the first backup at the new site",
+    "return": "Only where the move has failed: send users back",
     "reopen": "Only where the move has failed: start the service again where it was",
     "cleanup": "Remove what the exercise built, what a failback has left, or what a failed switchover had begun",
 }

@@ -11,7 +11,15 @@ from drp.workflows.traffic import connection_variables
 
 
 def start_own_playbook(
-    world: World, folder: Path, service: str, own: OwnPlaybook, hosts: Sequence[str], *, run: str, kind: str
+    world: World,
+    folder: Path,
+    service: str,
+    own: OwnPlaybook,
+    hosts: Sequence[str],
+    *,
+    run: str,
+    kind: str,
+    kept_from: Sequence[str] = (),
 ) -> None:
     """Start it. It gets to know drp_hosts, drp_service, drp_run, drp_kind (`drill` in a rehearsal) and
     drp_after; no secret."""
@@ -22,4 +30,4 @@ def start_own_playbook(
         "drp_service": service,
         "drp_after": own.after,
     }
-    world.actions.start_playbook(folder, own.playbook, hosts, variables, {}, "")
+    world.actions.start_playbook(folder, own.playbook, hosts, variables, {}, "", kept_from=kept_from)

@@ -13,6 +13,7 @@ from typing import Literal
 
 from drp.domain.events import Body
 from drp.domain.objectives import Objectives, objectives_of
+from drp.domain.recovery.cutover import ways_of
 from drp.domain.recovery.plan import Plan, Site, compile_recovery, hosts_at
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.shared_hosts import services_beside
@@ -116,7 +117,7 @@ def _refuse_unreachable(world: World, request: MoveRequest) -> None:
 def _exceptions(world: World, request: MoveRequest, name: str, runbook: Runbook) -> list[str]:
     service = world.city.services[name]
     found = []
-    if service.address is None:
+    if not ways_of(service):
         found.append("drp switched no traffic: use was measured at the host itself")
     if request.hold is not None and request.hold < runbook.hold:
         found.append(

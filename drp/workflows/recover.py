@@ -54,6 +54,7 @@ class RecoveryRequest:
     from_centre: str | None = None
     replace_existing: bool = False
     accept_unfenced: bool = False
+    fence: bool = False
 
 
 def recover(world: World, request: RecoveryRequest) -> Recovery:
@@ -79,6 +80,7 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
             "reason": request.reason,
             "replace_existing": request.replace_existing,
             "unfenced": bool(unfenced),
+            "accept_unfenced": request.accept_unfenced,
         }
         open_recovery(world, run, plan, body)
         return execute_and_close(world, run)
@@ -168,11 +170,14 @@ def _check_fence(world: World, request: RecoveryRequest, service: Service) -> li
     if not alive:
         return []
     text = f"the primary host {', '.join(alive)} still answers: two sites could take writes at once"
+    if request.fence:
+        return []  # a step of its own closes it, before users are sent over
     if not request.accept_unfenced:
         raise UsageError(
             text,
             where=service.id,
-            hint="shut it off first, or accept the risk in your name: --accept-unfenced; to rehearse: drp drill run",
+            hint="shut it off first; have drp close it: --fence; or accept the risk in your name: --accept-unfenced. "
+            "To rehearse: drp drill run. As planned, losing nothing: drp switchover",
         )
     return [text]
 
@@ -205,6 +210,7 @@ def _plan(
         declared=declared,
         objectives=objectives,
         hold=runbook.hold if request.hold is None else request.hold,
+        fences=request.fence,
     )
 
 

@@ -19,12 +19,13 @@ from drp.domain.runbooks.steps import (
     ManualStep,
     NotificationStep,
     PlaybookStep,
+    TrafficStep,
     WaitStep,
 )
 from drp.domain.values import show_duration
-from drp.errors import DrpError, UsageError
 from drp.ports import ActionState, Delivery, World
 from drp.workflows import stages
+from drp.workflows.traffic import finish_switch, start_switch
 
 Record = Callable[[str, Body], None]
 
@@ -62,8 +63,11 @@ class RunbookSteps:
                 self._start_playbook(step, extra, folder)
             case NotificationStep():
                 self.messages[step.id] = _Message(self.world, extra)
-            case _:
-                raise DrpError("drp cannot switch traffic at this place yet", where=step.id, hint="switch it by hand")
+            case TrafficStep():
+                self.world.say(f"{step.id}: {extra.title.en} …")
+                plan, run = self.recovery.plan, self.recovery.run
+                for name, place in self._switches(step, folder):
+                    start_switch(self.world, place, name, extra.to, run=run, kind=plan.kind, release=plan.is_planned)
 
     def follow(self, step: Step, folder: Path) -> Ending | None:
         """Look once; how it has ended, if it has."""
@@ -79,8 +83,8 @@ class RunbookSteps:
                 return self._follow_playbook(step, extra, folder)
             case NotificationStep():
                 return self._told(step)
-            case _:
-                return Ending("failed", "drp cannot switch traffic at this place yet")
+            case TrafficStep():
+                return self._follow_switches(step, extra, folder)
 
     # -- people ------------------------------------------------------------------------------------------------------
 
@@ -113,16 +117,16 @@ class RunbookSteps:
 
     def _start_playbook(self, step: Step, extra: PlaybookStep | CommandStep, folder: Path) -> None:
         hosts = (extra.host,) if isinstance(extra, CommandStep) else (extra.hosts or self._hosts_of(step))
-        for host in hosts:
-            if self.recovery.plan.kind == "drill" and self.world.city.hosts[host].site == "primary":
-                hint = "limit the step by only:, or name a host of the recovery site"
-                raise UsageError(f"it would touch primary host {host} in a drill", where=step.id, hint=hint)
+        kind = self.recovery.plan.kind
         variables = stages.base_variables(self.world, self.recovery, hosts)
         variables |= {"drp_services": list(step.also)}
         playbook = "command" if isinstance(extra, CommandStep) else extra.playbook
         if isinstance(extra, CommandStep):
             variables["drp_argv"] = list(extra.argv)
-        self.world.actions.start_playbook(folder, playbook, hosts, variables, {}, "")
+        if kind == "drill":
+            stages.refuse_touch(self.world, step.id, variables, hosts)
+        kept = stages.kept_from(self.world, kind)
+        self.world.actions.start_playbook(folder, playbook, hosts, variables, {}, "", kept_from=kept)
 
     def _hosts_of(self, step: Step) -> tuple[str, ...]:
         planned = self.recovery.plan.services
@@ -159,6 +163,25 @@ class RunbookSteps:
                 self.world.say(f'    drp run approve {self.recovery.run} {step.id} --by "NAME"   (or --again, --skip)')
             return None
         return self._answered(step)
+
+    def _switches(self, step: Step, folder: Path) -> list[tuple[str, Path]]:
+        """The services whose traffic is switched, each with an action of its own."""
+        return [(name, folder.with_name(f"{folder.name}-{name}")) for name in step.also]
+
+    def _follow_switches(self, step: Step, extra: TrafficStep, folder: Path) -> Ending | None:
+        switches = self._switches(step, folder)
+        states = [self.world.actions.state(place) for _, place in switches]
+        if ActionState.RUNNING in states:
+            return None
+        release = self.recovery.plan.is_planned
+        for (name, place), state in zip(switches, states, strict=True):
+            if state is not ActionState.ENDED or self.world.actions.exit_code(place) != 0:
+                text = _last_error(self.world, place)
+                return Ending("failed", text, f"step {step.id} failed for {name}: {text}")
+            messages = self.world.actions.messages(place, 0)
+            finish_switch(self.world, name, extra.to, messages, self.record, release=release)
+            self.record("site.activated", {"service": name, "site": extra.to, "reason": self.recovery.run})
+        return Ending("ok")
 
     # -- messages ----------------------------------------------------------------------------------------------------
 

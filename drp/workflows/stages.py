@@ -11,6 +11,8 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import DatasetType, read_dataset, with_snapshots
 from drp.domain.events import Body
 from drp.domain.protection.gaps import backup_of
+from drp.domain.recovery.fencing import HostFence, unconfirmed
+from drp.domain.recovery.guard import forbidden_addresses, touches
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.probing import usable_again
 from drp.domain.recovery.run import Recovery
@@ -19,8 +21,10 @@ from drp.domain.recovery.timeline import Mark
 from drp.domain.recovery.verification import check_restored, newest_transaction, proved_datasets
 from drp.domain.service import Service
 from drp.domain.values import show_duration, to_stamp
-from drp.errors import DrpError
+from drp.errors import DrpError, UsageError
 from drp.ports import World
+from drp.workflows.fencing import finish_fence, finish_unfence, plan_fences, start_fence, start_unfence
+from drp.workflows.own_playbooks import start_own_playbook
 from drp.workflows.repository import ca_certificate, centre_named, secrets_of
 from drp.workflows.traffic import connection_variables, finish_switch, start_switch
 
@@ -29,26 +33,44 @@ Record = Callable[[str, Body], None]
 _COMMAND_STAGES: tuple[CommandStage, ...] = ("activate", "verify")
 
 NAMES = {
+    "unfence": "opening the old primary again",
     "look": "looking what lies at the old primary",
     "keep": "keeping what lies at the old primary",
     "stop": "stopping",
     "backup": "backing up what users wrote last",
     "restore": "restoring",
+    "after-restore": "running the workspace's own playbook after the restore",
     "activate": "activating",
+    "after-activate": "running the workspace's own playbook after the start",
     "verify": "verifying",
+    "after-verify": "running the workspace's own playbook after the verification",
+    "fence": "closing the hosts that are left",
     "cutover": "switching traffic",
     "usable": "waiting until users can work again",
     "protect": "backing up at the new site",
     "reopen": "going back: starting it again where it was",
+    "return": "going back: leading users there",
     "cleanup": "cleaning up",
 }
 
 
 def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     """Start a stage's outside action."""
-    if step.stage == "cutover":
-        plan = recovery.plan
-        start_switch(world, folder, step.service, plan.site, run=recovery.run, kind=plan.kind, release=plan.is_planned)
+    plan = recovery.plan
+    if step.stage in ("cutover", "return"):
+        site = plan.site if step.stage == "cutover" else plan.site_left
+        start_switch(world, folder, step.service, site, run=recovery.run, kind=plan.kind, release=plan.is_planned)
+        return
+    if step.stage in ("fence", "unfence"):
+        _start_fencing(world, recovery, step, folder)
+        return
+    if step.stage.startswith("after-"):
+        own = next(
+            item for item in own_playbooks(world.city.services[step.service]) if f"after-{item.after}" == step.stage
+        )
+        hosts = plan.services[step.service].hosts
+        kept = kept_from(world, plan.kind)
+        start_own_playbook(world, folder, step.service, own, hosts, run=recovery.run, kind=plan.kind, kept_from=kept)
         return
     service = world.city.services[step.service]
     hosts = hosts_of(recovery, step)
@@ -59,8 +81,60 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
         # Each host's own; a playbook gives a host no other's.
         secrets = {host: secrets_of(world, service, host, centre) for host in hosts}
         certificate = ca_certificate(world.workspace, centre)
-    playbook = step.stage
-    world.actions.start_playbook(folder, playbook, hosts, _variables(world, recovery, step), secrets, certificate)
+    variables = _variables(world, recovery, step)
+    kept = kept_from(world, plan.kind)
+    if plan.kind == "drill":
+        refuse_touch(world, step.id, variables, hosts)
+    world.actions.start_playbook(folder, step.stage, hosts, variables, secrets, certificate, kept_from=kept)
+
+
+def kept_from(world: World, kind: str) -> list[str]:
+    """The addresses that a drill's playbooks must send nothing to."""
+    return forbidden_addresses(world.city, world.reachability.addresses) if kind == "drill" else []
+
+
+def refuse_touch(world: World, step: str, variables: Body, hosts: Sequence[str]) -> None:
+    """UsageError where a drill's step is told of a primary host."""
+    found = touches(variables, hosts, world.city.hosts, world.reachability.addresses)
+    if found:
+        hint = "a drill leaves production alone; correct the service's file or the runbook"
+        raise UsageError(f"it could touch production: {'; '.join(map(str, found[:3]))}", where=step, hint=hint)
+
+
+def _start_fencing(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
+    start_it = start_fence if step.stage == "fence" else start_unfence
+    opened = recovery.opened.body
+    start_it(
+        world,
+        folder,
+        _fences(world, step),
+        by=opened["by"],
+        run=recovery.run,
+        kind=recovery.plan.kind,
+        reason=opened["reason"],
+    )
+
+
+def _fences(world: World, step: Step) -> list[HostFence]:
+    return plan_fences(world, [step.service], site="primary")
+
+
+def _finish_fencing(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
+    """What could not be confirmed is decided by a person: before (`--accept-unfenced`), or the failover stops there."""
+    fences = _fences(world, step)
+    if step.stage == "unfence":
+        finish_unfence(fences, messages, record)
+        return
+    doubts = unconfirmed(finish_fence(fences, messages, record))
+    if not doubts:
+        return
+    opened = recovery.opened.body
+    if recovery.plan.kind == "failover" and not opened.get("accept_unfenced"):
+        hint = "close it by hand, or accept the risk in your name: --accept-unfenced"
+        raise DrpError("; ".join(doubts), where=step.id, hint=hint)
+    accepted_by = opened["by"] if recovery.plan.kind == "failover" else None
+    for text in doubts:
+        record("reservation", {"service": step.service, "text": text, "accepted_by": accepted_by})
 
 
 def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
@@ -77,6 +151,10 @@ def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], r
     elif step.stage == "cutover":
         finish_switch(world, step.service, recovery.plan.site, messages, record, release=recovery.plan.is_planned)
         record("site.activated", {"service": step.service, "site": recovery.plan.site, "reason": recovery.run})
+    elif step.stage == "return":
+        finish_switch(world, step.service, recovery.plan.site_left, messages, record, release=True)
+    elif step.stage in ("fence", "unfence"):
+        _finish_fencing(world, recovery, step, messages, record)
     elif step.stage == "look":
         results = _looks(messages)
         found = [f"{what} on {result['host']}" for result in results for what in result["found"]]
@@ -224,7 +302,7 @@ def _jobs(world: World, recovery: Recovery, step: Step) -> list[Body]:
     point = recovery.point_of(service.id)
     declared = list(service.datasets) if point is None else datasets_of(point)
     at_new_site = hosts_of(recovery, step) == recovery.plan.services[step.service].hosts
-    site = recovery.plan.site if at_new_site else ("primary" if recovery.plan.site == "recovery" else "recovery")
+    site = recovery.plan.site if at_new_site else recovery.plan.site_left
     jobs = []
     for dataset in declared:
         procedure = dataset.procedure(service.id)
@@ -261,7 +339,7 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
         "drp_accounts": [account.model_dump() for account in service.recovery.accounts],
         "drp_units": own_units,
         "drp_unit_tests": configuration_tests(own_units),
-        "drp_commands": {stage: commands_of(service, stage) for stage in _COMMAND_STAGES},
+        "drp_commands": {stage: commands_of(service, stage, recovery.plan.site) for stage in _COMMAND_STAGES},
         # What this very run restored before it was cut off may be replaced; anything else only where a person said so.
         "drp_replace_existing": recovery.opened.body["replace_existing"] or recovery.proved_empty(service.id),
         "drp_local_paths": _local_paths(service),

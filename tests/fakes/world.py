@@ -185,6 +185,9 @@ class FakeReachability:
     def answers(self, host: AnsibleHost) -> bool:
         return host.name in self.alive
 
+    def addresses(self, name: str) -> list[str]:
+        return [name]
+
 
 PINNED = HostKey("ssh-ed25519", "SHA256:pinned")
 

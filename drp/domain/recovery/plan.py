@@ -18,6 +18,7 @@ from drp.domain.events import hash_of
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives
 from drp.domain.recovery.cutover import user_place, ways_of
+from drp.domain.recovery.technologies import own_playbooks
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.placement import place_steps
 from drp.domain.runbooks.steps import AnyStep, RunbookStep
@@ -28,17 +29,23 @@ RecoveryKind = Literal["failover", "drill", "switchover", "failback"]
 RECOVERY_KINDS: tuple[RecoveryKind, ...] = get_args(RecoveryKind)
 Site = Literal["primary", "recovery"]
 Stage = Literal[
+    "unfence",
     "look",
     "keep",
     "stop",
     "backup",
     "restore",
+    "after-restore",
     "activate",
+    "after-activate",
     "verify",
+    "after-verify",
+    "fence",
     "cutover",
     "usable",
     "protect",
     "reopen",
+    "return",
     "cleanup",
     "runbook",
 ]
@@ -75,7 +82,7 @@ class Step:
     def is_way_back(self) -> bool:
         """Whether it gives users back the site that a planned move was about to leave; it runs only where the move has
         failed."""
-        return self.stage == "reopen"
+        return self.stage in ("reopen", "return")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +128,11 @@ class Plan:
     def site(self) -> Site:
         """Where the services come back."""
         return "primary" if self.kind == "failback" else "recovery"
+
+    @property
+    def site_left(self) -> Site:
+        """Where the services came from."""
+        return "recovery" if self.site == "primary" else "primary"
 
     def record(self) -> dict[str, Any]:
         """The plan as the ledger holds it."""
@@ -184,6 +196,7 @@ def compile_recovery(
     declared: Mapping[str, Objectives],
     objectives: Mapping[str, Objectives],
     hold: timedelta,
+    fences: bool = False,
 ) -> Plan:
     """Compile the recovery of services at the recovery site; `order` has dependencies before what needs them. What a
     service needs beyond them runs there already.
@@ -199,7 +212,7 @@ def compile_recovery(
     stages = (
         steps_of_move(services, kind)
         if is_planned
-        else [step for service in services for step in steps_of(service, kind, set(order))]
+        else [step for service in services for step in steps_of(service, kind, set(order), fences=fences)]
     )
     return Plan(
         kind=kind,
@@ -226,9 +239,8 @@ def compile_recovery(
 def with_runbook(stages: Sequence[Step], runbook: Runbook, kind: RecoveryKind) -> tuple[Step, ...]:
     """The stages of a plan and the runbook's own steps between them."""
     # A way back is no place in the order: nothing waits for what happens only where a move has failed.
-    placed = place_steps(
-        runbook, kind, [step for step in stages if not step.is_way_back], [name for name in STAGES if name != "reopen"]
-    )
+    order = [stage for stage in STAGES if stage not in ("reopen", "return")]
+    placed = place_steps(runbook, kind, [step for step in stages if not step.is_way_back], order)
     awaited: dict[str, list[str]] = {}
     for item in placed:
         for blocked in item.blocks:
@@ -270,15 +282,19 @@ def declaration_of(service: Service) -> str:
     return hash_of(service.model_dump(mode="json"))
 
 
-def steps_of(service: Service, kind: RecoveryKind, planned: Collection[str]) -> list[Step]:
-    """The stages of one service of a failover or a drill; it waits for its dependencies, if they are planned too."""
+def steps_of(service: Service, kind: RecoveryKind, planned: Collection[str], *, fences: bool = False) -> list[Step]:
+    """The stages of one service of a failover or a drill; it waits for its dependencies, if they are planned too.
+    `fences`: a failover that closes the primary hosts itself."""
     name = service.id
     steps = [_step(service, "restore"), *_start_of(service, planned)]
-    last = "verify"
+    last = steps[-1].id
+    if kind == "failover" and fences:
+        steps.append(_step(service, "fence"))
     if kind == "failover" and ways_of(service):
-        steps.append(_step(service, "cutover", f"{name}/verify"))
-        last = "cutover"
-    steps.append(_step(service, "usable", f"{name}/{last}"))
+        # What still serves at the primary site is closed before users are sent elsewhere.
+        steps.append(_step(service, "cutover", last, *([f"{name}/fence"] if fences else [])))
+        last = f"{name}/cutover"
+    steps.append(_step(service, "usable", last))
     if kind == "drill":
         steps.append(_step(service, "cleanup", f"{name}/usable"))
     return steps
@@ -292,7 +308,7 @@ def steps_of_move(services: Sequence[Service], kind: RecoveryKind) -> list[Step]
         name: tuple(service.id for service in services if name in service.depends_on and service.id != name)
         for name in planned
     }
-    verified = tuple(f"{service.id}/verify" for service in services)
+    verified = tuple(_start_of(service, planned)[-1].id for service in services)
     return [step for service in services for step in _move_of(service, kind, planned, needed_by[service.id], verified)]
 
 
@@ -304,7 +320,11 @@ def _move_of(
     first: tuple[str, ...] = tuple(f"{other}/stop" for other in needed_by)
     if kind == "failback":
         # What lies at the old primary is found and kept while users still work: it costs them nothing.
-        steps += [_step(service, "look"), _step(service, "keep", f"{name}/look")]
+        steps += [
+            _step(service, "unfence"),
+            _step(service, "look", f"{name}/unfence"),
+            _step(service, "keep", f"{name}/look"),
+        ]
         first = (*first, f"{name}/keep")
     steps += [
         _step(service, "stop", *first),
@@ -313,8 +333,11 @@ def _move_of(
         *_start_of(service, planned),
         _step(service, "cutover", *verified),
         _step(service, "usable", f"{name}/cutover"),
+        # Closed only now: until users are over, it is where they would be sent back.
+        *([_step(service, "fence", f"{name}/cutover")] if kind == "switchover" else []),
         _step(service, "protect", f"{name}/usable"),
         _step(service, "reopen", f"{name}/stop"),
+        _step(service, "return", f"{name}/reopen"),
     ]
     # A failback clears what it has left; a switchover that failed, what it had begun at the other site.
     steps.append(_step(service, "cleanup", f"{name}/protect" if kind == "failback" else f"{name}/reopen"))
@@ -322,12 +345,25 @@ def _move_of(
 
 
 def _start_of(service: Service, planned: Collection[str]) -> list[Step]:
+    """From the restored data to a verified service, with the workspace's own playbooks behind the stages that they
+    follow."""
     name = service.id
     verified = tuple(f"{dependency}/verify" for dependency in service.depends_on if dependency in planned)
-    return [
-        _step(service, "activate", f"{name}/restore", *verified),
-        _step(service, "verify", f"{name}/activate"),
-    ]
+    own = {item.after for item in own_playbooks(service)}
+    steps: list[Step] = []
+    last = f"{name}/restore"
+    chain: tuple[tuple[Stage, Stage | None], ...] = (
+        ("after-restore", "restore"),
+        ("activate", None),
+        ("after-activate", "activate"),
+        ("verify", None),
+        ("after-verify", "verify"),
+    )
+    for stage, after in chain:
+        if after is None or after in own:
+            steps.append(_step(service, stage, last, *(verified if stage == "activate" else ())))
+            last = steps[-1].id
+    return steps
 
 
 def _step(service: Service, stage: Stage, *needs: str) -> Step:

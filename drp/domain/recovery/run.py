@@ -161,7 +161,8 @@ class Recovery:
         if step.runs_last:
             return all(self.steps[need].ended for need in step.needs)
         if step.is_way_back:
-            return self._others_ended() and self._goes_back(step)
+            is_next = all(self.steps[need].ended for need in step.needs)
+            return is_next and self._others_ended() and self._goes_back(step)
         if step.is_clean_up:
             return self._others_ended() and self._may_clean_up(step)
         return not self._is_called_off(step) and all(self.steps[need].outcome == "ok" for need in step.needs)
@@ -183,7 +184,10 @@ class Recovery:
         """Whether users must get the old site back: the service was stopped there, or half stopped, and never sent
         over."""
         stopped, cutover = (self.steps[f"{step.service}/{stage}"] for stage in ("stop", "cutover"))
-        return self.has_failed and stopped.started_at is not None and cutover.started_at is None
+        if not self.has_failed or stopped.started_at is None or cutover.outcome == "ok":
+            return False
+        # Traffic is led back only where a switch has begun.
+        return step.stage != "return" or cutover.started_at is not None
 
     def _others_ended(self) -> bool:
         """Whether all but the last steps have ended: one that is cleaned up takes others down with it."""

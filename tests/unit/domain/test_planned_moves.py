@@ -37,8 +37,9 @@ def test_users_go_over_when_all_services_run_there() -> None:
 def test_only_a_failback_looks_at_the_old_primary_first_and_clears_up_last() -> None:
     there, home = needs(plan_of("switchover")), needs(plan_of("failback"))
     assert set(home) - set(there) == {
-        f"{name}/{stage}" for name in ("identitas", "pengaduan") for stage in ("look", "keep")
-    }
+        f"{name}/{stage}" for name in ("identitas", "pengaduan") for stage in ("unfence", "look", "keep")
+    } - set(there)
+    assert {name.partition("/")[2] for name in set(there) - set(home)} == {"fence"}
     assert "pengaduan/keep" in home["pengaduan/stop"]
     assert (home["pengaduan/cleanup"], there["pengaduan/cleanup"]) == (("pengaduan/protect",), ("pengaduan/reopen",))
 
@@ -67,7 +68,7 @@ def test_a_move_without_trouble_goes_back_nowhere(kind: RecoveryKind) -> None:
     journal = Journal(plan_of(kind))
     carry_out(journal, frozenset(), frozenset())
     state = journal.replayed()
-    spare = {"reopen"} if kind == "failback" else {"reopen", "cleanup"}
+    spare = {"reopen", "return"} | ({"cleanup"} if kind == "switchover" else set())
     assert {step.outcome for name, step in state.steps.items() if name.split("/")[1] in spare} == {"skipped"}
     assert {step.outcome for name, step in state.steps.items() if name.split("/")[1] not in spare} == {"ok"}
 
@@ -89,6 +90,7 @@ def test_whatever_fails_before_users_go_all_that_was_stopped_starts_again(
     carry_out(journal, frozenset({failing}), frozenset())
     state = journal.replayed()
     assert set(outcomes(state, "cutover").values()) == {"skipped"}
+    assert set(outcomes(state, "return").values()) == {"skipped"}, "nobody was sent anywhere"
     for name in plan.services:
         was_stopped = state.steps[f"{name}/stop"].started_at is not None
         assert state.steps[f"{name}/reopen"].outcome == ("ok" if was_stopped else "skipped")
@@ -105,6 +107,15 @@ def test_once_users_have_gone_nothing_goes_back_and_nothing_is_removed(stage: st
     state = journal.replayed()
     assert set(outcomes(state, "reopen").values()) == {"skipped"}
     assert outcomes(state, "cleanup")["pengaduan"] == "skipped"
+
+
+def test_where_the_switch_itself_fails_users_are_led_back() -> None:
+    journal = Journal(plan_of("switchover"))
+    carry_out(journal, frozenset({"pengaduan/cutover", "identitas/cutover"}), frozenset())
+    state = journal.replayed()
+    assert set(outcomes(state, "reopen").values()) == {"ok"}
+    assert set(outcomes(state, "return").values()) == {"ok"}
+    assert set(outcomes(state, "fence").values()) == {"skipped"}
 
 
 def test_a_person_who_gives_up_has_it_go_back() -> None:
