@@ -295,9 +295,8 @@ def _gaps(recovery: Recovery, name: str, lines: dict[str, MarkLine], steps: tupl
 
 def is_spare(step: StepLine) -> bool:
     """Steps for a planned move that has failed: nothing is missing where there was no need for them."""
-    return step.stage in ("reopen", "return") or (
-        step.stage == "cleanup" and any(need.endswith("/reopen") for need in step.needs)
-    )
+    is_undoing = step.stage == "cleanup" and any(need.endswith("/reopen") for need in step.needs)
+    return step.stage in ("reopen", "return") or is_undoing
 
 
 def _as_text(value: Any) -> str:

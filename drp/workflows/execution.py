@@ -249,6 +249,9 @@ class _Execution:
             self.world.say(f"{what}: done in {duration / 1000:.1f} s")
         elif outcome == "failed":
             self.world.say(f"{what}: FAILED: {error}")
+            if step.stage in _BESIDE:
+                text = f"{_BESIDE[step.stage]}: {error}"
+                self.record("reservation", {"service": step.service, "text": text, "accepted_by": None})
 
     def mark(self, service: str, mark: Mark) -> None:
         self.record("mark", {"service": service, **mark.record()})
@@ -309,6 +312,12 @@ class _Execution:
     def probe_folder(self, service: str) -> Path:
         return action_folder(self.world, self.recovery.run, f"{service}-probe")
 
+
+_BESIDE: dict[Stage, str] = {
+    "fence": "the hosts that were left are not closed",
+    "cleanup": "what should be removed is still there",
+}
+"""Stages that no use of the service waits for: where one fails, nobody may take the result for plainly good."""
 
 _WHAT_THEN: dict[Stage, str] = {
     "keep": ". Nothing was stopped. To give up what lies at the old primary: --discard-stranded",

@@ -16,7 +16,7 @@ from drp.domain.recovery.guard import forbidden_addresses, touches
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.probing import usable_again
 from drp.domain.recovery.run import Recovery
-from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests
+from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests, own_playbooks
 from drp.domain.recovery.timeline import Mark
 from drp.domain.recovery.verification import check_restored, newest_transaction, proved_datasets
 from drp.domain.service import Service
@@ -65,12 +65,7 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
         _start_fencing(world, recovery, step, folder)
         return
     if step.stage.startswith("after-"):
-        own = next(
-            item for item in own_playbooks(world.city.services[step.service]) if f"after-{item.after}" == step.stage
-        )
-        hosts = plan.services[step.service].hosts
-        kept = kept_from(world, plan.kind)
-        start_own_playbook(world, folder, step.service, own, hosts, run=recovery.run, kind=plan.kind, kept_from=kept)
+        _start_own(world, recovery, step, folder)
         return
     service = world.city.services[step.service]
     hosts = hosts_of(recovery, step)
@@ -86,6 +81,21 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     if plan.kind == "drill":
         refuse_touch(world, step.id, variables, hosts)
     world.actions.start_playbook(folder, step.stage, hosts, variables, secrets, certificate, kept_from=kept)
+
+
+def _start_own(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
+    """The workspace's own playbook behind a stage."""
+    declared = {f"after-{own.after}": own for own in own_playbooks(world.city.services[step.service])}
+    start_own_playbook(
+        world,
+        folder,
+        step.service,
+        declared[step.stage],
+        recovery.plan.services[step.service].hosts,
+        run=recovery.run,
+        kind=recovery.plan.kind,
+        kept_from=kept_from(world, recovery.plan.kind),
+    )
 
 
 def kept_from(world: World, kind: str) -> list[str]:
