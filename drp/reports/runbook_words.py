@@ -192,14 +192,26 @@ ROLES = {
     "observer": ("observer", "pengamat"),
 }
 STAGES = {
+    "unfence": ("Open the old primary again", "Buka kembali situs utama yang lama"),
+    "look": ("See what lies at the old primary", "Lihat apa yang ada di situs utama yang lama"),
+    "keep": ("Keep what lies there", "Simpan apa yang ada di sana"),
+    "stop": ("Stop the services at the site that they leave", "Hentikan layanan di situs yang ditinggalkan"),
+    "backup": ("Back up what users wrote last", "Cadangkan tulisan terakhir pengguna"),
     "restore": (
         "Restore the data, and compare it",
         "Pulihkan data, lalu bandingkan",
     ),
+    "after-restore": ("Run your own playbook after the restore", "Jalankan playbook sendiri setelah pemulihan data"),
     "activate": ("Start the services", "Jalankan layanan"),
+    "after-activate": ("Run your own playbook after the start", "Jalankan playbook sendiri setelah layanan jalan"),
     "verify": ("See whether they answer on their hosts", "Periksa apakah layanan menjawab di host-nya"),
+    "after-verify": ("Run your own playbook after the check", "Jalankan playbook sendiri setelah pemeriksaan"),
+    "fence": ("Close the hosts that are left", "Tutup host yang ditinggalkan"),
     "cutover": ("Switch users' traffic", "Alihkan lalu lintas pengguna"),
     "usable": ("Use them from outside, without a break", "Gunakan dari luar tanpa putus"),
+    "protect": ("Make the first backup at the new site", "Buat rekam cadang pertama di situs baru"),
+    "reopen": ("Only after a failure: start them where they were", "Hanya bila gagal: jalankan di tempat semula"),
+    "return": ("Only after a failure: send users back", "Hanya bila gagal: arahkan pengguna kembali"),
     "cleanup": ("Remove what an exercise built", "Hapus hasil bangunan uji coba"),
 }
 PURPOSES = {
