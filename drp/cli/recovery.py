@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
@@ -66,17 +66,39 @@ def drill() -> None:
 
 @drill.command(
     short_help="Rehearse the recovery of services; production runs on.",
-    epilog=epilog("drp drill run pengaduan", "drp drill run pengaduan --hold 10s --rto 30s"),
+    epilog=epilog(
+        "drp drill run pengaduan",
+        "drp drill run pengaduan --hold 10s --rto 30s",
+        "drp drill run --tabletop key-person-absent --lang id",
+    ),
 )
 @_options
+@click.option("--tabletop", metavar="RUNBOOK", help="Walk people through its steps instead, and time them.")
+@click.option("--lang", "language", type=click.Choice(["en", "id"]), default="en", help="Of the tabletop. [en]")
 @click.pass_context
-def run(ctx: click.Context, /, **options: Any) -> int:
+def run(ctx: click.Context, /, tabletop: str | None, language: Literal["en", "id"], **options: Any) -> int:
     """Rehearse the recovery of SERVICES (default: all) at the recovery site; production is not touched.
 
     The disruption is simulated at the start; users' traffic stays where it is; what the drill built is removed at its
     end. Ends with 0 if the objectives were met, with 4 otherwise.
+
+    A tabletop touches nothing: people say what they would do, step by step; times and remarks go into the ledger. It
+    can be broken off and resumed. It proves no recovery, so that it ends with 4 (NOT_TESTED).
     """
+    if tabletop is not None:
+        return _talk(ctx, tabletop, language, options)
     return _recover(ctx, "drill", yes=True, disrupted_at=None, accept_unfenced=False, fence=False, **options)
+
+
+def _talk(ctx: click.Context, runbook: str, language: Literal["en", "id"], options: dict[str, Any]) -> int:
+    from drp.cli.tabletop import Terminal
+    from drp.cli.tabletop import finish as finish_tabletop
+    from drp.workflows.tabletop import TalkRequest, hold
+
+    world = world_of(ctx)
+    leader = options["by"] or world.operator
+    request = TalkRequest(runbook, options["services"], leader, options["reason"] or "tabletop exercise", language)
+    return finish_tabletop(hold(world, request, Terminal(world, leader)), as_json=options["as_json"])
 
 
 def _recover(

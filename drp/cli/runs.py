@@ -68,12 +68,15 @@ def show(ctx: click.Context, name: str, as_json: bool) -> None:
         click.echo(f"{event.sequence:4}  {event.at}  {event.type:<18}  {text if len(text) < 300 else text[:297] + '…'}")
 
 
-@run.command(epilog=epilog("drp run resume failover-20261122-054750-3fa2"))
+@run.command(
+    short_help="Go on with a run that was cut off.", epilog=epilog("drp run resume failover-20261122-054750-3fa2")
+)
 @click.argument("name", metavar="RUN")
 @json_option
 @click.pass_context
 def resume(ctx: click.Context, name: str, as_json: bool) -> int:
-    """Go on with a failover, drill or restore that was cut off. What ended is not done again; what runs is adopted."""
+    """Go on with a failover, drill, tabletop or restore that was cut off. What ended is not done again; what runs is
+    adopted."""
     from drp.cli.recovery import finish
     from drp.workflows.recover import resume as go_on
 
@@ -83,6 +86,12 @@ def resume(ctx: click.Context, name: str, as_json: bool) -> int:
         from drp.workflows.restore import resume as restore_on
 
         return finish_restore(restore_on(world, name), as_json=as_json)
+    if world.ledger.run(name).kind == "tabletop":
+        from drp.cli.tabletop import Terminal
+        from drp.cli.tabletop import finish as finish_tabletop
+        from drp.workflows.tabletop import walk
+
+        return finish_tabletop(walk(world, name, Terminal(world, world.operator)), as_json=as_json)
     return finish(world, go_on(world, name), as_json=as_json)
 
 
@@ -125,6 +134,8 @@ def abort(ctx: click.Context, name: str, reason: str) -> int:
 
     world = world_of(ctx)
     give_up(world, name, reason)
+    if world.ledger.run(name).kind == "tabletop":
+        return ExitCode.CANCELLED  # it has no report
     for path in write_report(world, name):
         click.echo(f"report: {path}")
     return ExitCode.CANCELLED

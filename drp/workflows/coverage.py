@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from drp.domain.dossiers.exercises import Cadence, Exercise, Standing, cadences_of, standing_of
+from drp.domain.objectives import Verdict
 from drp.domain.protection.gaps import Gap, gaps_of
 from drp.domain.recovery.run import replay
 from drp.domain.service import Hosting
@@ -267,7 +268,7 @@ def exercises_of(world: World) -> tuple[dict[str, list[Exercise]], list[NotCount
     run whose record was changed."""
     found: dict[str, list[Exercise]] = {}
     not_counted: list[NotCounted] = []
-    rows = world.ledger.runs(kinds=("failover", "drill"), limit=MOST_RUNS)
+    rows = world.ledger.runs(kinds=("failover", "drill", "tabletop"), limit=MOST_RUNS)
     if len(rows) == MOST_RUNS:
         not_counted.append(NotCounted(f"before {rows[-1].run}", f"only the newest {MOST_RUNS} are looked at"))
     for row in rows:
@@ -287,6 +288,10 @@ def exercises_of(world: World) -> tuple[dict[str, list[Exercise]], list[NotCount
 
 
 def _exercises_in(world: World, row: RunRow) -> dict[str, Exercise]:
+    if row.kind == "tabletop":
+        # At a table nothing is recovered: it counts for its own line of the programme, and proves nothing.
+        held = Exercise(row.run, row.kind, "tabletop", from_stamp(row.opened_at), Verdict.NOT_TESTED, accepted=False)
+        return dict.fromkeys(row.services, held)
     recovery = replay(row.run, row.genesis, world.ledger.events(row.run))
     runbook = world.city.runbooks.get(recovery.plan.runbook)
     measured = {name: recovery.measurement(name) for name in recovery.plan.services}

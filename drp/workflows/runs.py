@@ -9,6 +9,7 @@ from drp.errors import BusyError, ExitCode, UsageError
 from drp.ports import ActionState, World
 from drp.workflows.naming import run_folder
 from drp.workflows.recovery_run import resume
+from drp.workflows.tabletop import give_up
 
 POLL_SECONDS = 0.25
 
@@ -17,8 +18,11 @@ def abort(world: World, run: str, reason: str) -> None:
     """End what a recovery started and close it as aborted, also while another drp follows it. What it restored stays
     where it is."""
     row = world.ledger.run(run)
+    if row.kind == "tabletop" and row.closed_at is None:
+        give_up(world, run, reason)
+        return
     if row.kind not in RECOVERY_KINDS:
-        raise UsageError(f"run {run} is a {row.kind}; only recoveries and drills can be aborted")
+        raise UsageError(f"run {run} is a {row.kind}; only recoveries, drills and tabletops can be aborted")
     if row.closed_at is not None:
         raise UsageError(f"run {run} has ended", hint=f"see it: drp run show {run}")
     if row.kind in ("switchover", "failback"):

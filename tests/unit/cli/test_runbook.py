@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -104,3 +106,32 @@ def test_a_missing_playbook_of_a_runbook_is_told_with_its_line(
     (folder / "playbooks").mkdir()
     (folder / "playbooks/mount.yml").write_text("")
     assert run(folder, "list") == 0
+
+
+def talk(folder: Path, typed: str, *arguments: str) -> tuple[int, str]:
+    """Hold a tabletop with what people type; the exit code and everything that was said."""
+    done = subprocess.run(
+        [sys.executable, "-m", "drp", "-w", str(folder), *arguments],
+        input=typed,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=REPOSITORY,
+    )
+    assert "Traceback" not in done.stderr
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_tabletop_is_held_broken_off_and_resumed_at_a_terminal(workspace: Path) -> None:
+    lead = ("--tabletop", "key-person-absent", "--lang", "id", "--by", "Hendra")
+    code, said = talk(workspace, "\n\n\nlancar\n\np\nRatna\nkunci hilang\n", "drill", "run", "pengaduan", *lead)
+    assert code == 130, said
+    assert "Siapa yang tersisa?" in said
+    assert "Hendra Gunadi" in said, "who has the part is named"
+    run = re.findall(r"go on with it: drp run resume (\S+)", said)[0]
+    code, said = talk(workspace, "s\n" * 5, "run", "resume", run)
+    assert code == 4, said
+    assert "kunci hilang" in said
+    assert "7 steps, 6 with a problem or skipped" in said
+    assert "verdict: NOT_TESTED" in said
