@@ -98,7 +98,7 @@ def _talk(ctx: click.Context, runbook: str, language: Literal["en", "id"], optio
     world = world_of(ctx)
     leader = options["by"] or world.operator
     request = TalkRequest(runbook, options["services"], leader, options["reason"] or "tabletop exercise", language)
-    return finish_tabletop(hold(world, request, Terminal(world, leader)), as_json=options["as_json"])
+    return finish_tabletop(hold(world, request, Terminal(world, leader, language)), as_json=options["as_json"])
 
 
 def _recover(

@@ -91,7 +91,8 @@ def resume(ctx: click.Context, name: str, as_json: bool) -> int:
         from drp.cli.tabletop import finish as finish_tabletop
         from drp.workflows.tabletop import walk
 
-        return finish_tabletop(walk(world, name, Terminal(world, world.operator)), as_json=as_json)
+        language = world.ledger.events(name)[0].body["plan"]["language"]
+        return finish_tabletop(walk(world, name, Terminal(world, world.operator, language)), as_json=as_json)
     return finish(world, go_on(world, name), as_json=as_json)
 
 

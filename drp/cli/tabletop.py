@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -15,12 +15,33 @@ if TYPE_CHECKING:
 
 LONGEST_REMARK = 2000
 
+_WORDS: dict[Literal["en", "id"], dict[str, str]] = {
+    "en": {
+        "anyone": "anyone",
+        "expected": "expected",
+        "begun": "begun before the interruption; its clock went on",
+        "begin": "Enter begins it, s skips it",
+        "finish": "Enter when done, p if it did not work out",
+        "who": "Who did it",
+        "remark": "Remark",
+    },
+    "id": {
+        "anyone": "siapa saja",
+        "expected": "perkiraan",
+        "begun": "sudah dimulai sebelum terputus; waktunya terus berjalan",
+        "begin": "Enter untuk mulai, s untuk melewati",
+        "finish": "Enter bila selesai, p bila tidak berhasil",
+        "who": "Siapa yang mengerjakan",
+        "remark": "Catatan",
+    },
+}
+
 
 class Terminal:
     """Implements `workflows.tabletop.Facilitator`. The end of the input, or Ctrl-C, breaks off."""
 
-    def __init__(self, world: World, leader: str) -> None:
-        self.world, self.leader = world, leader
+    def __init__(self, world: World, leader: str, language: Literal["en", "id"]) -> None:
+        self.world, self.leader, self.words = world, leader, _WORDS[language]
 
     def begin(self, walked: Walked, number: int, count: int) -> bool:
         from drp.cli.common import print_wrapped
@@ -31,21 +52,21 @@ class Terminal:
         click.echo()
         print_wrapped(f"{number}/{count}  {step.title}")
         people = ", ".join(person.name for person in persons_of(self.world.city, step.who)) or ", ".join(step.who)
-        expected = show_duration(step.expected) if step.expected else "not said"
-        print_wrapped(f"{people or 'anyone'}; expected: {expected}", indent="     ")
+        expected = show_duration(step.expected) if step.expected else "?"
+        print_wrapped(f"{people or self.words['anyone']}; {self.words['expected']}: {expected}", indent="     ")
         for paragraph in step.text.splitlines():
             print_wrapped(paragraph, indent="     ")
         if walked.started_at is not None:
-            click.echo("     (begun before the interruption; its clock went on)")
+            click.echo(f"     ({self.words['begun']})")
             return True
-        return _ask("     Enter begins it, s skips it", ("", "s")) == ""
+        return _ask(f"     {self.words['begin']}", ("", "s")) == ""
 
     def finish(self) -> TalkEnd:
         from drp.workflows.tabletop import TalkEnd
 
-        answer = _ask("     Enter when done, p if it did not work out", ("", "p"))
-        by = _read("     Who did it", default=self.leader)
-        return TalkEnd("problem" if answer == "p" else "done", by, _read("     Remark", default=""))
+        answer = _ask(f"     {self.words['finish']}", ("", "p"))
+        by = _read(f"     {self.words['who']}", default=self.leader)
+        return TalkEnd("problem" if answer == "p" else "done", by, _read(f"     {self.words['remark']}", default=""))
 
 
 def _ask(question: str, allowed: tuple[str, ...]) -> str:

@@ -224,6 +224,7 @@ PURPOSES = {
     "start": ("Start the service", "Jalankan layanan"),
     "ask": ("Ask the application on the host itself", "Tanya aplikasi di host itu sendiri"),
     "traffic": ("Send users here", "Arahkan pengguna ke sini"),
+    "close": ("Leave nothing behind", "Jangan tinggalkan apa pun"),
     "outside": ("Use it as a user would, from another machine", "Gunakan seperti pengguna, dari mesin lain"),
 }
 CHOOSE = {

@@ -11,6 +11,7 @@ from drp.domain.dossiers.exercises import Cadence, Exercise, Standing, cadences_
 from drp.domain.objectives import Verdict
 from drp.domain.protection.gaps import Gap, gaps_of
 from drp.domain.recovery.run import replay
+from drp.domain.runbooks.tabletop import replay_tabletop
 from drp.domain.service import Hosting
 from drp.domain.values import from_stamp, milliseconds, show_duration, to_stamp
 from drp.errors import IntegrityError
@@ -282,9 +283,21 @@ def exercises_of(world: World) -> tuple[dict[str, list[Exercise]], list[NotCount
             except IntegrityError:
                 not_counted.append(NotCounted(row.run, "its record was changed", tampered=True))
                 continue
+            if skipped := _skipped_in(world, row):
+                not_counted.append(NotCounted(row.run, skipped))
+                continue
             for name, exercise in _exercises_in(world, row).items():
                 found.setdefault(name, []).append(exercise)
     return found, not_counted
+
+
+def _skipped_in(world: World, row: RunRow) -> str:
+    """What a tabletop lacks to be one; empty where every step was walked through."""
+    if row.kind != "tabletop":
+        return ""
+    steps = replay_tabletop(row.run, world.ledger.events(row.run)).steps
+    skipped = sum(step.outcome == "skipped" for step in steps)
+    return f"{skipped} of its {len(steps)} steps were skipped" if skipped else ""
 
 
 def _exercises_in(world: World, row: RunRow) -> dict[str, Exercise]:

@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from drp.domain.datasets import DatasetType, Scratch, with_snapshots
-from drp.domain.runbooks.by_hand import restore_commands
+from drp.domain.runbooks.typed_data import restore_commands
 from tests.e2e.workbench import eventually
 
 REPOSITORY = Path(__file__).parents[2]

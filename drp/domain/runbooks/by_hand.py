@@ -6,11 +6,10 @@ same. Nothing here is secret: the commands ask for the secrets, or say where the
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from drp.domain.backups.keys import prefix_of
 from drp.domain.backups.restore_point import RestorePoint
@@ -19,11 +18,15 @@ from drp.domain.datasets.base import Procedure
 from drp.domain.datasets.streamed import streamed
 from drp.domain.inventory import AnsibleHost, City, DrCentre, jumps_to
 from drp.domain.protection.gaps import backup_of
-from drp.domain.service import HttpCheck, HttpStep, Service
+from drp.domain.runbooks.typed_data import here_document, restore_commands
+from drp.domain.runbooks.typed_requests import local_requests, user_path
+from drp.domain.service import HttpCheck, Service
 
 Language = Literal["en", "id"]
 Site = Literal["primary", "recovery"]
-Purpose = Literal["reach", "prepare", "accounts", "servers", "choose", "restore", "start", "ask", "traffic", "outside"]
+Purpose = Literal[
+    "reach", "prepare", "accounts", "servers", "choose", "restore", "start", "ask", "traffic", "outside", "close"
+]
 
 FOLDER = "/root/drp-by-hand"
 """Where a host keeps what the commands need of it until the recovery is over: a certificate, nothing secret."""
@@ -176,7 +179,7 @@ class _Writing:
             units = [unit for unit in self.service.recovery.start if unit not in loaded]
             if units:
                 yield Block("start", target, "\n".join(_starts(units)))
-        local = list(self._local_requests())
+        local = list(local_requests(self.service))
         if local:
             yield Block("ask", self.targets()[0], "\n".join(local))
         if self.service.address is not None:
@@ -184,9 +187,13 @@ class _Writing:
         address = str(self.service.address) if self.service.address else self.city.hosts[self.targets()[0]].address
         for check in self.service.checks:
             if isinstance(check, HttpCheck):
-                yield Block("outside", None, "\n".join(self._user_path(check, address)))
+                yield Block("outside", None, "\n".join(user_path(check, address)))
             else:
                 self.left_out.append(f"checks/{check.id}")
+        for target in self.targets():
+            if self.datasets_on(target):
+                secrets = "unset RESTIC_PASSWORD AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY RUN"
+                yield Block("close", target, f"{secrets}\nrm -rf {FOLDER}")
 
     def _login(self, host: AnsibleHost) -> str:
         jumps = [f"{jump.user}@{jump.address}:{jump.port}" for jump in jumps_to(host, self.city.hosts)]
@@ -201,7 +208,7 @@ class _Writing:
         lines = ["cd /; set -o pipefail"]
         if self.ca_pem:
             # Written by the shell itself: whatever is in the certificate's file is text to it.
-            lines.append(f"mkdir -p -m 700 {FOLDER} && cat >{FOLDER}/ca.pem {_here(self.ca_pem)}")
+            lines.append(f"mkdir -p -m 700 {FOLDER} && cat >{FOLDER}/ca.pem {here_document(self.ca_pem)}")
         lines += [
             f"export RESTIC_REPOSITORY={shlex.quote(repository)}",
             f"export AWS_DEFAULT_REGION={shlex.quote(self.centre.region)}",
@@ -256,12 +263,6 @@ class _Writing:
             self.left_out += [f"datasets/{dataset.id}/{name}" for name in unknown]
             yield Block("restore", target, "\n".join(lines), dataset.id)
 
-    def _local_requests(self) -> Iterator[str]:
-        for check in self.service.checks:
-            for step in check.steps if isinstance(check, HttpCheck) else ():
-                if step.request.startswith("GET ") and "${" not in step.request:
-                    yield _curl(check, step, "127.0.0.1", insecure=True)
-
     def _traffic(self, address: str) -> str:
         word = shlex.quote(address)
         return "\n".join(
@@ -272,58 +273,6 @@ class _Writing:
             ]
         )
 
-    def _user_path(self, check: HttpCheck, address: str) -> Iterator[str]:
-        """Every request of the check. What one answers and a later one needs is kept in variables of the shell."""
-        if any("${random}" in text for step in check.steps for text in (step.request, *step.form.values())):
-            yield "random=$(date +%s)"
-        for step in check.steps:
-            command = _curl(check, step, address, insecure=False)
-            if not step.capture:
-                yield command
-                continue
-            yield f'answer=$({command}); echo "$answer"'
-            for name, pattern in step.capture.items():
-                find = "import re, sys; print(re.search(sys.argv[1], sys.stdin.read())[1])"
-                yield f'{_variable(name)}=$(echo "$answer" | {shlex.join(["python3", "-c", find, pattern])})'
-
-
-def restore_commands(service: str, procedure: Procedure, certificate: Sequence[str] = ()) -> list[str]:
-    """The lines that restore one dataset, each a command of its own. $RUN names the restore point; restic finds the
-    repository and its secrets in the environment. Parts for which only a list of items is known are left out."""
-    lines = [_shell(command) for command in procedure["prepare_restore"]]
-    for part in procedure["parts"]:
-        if "each" not in part:
-            lines += _cleared(part)
-            lines.append(_part(service, procedure["id"], part, certificate))
-    lines += [_shell(command) for command in procedure.get("finish_restore", [])]
-    lines += [_shell(check) for check in procedure.get("checks", [])]
-    return [*lines, *_age(procedure)]
-
-
-def _part(service: str, dataset: str, part: dict[str, Any], certificate: Sequence[str]) -> str:
-    rest = f"service:{service},dataset:{dataset},part:{part['name']}"
-    plain = re.fullmatch(r"[a-z0-9:,.%-]+", rest)
-    # $RUN is filled in by the shell; the rest is taken by the letter.
-    chosen = f'--tag "run:$RUN,{rest}"' if plain else f'--tag "run:$RUN,"{shlex.quote(rest)}'
-    if part["kind"] == "stream":
-        dump = f"{shlex.join(['restic', *certificate, 'dump', '--no-lock'])} {chosen} latest"
-        load = part["by_hand"] if "by_hand" in part else _words(part["restore"])
-        return f"{dump} {shlex.quote('/' + part['file'])} | {load}"
-    includes = [word for path in part["paths"] for word in ("--include", _literally(path))]
-    restore = shlex.join(["restic", *certificate, "restore", "--no-lock", "--verify"])
-    return f"{restore} {chosen} {shlex.join(['--target', '/', *includes])} latest"
-
-
-def _age(procedure: Procedure) -> list[str]:
-    """What tells how old the restored data is."""
-    sentinel = procedure["sentinel"]
-    if sentinel is None:
-        return []
-    if sentinel["kind"] == "file":
-        return [shlex.join(["cat", f"{sentinel['directory']}/{sentinel['name']}"]) + "; echo"]
-    own = any(word.startswith("drp:") and word != "drp:with_password" for word in sentinel["read"]["argv"])
-    return [] if own else [_shell(sentinel["read"])]
-
 
 def _starts(units: Iterable[str]) -> Iterator[str]:
     yield "[ ! -d /run/systemd/system ] || systemctl daemon-reload"
@@ -333,82 +282,3 @@ def _starts(units: Iterable[str]) -> Iterator[str]:
 
 def _url(centre: DrCentre, prefix: str) -> str:
     return f"s3:{centre.endpoint}/{centre.bucket}/{prefix}"
-
-
-def _variable(name: str) -> str:
-    return name.replace("-", "_")
-
-
-def _filled(text: str) -> str:
-    """A word for the shell, in which only ${…} of the check's own is filled in."""
-    pieces = re.split(r"\$\{([a-z][a-z0-9-]*)\}", text)
-    words = [
-        f'"${{{_variable(piece)}}}"' if number % 2 else shlex.quote(piece)
-        for number, piece in enumerate(pieces)
-        if piece or number % 2
-    ]
-    return "".join(words) or "''"
-
-
-def _curl(check: HttpCheck, step: HttpStep, address: str, *, insecure: bool) -> str:
-    """One request; it ends with an error where the status says one, or the text that must be there is not."""
-    method, _, path = step.request.partition(" ")
-    port = check.port or (443 if check.scheme == "https" else 80)
-    name = check.host_header if check.scheme == "https" and check.host_header else address
-    options = ["-sS", "--max-time", "20"]
-    options += ["-f"] if step.expect_status < 400 else []
-    if method == "HEAD":
-        options.append("-I")
-    elif method != ("POST" if step.form else "GET"):
-        options += ["-X", method]
-    if check.host_header and check.scheme == "https":
-        options += ["--resolve", f"{check.host_header}:{port}:{address}"]
-    elif check.host_header:
-        options += ["-H", f"Host: {check.host_header}"]
-    options += ["-k"] if insecure and check.scheme == "https" else []
-    shown = f":{port}" if check.port else ""
-    fields = "".join(f" --data-urlencode {_filled(f'{key}={value}')}" for key, value in step.form.items())
-    command = f"{shlex.join(['curl', *options])}{fields} {_filled(f'{check.scheme}://{name}{shown}{path}')}"
-    if step.expect_text and not step.capture:
-        command += f" | grep -F {_filled(step.expect_text)}"
-    return command
-
-
-def _words(argv: Iterable[str]) -> str:
-    """An argument list as it is typed. Of several programs that would do, the first one is named."""
-    words = list(argv)
-    several = re.compile(r"[A-Za-z0-9_./-]+(\|[A-Za-z0-9_./*-]+)+")
-    named = [word.split("|")[0] if several.fullmatch(word) else word for word in words]
-    if "drp:with_password" in named:
-        at = named.index("drp:with_password")
-        login = f'REDISCLI_AUTH="$(cat {shlex.quote(named[at + 1])})" '
-        return login + shlex.join([*named[:at], *named[at + 2 :]])
-    return shlex.join(named)
-
-
-def _shell(command: Procedure) -> str:
-    """A command, with what it reads from standard input as a document behind it."""
-    if "by_hand" in command:
-        return str(command["by_hand"])
-    text = _words(command["argv"])
-    return f"{text} {_here(command['stdin'])}" if command.get("stdin") else text
-
-
-def _here(text: str) -> str:
-    """A document that the shell takes by the letter; its end is a word that is no line of it."""
-    end = "END"
-    while end in text.splitlines():
-        end += "_"
-    return f"<<'{end}'\n{text.rstrip(chr(10))}\n{end}"
-
-
-def _cleared(part: dict[str, Any]) -> Iterator[str]:
-    """Takes away what lies where files are restored. Where backups leave something out, all stays: nothing would bring
-    that back."""
-    if part.get("paths") and not part.get("excludes"):
-        yield shlex.join(["rm", "-rf", "--one-file-system", "--", *part["paths"]])
-
-
-def _literally(path: str) -> str:
-    """A path as restic's patterns take it by the letter."""
-    return re.sub(r"([\\*?\[])", r"\\\1", path)

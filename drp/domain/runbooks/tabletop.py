@@ -5,9 +5,9 @@ Events of a tabletop, beside `run.opened` {plan, by, reason, …} and `run.close
     step.started    {step, by}
     step.ended      {step, outcome: done | problem | skipped, by, remark}
 
-Its plan is {runbook, declaration (the hash of the runbook's file), steps: [{id, title, text, who, expected_ms}]}, so
-that one that was cut off goes on with the very words it began with. Nothing is recovered in it, so that its verdict can
-never be better than NOT_TESTED.
+Its plan is {runbook, declaration (the hash of the runbook's file), language, steps: [{id, title, text, who,
+expected_ms}]}, so that one that was cut off goes on with the very words it began with. Nothing is recovered in it, so
+that its verdict can never be better than NOT_TESTED.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ def talk_plan(runbook: Runbook, language: Language) -> Body:
         }
         for step in runbook.all_steps
     ]
-    return {"runbook": runbook.id, "declaration": hash_of(runbook.model_dump(mode="json")), "steps": steps}
+    declaration = hash_of(runbook.model_dump(mode="json"))
+    return {"runbook": runbook.id, "declaration": declaration, "language": language, "steps": steps}
 
 
 def _text(step: AnyStep, language: Language) -> str:

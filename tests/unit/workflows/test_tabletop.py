@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -53,7 +52,7 @@ class Table:
 
 
 @pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
+def stage(tmp_path: Path) -> Stage:
     runbooks = {
         "talk": Runbook.model_validate(runbook_record() | {"id": "talk", "kind": "tabletop", "steps": STEPS}),
         "site-loss": Runbook.model_validate(runbook_record()),
@@ -105,6 +104,9 @@ def test_one_that_was_broken_off_goes_on_where_it_was_and_its_clock_went_on(stag
     assert times(held) == [("done", 3 * minute, False), ("done", 11 * minute, True), ("skipped", None, False)]
     with pytest.raises(UsageError, match="has ended"):
         walk(stage.world, row.run, table)
+    exercises, not_counted = exercises_of(stage.world)
+    assert exercises == {}, "a part of an exercise is none"
+    assert [(item.run, item.reason) for item in not_counted] == [(row.run, "1 of its 3 steps were skipped")]
 
 
 def test_two_cannot_walk_through_it_at_once(stage: Stage) -> None:
