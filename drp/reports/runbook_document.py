@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
+from drp.domain.impact.things import Thing, title_of
 from drp.domain.model import LocalisedText
 from drp.domain.protection.gaps import backup_of
 from drp.domain.registers import Person
@@ -100,6 +101,7 @@ class _Writing:
             yield self._section("preconditions", Bullets(items, boxes=True))
         if runbook.stop_conditions:
             yield self._section("stop", Bullets(tuple(self.text(item) for item in runbook.stop_conditions)))
+        yield from self._struck()
         yield self._section("order", *self._order())
         yield self._section("steps", *self._steps(clean_up=False), apart=True)
         if runbook.criteria:
@@ -162,6 +164,34 @@ class _Writing:
         person = self.city.people.people.get(name)
         return name if person is None else person.name
 
+    # -- what is lost ------------------------------------------------------------------------------------------------
+
+    def _struck(self) -> Iterator[Section]:
+        """Who is cut off by the loss that this is printed for, and which lines should stand in."""
+        impact = self.paper.impact
+        if impact is None:
+            return
+        elements: list[Element] = [Paragraph(", ".join(self._thing(thing) for thing in impact.named))]
+        agencies, places = self.city.workspace.agencies, self.city.network.locations
+        offices = tuple(
+            (places[cut.location].title, ", ".join(agencies[name].title for name in cut.agencies))
+            for cut in impact.cut_off.values()
+        )
+        if offices:
+            elements.append(Table(self.word("cut_off"), (self.word("office"), self.word("agencies")), offices))
+        lines = tuple(
+            (line.link, line.backup, f"{line.last_test}" if line.last_test else self.word("never_tested"))
+            for line in impact.backup_lines
+        )
+        if lines:
+            head = (self.word("line"), self.word("backup_line"), self.word("last_test"))
+            elements.append(Table(self.word("stand_in_lines"), head, lines))
+        yield self._section("struck", *elements)
+
+    def _thing(self, thing: Thing) -> str:
+        title = title_of(self.city, thing)
+        return f"{title} ({thing.key})" if title else thing.key
+
     # -- services ----------------------------------------------------------------------------------------------------
 
     def _order(self) -> Iterator[Element]:
@@ -217,6 +247,8 @@ class _Writing:
         lines = [step for step in self.paper.steps if step.is_clean_up == clean_up]
         if not clean_up:
             yield Paragraph(self.word("steps_text"))
+            if any(step.stage for step in lines):
+                yield Paragraph(self.word("steps_machine"))
             verb = _COMMANDS.get(self.runbook.operation)
             names = [item.service for item in self.paper.services if item.hand is not None]
             if verb and names:

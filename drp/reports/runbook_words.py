@@ -50,19 +50,25 @@ WORDS: dict[str, tuple[str, str]] = {
     "owner": ("Owner", "Pemilik"),
     "hosts": ("From → to host", "Dari → ke host"),
     "none": ("–", "–"),
-    "no_services": ("This runbook is about no service.", "Panduan ini tidak menyangkut layanan."),
+    "no_services": ("No service is known to be struck.", "Tidak ada layanan yang diketahui terdampak."),
     "steps": ("Steps", "Langkah-langkah"),
     "steps_text": (
-        (
-            "Write down when each step began and ended, and sign. What drp does itself is marked so: with drp you only"
-            " watch it; without drp, type the commands of the last part."
-        ),
-        (
-            "Catat kapan tiap langkah dimulai dan selesai, lalu paraf. Pekerjaan drp diberi tanda: dengan drp Anda"
-            " cukup"
-            " mengawasi; tanpa drp, ketik perintah pada bagian terakhir."
-        ),
+        "Write down when each step began and ended, and sign.",
+        "Catat kapan tiap langkah dimulai dan selesai, lalu paraf.",
     ),
+    "steps_machine": (
+        "What drp does itself is grey: with drp you only watch it; without drp, type the commands of the last part.",
+        "Pekerjaan drp berlatar abu-abu: dengan drp cukup diawasi; tanpa drp, ketik perintah pada bagian terakhir.",
+    ),
+    "struck": ("What is lost", "Apa yang hilang"),
+    "cut_off": ("Offices without a way to the primary data centre", "Kantor tanpa jalur ke pusat data utama"),
+    "office": ("Office", "Kantor"),
+    "agencies": ("Agencies", "Perangkat daerah"),
+    "stand_in_lines": ("Lines that should stand in", "Jalur yang seharusnya menggantikan"),
+    "line": ("Lost line", "Jalur hilang"),
+    "backup_line": ("Stands in", "Pengganti"),
+    "last_test": ("Last tried", "Terakhir diuji"),
+    "never_tested": ("never", "belum pernah"),
     "start_with": ("With drp, start it with", "Dengan drp, mulai dengan"),
     "no_command": (
         "This drp has no command for it yet: what is marked as its work is done by the commands of the last part.",

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from drp.domain.impact.impact import impact_of
 from drp.domain.protection.gaps import backup_of, gaps_of
 from drp.domain.recovery.plan import Stage
 from drp.domain.runbooks.by_hand import HandRecovery, Language, recovery_by_hand
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.paper import Paper, PaperService, objectives_for, paper_steps, recovery_sequence
-from drp.domain.runbooks.services import services_of, struck_by
+from drp.domain.runbooks.services import lost_by, services_of, struck_by
 from drp.domain.service import Service
 from drp.errors import DrpError, UsageError
 from drp.ports import World
@@ -40,6 +41,7 @@ def list_runbooks(world: World) -> list[tuple[Runbook, int]]:
 def gather_paper(world: World, request: PaperRequest, version: str) -> Paper:
     """Everything that is printed. Nothing is asked of any host or DR centre: it must work when they are gone."""
     runbook = runbook_of(world, request.runbook)
+    lost = request.lost or (lost_by(runbook.select) if runbook.select and not request.services else ())
     order = recovery_sequence(world.city, _chosen(world, runbook, request))
     services = tuple(_service(world, runbook, name, wave, request.language) for name, wave in order)
     recovered = [item.service for item in services if item.hand is not None]
@@ -50,6 +52,7 @@ def gather_paper(world: World, request: PaperRequest, version: str) -> Paper:
         steps=paper_steps(runbook, world.city, recovered, _durations(world, runbook, recovered)),
         printed_at=world.clock.now(),
         version=version,
+        impact=impact_of(world.city, lost) if lost else None,
     )
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.graph import wave_numbers
-from drp.domain.impact.impact import urgency
+from drp.domain.impact.impact import Impact, urgency
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.recovery.plan import STAGES, Stage, steps_of
@@ -48,7 +48,7 @@ class PaperService:
 
 @dataclass(frozen=True, slots=True)
 class Paper:
-    """The whole printed runbook. `durations` are the expected ones of each stage, the slowest service's."""
+    """The whole printed runbook. `impact` is what the loss that it is printed for does, where it names one."""
 
     city: City
     runbook: Runbook
@@ -56,6 +56,7 @@ class Paper:
     steps: tuple[PaperStep, ...]
     printed_at: datetime
     version: str
+    impact: Impact | None = None
 
 
 def recovery_sequence(city: City, names: Sequence[str]) -> list[tuple[str, int]]:

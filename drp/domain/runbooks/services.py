@@ -26,14 +26,7 @@ def services_of(runbook: Runbook, city: City) -> tuple[str, ...]:
 
 def selected(selector: Selector, city: City) -> tuple[str, ...]:
     """The services that a selector leaves, in the inventory's order."""
-    lost = [
-        *(f"site:{name}" for name in selector.sites),
-        *(f"host:{name}" for name in selector.hosts),
-        *(f"link:{name}" for name in selector.links),
-        *(f"location:{name}" for name in selector.locations),
-        *(f"asset:{name}" for name in selector.assets),
-        *(f"dr-centre:{name}" for name in selector.dr_centres),
-    ]
+    lost = lost_by(selector)
     chosen = struck_by(city, lost) if lost else tuple(city.services)
     return tuple(
         name
@@ -41,6 +34,18 @@ def selected(selector: Selector, city: City) -> tuple[str, ...]:
         if (not selector.agencies or city.services[name].agency in selector.agencies)
         and (not selector.tiers or city.services[name].tier in selector.tiers)
     )
+
+
+def lost_by(selector: Selector) -> list[str]:
+    """The things that are lost in a scenario, as `drp.domain.impact` calls them."""
+    return [
+        *(f"site:{name}" for name in selector.sites),
+        *(f"host:{name}" for name in selector.hosts),
+        *(f"link:{name}" for name in selector.links),
+        *(f"location:{name}" for name in selector.locations),
+        *(f"asset:{name}" for name in selector.assets),
+        *(f"dr-centre:{name}" for name in selector.dr_centres),
+    ]
 
 
 def struck_by(city: City, lost: Sequence[str]) -> tuple[str, ...]:

@@ -59,6 +59,10 @@ def test_what_goes_down_with_a_line_is_what_is_printed(workspace: Path, capsys: 
     assert "(website-subdomain)" in out
     assert "(pengaduan)" not in out
     assert "Jalur putus" in out
+    assert run(workspace, "render", "line-cut", "--lost", "link:r09") == 0
+    out = capsys.readouterr().out
+    assert "| Kantor Kelurahan Kedung Jaya | Kecamatan Tanah Sareal |" in out, "who is cut off"
+    assert "No service is known to be struck." in out
 
 
 @pytest.mark.parametrize(
