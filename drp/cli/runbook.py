@@ -20,7 +20,7 @@ def runbook() -> None:
     """List runbooks, and print them for people."""
 
 
-@runbook.command("list", short_help="List the runbooks of drp and of the workspace.", epilog=epilog("drp runbook list"))
+@runbook.command("list", short_help="List the runbooks.", epilog=epilog("drp runbook list"))
 @json_option
 @click.pass_context
 def list_(ctx: click.Context, as_json: bool) -> None:

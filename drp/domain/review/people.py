@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import get_args
 
 from drp.domain.findings import PEOPLE, Advice, Finding, Record, listed, service_record
 from drp.domain.inventory import City
@@ -35,22 +34,8 @@ def review_people(city: City) -> Iterator[Finding]:
         for role, does in _NEEDED.items():
             if not people.roles.get(role):
                 yield ROLE_EMPTY.at(_PEOPLE, ("roles", role), f"nobody {does} (role {role})")
-        yield from _parts_in_runbooks(city)
         yield from _observers(people)
         yield from _key_persons(people)
-
-
-def _parts_in_runbooks(city: City) -> Iterator[Finding]:
-    """Roles that runbooks give a part to and that nobody has, other than those that are needed anyway."""
-    asking = defaultdict(list)
-    for runbook in city.runbooks.values():
-        steps = [name for step in runbook.all_steps for name in getattr(step, "who", ())]
-        for name in dict.fromkeys((*runbook.declared_by, *runbook.approved_by, *steps)):
-            asking[name].append(runbook.id)
-    for role in get_args(Role):
-        if role in asking and role not in _NEEDED and not city.people.roles.get(role):
-            message = f"nobody has the role {role}, to which runbooks give a part: {listed(asking[role])}"
-            yield ROLE_EMPTY.at(_PEOPLE, ("roles", role), message)
 
 
 def _has_deputy(people: People, name: str) -> bool:

@@ -66,8 +66,8 @@ def test_a_city_without_warnings_says_so_and_counts_what_it_has(workspace: Path)
     done = run("-w", workspace, "validate", "--strict")
     assert (done.code, done.err) == (0, "")
     assert done.out.splitlines() == [
-        f"valid: 2 services, 4 hosts, 1 runbook, 3 locations, 4 people in {workspace}",
-        "no warnings",
+        f"valid: 2 services, 4 hosts, 10 runbooks, 3 locations, 4 people in {workspace}",
+        "no warnings; 9 assumptions to confirm: drp inventory list --assumed",  # those of the runbooks that drp brings
     ]
 
 
@@ -89,7 +89,7 @@ def test_warnings_stand_by_file_and_line_and_what_to_do_is_said_once(workspace: 
         ["no-owner", "(2)", "→"],
         ["no-schedule", "(2)", "→"],
     ]
-    assert lines[-1] == "4 warnings"
+    assert lines[-1] == "4 warnings; 9 assumptions to confirm: drp inventory list --assumed"
     assert "\x1b" not in done.out
 
 
@@ -115,7 +115,7 @@ def test_assumptions_are_counted_with_how_to_list_them(workspace: Path) -> None:
     record = GOOD["services"]["pengaduan"] | {"assumed": ["runs_on"]}
     write(workspace / PENGADUAN, record)
     assert run("-w", workspace, "validate").out.splitlines()[-1] == (
-        "no warnings; 1 assumption to confirm: drp inventory list --assumed"
+        "no warnings; 10 assumptions to confirm: drp inventory list --assumed"
     )
 
 
@@ -126,13 +126,13 @@ def test_json_holds_the_same(workspace: Path) -> None:
     assert found["counts"] == {
         "services": 2,
         "hosts": 4,
-        "runbooks": 1,
+        "runbooks": 10,
         "locations": 3,
         "links": 0,
         "people": 4,
         "documents": 0,
         "assets": 0,
-        "assumptions": 0,
+        "assumptions": 9,
         "warnings": 2,
     }
     warning = found["warnings"][1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import date
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from pydantic import ValidationError
 from drp.domain.consistency import faults_of
 from drp.domain.inventory import City
 from drp.domain.recovery.plan import STAGES, RecoveryKind, steps_of
-from drp.domain.review import review
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.placement import PlacedStep, place_steps
 from drp.domain.runbooks.services import persons_of, services_of
@@ -311,14 +309,3 @@ def test_persons_are_found_by_role_and_by_name_each_once() -> None:
     city = make_city(people=PEOPLE)
     assert [person.name for person in persons_of(city, ["declares", "ratna", "dedi"])] == ["Ratna", "Yuli", "Dedi"]
     assert persons_of(city, ["observer"]) == (), "nobody has the role"
-
-
-def test_a_part_that_nobody_has_is_warned_of_once() -> None:
-    books = {name: runbook(step("a", who="network-contact"), id=name) for name in ("one", "two")}
-    city = make_city(people=PEOPLE).model_copy(update={"runbooks": books})
-    found = [item for item in review(city, date(2026, 11, 25)) if "runbooks give a part" in item.message]
-    assert [(item.code, item.location) for item in found] == [("role-empty", ("roles", "network-contact"))]
-    assert "one, two" in found[0].message
-    filled = make_city(people=PEOPLE | {"roles": PEOPLE["roles"] | {"network-contact": ["yuli"]}})
-    filled = filled.model_copy(update={"runbooks": books})
-    assert not [item for item in review(filled, date(2026, 11, 25)) if "runbooks give a part" in item.message]
