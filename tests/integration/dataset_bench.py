@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from drp.domain.datasets import DatasetType, Scratch, with_snapshots
+from drp.domain.runbooks.folding import fold
 from drp.domain.runbooks.typed_data import restore_commands
 from tests.e2e.workbench import eventually
 
@@ -123,7 +124,8 @@ class Bench:
 
     def restore_by_hand(self, dataset: DatasetType) -> None:
         """Type the commands that a printed runbook has for the newest backup, as root and without drp."""
-        script = "\n".join(["set -e -o pipefail; cd /", *restore_commands(SERVICE, self.procedure(dataset))])
+        lines = ["set -e -o pipefail; cd /", *restore_commands(SERVICE, self.procedure(dataset))]
+        script = fold("\n".join(lines))
         environment = {
             "RESTIC_REPOSITORY": self.url,
             "RESTIC_PASSWORD": PASSWORD,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from drp.domain.backups.keys import prefix_of
@@ -18,6 +18,7 @@ from drp.domain.datasets.base import Procedure
 from drp.domain.datasets.streamed import streamed
 from drp.domain.inventory import AnsibleHost, City, DrCentre, jumps_to
 from drp.domain.protection.gaps import backup_of
+from drp.domain.runbooks.folding import fold
 from drp.domain.runbooks.typed_data import here_document, restore_commands
 from drp.domain.runbooks.typed_requests import local_requests, user_path
 from drp.domain.service import HttpCheck, Service
@@ -94,7 +95,7 @@ def recovery_by_hand(
         service=service.id,
         repositories=tuple(writing.repositories()),
         programs=tuple(writing.programs()),
-        blocks=tuple(writing.blocks()),
+        blocks=tuple(replace(block, commands=fold(block.commands)) for block in writing.blocks()),
         left_out=tuple(writing.left_out),
     )
 

@@ -58,10 +58,33 @@ def struck_by(city: City, lost: Sequence[str]) -> tuple[str, ...]:
 def persons_of(city: City, names: Sequence[Who]) -> tuple[Person, ...]:
     """The people behind roles and names, each once; a role comes before a person of the same name. Who stands in for
     them is `deputy` of each. Roles that nobody has add nobody."""
+    return tuple(city.people.people[name] for name in _ids_of(city, names))
+
+
+def may_answer(city: City, names: Sequence[Who], by: str) -> bool:
+    """Whether somebody may answer for one of these roles and persons: who is meant, or the deputy of one.
+
+    `by` is what was typed: a person's id in people.yaml, or the full name there; capitals and spaces don't matter.
+    Without any `names`, anybody may. Where the city has no register of people, or nobody in it has the role, a name is
+    all that can be asked for: then everybody with a name may, and the report can only say who it was.
+    """
+    holders = _ids_of(city, names)
+    if not holders:
+        return bool(by.strip())
+    people = city.people.people
+    allowed = {*holders, *(deputy for name in holders if (deputy := people[name].deputy) in people)}
+    return any(_folded(by) in (_folded(str(name)), _folded(people[str(name)].name)) for name in allowed)
+
+
+def _ids_of(city: City, names: Sequence[Who]) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for name in names:
         holders = {str(role): people for role, people in city.people.roles.items()}.get(name)
         for person in holders if holders is not None else (name,):
             if person in city.people.people:
                 found[person] = None
-    return tuple(city.people.people[name] for name in found)
+    return tuple(found)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -32,7 +33,9 @@ def hand(city: City, **options: Any) -> HandRecovery:
 
 
 def of(found: HandRecovery, purpose: str) -> list[Block]:
-    return [block for block in found.blocks if block.purpose == purpose]
+    """The blocks for a purpose, with each command in one line."""
+    blocks = [block for block in found.blocks if block.purpose == purpose]
+    return [replace(block, commands=block.commands.replace(" \\\n    ", " ")) for block in blocks]
 
 
 def test_each_host_opens_the_repository_that_holds_its_data() -> None:
@@ -79,8 +82,6 @@ def test_databases_that_nobody_knows_yet_are_named_as_missing() -> None:
 
 
 def test_databases_of_the_newest_restore_point_have_a_line_each() -> None:
-    from dataclasses import replace
-
     from drp.domain.backups.restore_point import Snapshot
 
     names = ("roles", "database:pengaduan", "database:other%20one")

@@ -12,7 +12,7 @@ from drp.domain.inventory import City
 from drp.domain.recovery.plan import STAGES, RecoveryKind, steps_of
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.placement import PlacedStep, place_steps
-from drp.domain.runbooks.services import persons_of, services_of
+from drp.domain.runbooks.services import may_answer, persons_of, services_of
 from drp.domain.runbooks.steps import RunKind
 from tests.fakes.city import make_city, parts_of, runbook_record, service_record
 from tests.fakes.planned import LINES, city_with
@@ -309,3 +309,22 @@ def test_persons_are_found_by_role_and_by_name_each_once() -> None:
     city = make_city(people=PEOPLE)
     assert [person.name for person in persons_of(city, ["declares", "ratna", "dedi"])] == ["Ratna", "Yuli", "Dedi"]
     assert persons_of(city, ["observer"]) == (), "nobody has the role"
+
+
+@pytest.mark.parametrize(
+    ("names", "by", "allowed"),
+    [
+        (["approves"], "ratna", True),
+        (["approves"], " RATNA ", True),
+        (["approves"], "Dedi", True),  # her deputy
+        (["approves"], "Yuli", False),
+        (["approves", "yuli"], "Yuli", True),
+        (["declares"], "yuli", True),
+        (["approves"], "", False),
+        ([], "anybody", True),
+        ([], "  ", False),
+        (["observer"], "anybody", True),  # nobody has the role: a name is all that can be asked for
+    ],
+)
+def test_who_may_answer_is_who_is_meant_or_the_deputy(names: list[str], by: str, allowed: bool) -> None:
+    assert may_answer(make_city(people=PEOPLE), names, by) is allowed
