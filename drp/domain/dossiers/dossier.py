@@ -24,6 +24,8 @@ from drp.domain.findings import (
 )
 from drp.domain.importing.reconcile import uses_of
 from drp.domain.inventory import City
+from drp.domain.model import LocalisedText
+from drp.domain.runbooks.steps import StepBase
 from drp.domain.values import Rate, Size, show_duration, show_rate, show_size
 from drp.errors import UsageError
 
@@ -164,6 +166,10 @@ def _shown(value: Any, annotation: Any) -> Lines:
         return (value.isoformat(),)
     if isinstance(value, Mapping):
         return tuple(f"{key}: {', '.join(_shown(item, None))}" for key, item in value.items())
+    if isinstance(value, tuple) and value and isinstance(value[0], LocalisedText | StepBase):
+        # A runbook's sentences and steps, a line each; all that steps say is printed by drp runbook render.
+        texts = [item.title if isinstance(item, StepBase) else item for item in value]
+        return tuple(f"{text.en} / {text.id}" for text in texts)
     if isinstance(value, tuple):
         return (", ".join("everything" if item == "*" else str(item) for item in value),)
     return (str(value),)
