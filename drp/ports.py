@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -254,6 +254,10 @@ class WatchRecords(Protocol):
 class Reachability(Protocol):
     def answers(self, host: AnsibleHost) -> bool:
         """Whether a host still takes connections on its SSH port."""
+        ...
+
+    def addresses(self, name: str) -> Collection[str]:
+        """All addresses that a name has here; none for one that is unknown."""
         ...
 
 

@@ -8,7 +8,7 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -94,6 +94,12 @@ class TcpReachability:
                 return True
         except OSError:
             return False
+
+    def addresses(self, name: str) -> Collection[str]:
+        try:
+            return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(name, None)}
+        except OSError:
+            return ()
 
     def _answers_behind(self, host: AnsibleHost) -> bool:
         """Whether the last jump host gets an SSH server's greeting from it."""

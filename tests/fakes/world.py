@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -181,6 +181,9 @@ class FakeReachability:
     """Implements `drp.ports.Reachability`: only these hosts answer."""
 
     alive: set[str] = field(default_factory=set)
+
+    def addresses(self, name: str) -> Collection[str]:  # noqa: ARG002 - the port's signature
+        return ()
 
     def answers(self, host: AnsibleHost) -> bool:
         return host.name in self.alive
