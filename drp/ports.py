@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -257,8 +257,8 @@ class Reachability(Protocol):
         """Whether a host still takes connections on its SSH port."""
         ...
 
-    def addresses(self, name: str) -> list[str]:
-        """All addresses of a name; none where it is unknown. Within a few seconds."""
+    def addresses(self, name: str) -> Collection[str]:
+        """All addresses that a name has here; none for one that is unknown."""
         ...
 
 

@@ -8,7 +8,7 @@ import select
 import signal
 import socket
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -86,12 +86,6 @@ class TcpReachability:
     ) -> None:
         self.hosts, self.files = hosts or {}, (private_key, known_hosts)
 
-    def addresses(self, name: str) -> list[str]:
-        try:
-            return sorted({str(found[4][0]) for found in socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)})
-        except (OSError, UnicodeError):
-            return []
-
     def answers(self, host: AnsibleHost) -> bool:
         if host.jump_host is not None:
             return self._answers_behind(host)
@@ -100,6 +94,12 @@ class TcpReachability:
                 return True
         except OSError:
             return False
+
+    def addresses(self, name: str) -> Collection[str]:
+        try:
+            return {str(found[4][0]).partition("%")[0] for found in socket.getaddrinfo(name, None)}
+        except OSError:
+            return ()
 
     def _answers_behind(self, host: AnsibleHost) -> bool:
         """Whether the last jump host gets an SSH server's greeting from it."""

@@ -25,6 +25,7 @@ from drp.domain.runbooks.steps import (
 from drp.domain.values import show_duration
 from drp.ports import ActionState, Delivery, World
 from drp.workflows import stages
+from drp.workflows.drill_guard import kept_from, refuse_touching
 from drp.workflows.traffic import finish_switch, start_switch
 
 Record = Callable[[str, Body], None]
@@ -123,9 +124,8 @@ class RunbookSteps:
         playbook = "command" if isinstance(extra, CommandStep) else extra.playbook
         if isinstance(extra, CommandStep):
             variables["drp_argv"] = list(extra.argv)
-        if kind == "drill":
-            stages.refuse_touch(self.world, step.id, variables, hosts)
-        kept = stages.kept_from(self.world, kind)
+        refuse_touching(self.world, kind, step.id, variables, hosts)
+        kept = kept_from(self.world, kind)
         self.world.actions.start_playbook(folder, playbook, hosts, variables, {}, "", kept_from=kept)
 
     def _hosts_of(self, step: Step) -> tuple[str, ...]:

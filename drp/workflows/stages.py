@@ -12,7 +12,6 @@ from drp.domain.datasets import DatasetType, read_dataset, with_snapshots
 from drp.domain.events import Body
 from drp.domain.protection.gaps import backup_of
 from drp.domain.recovery.fencing import HostFence, unconfirmed
-from drp.domain.recovery.guard import forbidden_addresses, touches
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.probing import usable_again
 from drp.domain.recovery.run import Recovery
@@ -21,8 +20,9 @@ from drp.domain.recovery.timeline import Mark
 from drp.domain.recovery.verification import check_restored, newest_transaction, proved_datasets
 from drp.domain.service import Service
 from drp.domain.values import show_duration, to_stamp
-from drp.errors import DrpError, UsageError
+from drp.errors import DrpError
 from drp.ports import World
+from drp.workflows.drill_guard import doubts, kept_from, refuse_touching
 from drp.workflows.fencing import finish_fence, finish_unfence, plan_fences, start_fence, start_unfence
 from drp.workflows.own_playbooks import start_own_playbook
 from drp.workflows.repository import ca_certificate, centre_named, secrets_of
@@ -78,8 +78,7 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
         certificate = ca_certificate(world.workspace, centre)
     variables = _variables(world, recovery, step)
     kept = kept_from(world, plan.kind)
-    if plan.kind == "drill":
-        refuse_touch(world, step.id, variables, hosts)
+    refuse_touching(world, plan.kind, step.id, variables, hosts)
     world.actions.start_playbook(folder, step.stage, hosts, variables, secrets, certificate, kept_from=kept)
 
 
@@ -96,19 +95,6 @@ def _start_own(world: World, recovery: Recovery, step: Step, folder: Path) -> No
         kind=recovery.plan.kind,
         kept_from=kept_from(world, recovery.plan.kind),
     )
-
-
-def kept_from(world: World, kind: str) -> list[str]:
-    """The addresses that a drill's playbooks must send nothing to."""
-    return forbidden_addresses(world.city, world.reachability.addresses) if kind == "drill" else []
-
-
-def refuse_touch(world: World, step: str, variables: Body, hosts: Sequence[str]) -> None:
-    """UsageError where a drill's step is told of a primary host."""
-    found = touches(variables, hosts, world.city.hosts, world.reachability.addresses)
-    if found:
-        hint = "a drill leaves production alone; correct the service's file or the runbook"
-        raise UsageError(f"it could touch production: {'; '.join(map(str, found[:3]))}", where=step, hint=hint)
 
 
 def _start_fencing(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
@@ -156,6 +142,8 @@ def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
 
 def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
     """Take down what an ended stage found. DrpError where it must count as failed although its process ended well."""
+    for text in doubts(messages):
+        record("reservation", {"service": step.service, "text": text, "accepted_by": None})
     if step.stage == "restore":
         _finish_restore(recovery, step, messages, record)
     elif step.stage == "cutover":

@@ -17,12 +17,10 @@ CONFIGURATION_TESTS: dict[str, tuple[str, ...]] = {
     "nginx": ("nginx", "-t", "-q"),
     "apache2": ("apachectl", "configtest"),
     "httpd": ("apachectl", "configtest"),
-    "haproxy": ("haproxy", "-c", "-q", "-f", "/etc/haproxy/haproxy.cfg"),
+    "haproxy": ("haproxy", "-c", "-f", "/etc/haproxy/haproxy.cfg"),
     "slapd": ("slaptest", "-Q", "-u"),
     "named": ("named-checkconf",),
     "bind9": ("named-checkconf",),
-    "ssh": ("sshd", "-t"),
-    "sshd": ("sshd", "-t"),
 }
 """By unit, a command that ends with 0 where its configuration is good, and changes nothing. PostgreSQL, MariaDB and
 Redis have none; their data is looked at instead, as the dataset types say."""

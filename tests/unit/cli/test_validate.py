@@ -199,3 +199,47 @@ def test_the_restic_to_carry_must_be_the_declared_one(workspace: Path) -> None:
     changed = run("-w", workspace, "validate")
     assert changed.code == 10
     assert "restic has the SHA-256 " in changed.err
+
+
+TRAFFIC = """\
+traffic:
+  - type: haproxy
+    hosts: [lb-9]
+    backend: users
+    primary: [a]
+    recovery: [b, a]
+  - type: dns
+    server: 192.0.2.53
+    zone: kota.example
+    key: {name: drp, secret: {env: X}}
+    records:
+      - {name: www.desa.example, type: A, primary: [192.0.2.1], recovery: [192.0.2.2]}
+  - {type: command, to_recovery: ['true'], to_primary: switch back}
+recovery:
+  commands:
+    - {argv: ['true'], on: restore}
+  playbooks: {after_restore: ../mask}
+"""
+
+
+def test_traffic_and_own_steps_that_cannot_work_are_told_with_their_lines(workspace: Path) -> None:
+    path = workspace / PENGADUAN
+    text = yaml.safe_dump(without(GOOD["services"]["pengaduan"], "recovery"), sort_keys=False)
+    first = len(text.splitlines())
+    path.write_text(text + TRAFFIC)
+    done = run("-w", workspace, "validate")
+    assert done.code == 10
+    told = [line for line in (done.out + done.err).splitlines() if PENGADUAN in line]
+    for place, words in (
+        (2, "server a stands for both sites"),
+        (7, "www.desa.example is not in the zone kota.example"),
+        (13, "to_primary"),
+        (16, "on"),
+        (17, "playbooks"),
+    ):
+        assert any(f"{PENGADUAN}:{first + place}:" in line and words in line for line in told), (place, words, told)
+    path.write_text(text + TRAFFIC.replace("[b, a]", "[b]").split("  - type: dns")[0])
+    done = run("-w", workspace, "validate")
+    told = [line for line in (done.out + done.err).splitlines() if PENGADUAN in line]
+    assert any(f"{PENGADUAN}:{first + 3}:" in line and "unknown host 'lb-9'" in line for line in told), told
+    assert any(f"{PENGADUAN}:{first + 1}:" in line and "nobody knows where users" in line for line in told), told
