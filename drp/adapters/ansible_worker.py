@@ -70,7 +70,7 @@ def _under_guard(worker: Worker, addresses: list[str]) -> int:
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     trial.close()
     worker.emit({"event": "guard.ended", "refused": guard.refused()})
-    drill_guard.remove_left()
+    guard.remove()
     if code == _NOT_IN_FORCE:
         return _without_guard(worker, "the kernel does not apply the rules to a group of its own")
     return code if code >= 0 else 128 - code

@@ -79,6 +79,10 @@ class Guard:
             library.prctl(_PR_CAPBSET_DROP, number, 0, 0, 0)
         _must(library.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 
+    def remove(self) -> None:
+        """Take the group and the table away, unless something of the playbook still runs."""
+        _remove(self.group)
+
     def refused(self) -> dict[str, int]:
         """How many packets to each address were refused so far."""
         listing = json.loads(_nft("-j", "list", "table", "inet", self.name) or "{}")
@@ -99,7 +103,8 @@ def set_up(folder: Path, addresses: Sequence[str]) -> Guard:
         raise NotInForceError("nft is not installed (Debian: apt-get install nftables)")
     mounted_at, own = own_group()
     remove_left()
-    name = NAME + hashlib.sha256(str(folder).encode()).hexdigest()[:12]
+    # With its owner's number: what a living one is setting up, or counts at its end, nobody else may take away.
+    name = f"{NAME}{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}-{os.getpid()}"
     group = own / name
     try:
         group.mkdir(exist_ok=True)
@@ -115,17 +120,23 @@ def set_up(folder: Path, addresses: Sequence[str]) -> Guard:
 
 
 def remove_left() -> None:
-    """Remove groups of drills in which nothing runs any more, and their tables."""
+    """Remove groups of drills in which nothing runs any more and whose owners are gone, and their tables."""
     try:
         _, own = own_group()
     except NotInForceError:
         return
     for group in own.glob(f"{NAME}*"):
-        # Only an empty group can be removed. Whatever still runs in one stays under its rules.
-        with suppress(OSError):
-            group.rmdir()
-            with suppress(NotInForceError):
-                _nft("delete", "table", "inet", group.name)
+        owner = group.name.rpartition("-")[2]
+        if not (owner.isdecimal() and Path("/proc", owner).is_dir()):
+            _remove(group)
+
+
+def _remove(group: Path) -> None:
+    # Only an empty group can be removed. Whatever still runs in one stays under its rules.
+    with suppress(OSError):
+        group.rmdir()
+        with suppress(NotInForceError):
+            _nft("delete", "table", "inet", group.name)
 
 
 def own_group() -> tuple[Path, Path]:
