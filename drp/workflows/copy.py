@@ -31,13 +31,12 @@ from drp.domain.values import from_stamp, show_size, to_stamp
 from drp.errors import BusyError, CancelledError, DrpError, ExitCode, IntegrityError, UsageError
 from drp.ports import World
 from drp.workflows.naming import new_run
-from drp.workflows.repository import centre_of, copy_lock, living_runs, lock_repositories, prefix_of, repository_url
+from drp.workflows.repository import centre_of, copy_lock, lock_repositories, prefix_of, removing_runs, repository_url
 
 SAY_EVERY_SECONDS = 5
 MOST_POINTS = 1_000_000
 NOTES_FOLDER = ".drp/copies"
 """Where a copy's bucket keeps since when its objects have gone at the source. No service's name begins with a dot."""
-REMOVING_KINDS = ("forget", "prune")
 
 
 @dataclass(slots=True)
@@ -131,9 +130,8 @@ def _copy_service(
 
 def _refuse_removal(world: World, service: Service) -> None:
     """A prune that no drp follows any more may be at work all the same."""
-    for run in living_runs(world, service):
-        if world.ledger.run(run).kind in REMOVING_KINDS:
-            raise BusyError(f"{run} has not ended; a copy waits for it", where=service.id, hint="wait for it")
+    for run in removing_runs(world, service):
+        raise BusyError(f"{run} has not ended; a copy waits for it", where=service.id, hint="wait for it")
 
 
 def _open(world: World, service: Service, wanted: Sequence[CopySettings], due_at: datetime | None) -> str:

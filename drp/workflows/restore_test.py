@@ -21,6 +21,7 @@ from drp.errors import CancelledError, DrpError, ExitCode, IntegrityError, Usage
 from drp.ports import ActionState, World
 from drp.workflows.host_jobs import POLL_SECONDS, HostJob
 from drp.workflows.naming import action_folder, new_run
+from drp.workflows.repository import refuse_removal
 from drp.workflows.restore_request import available_points, repository_host_of
 from drp.workflows.restoring import first_wrong, job_on, joined, record_findings, start_job
 
@@ -110,6 +111,9 @@ def _open(world: World, service: Service, point: RestorePoint | None, due_at: da
             raise UsageError("there is no restore point to test", where=service.id, hint=hint)
         point = choice.point
     plan = plan_of(service, point, secrets.token_hex(4))
+    refuse_removal(
+        world, service, plan.dr_centre
+    )  # before there is a run: that it has to wait says nothing of the backups
     run = new_run("restore-test", world.clock.now())
     body: Body = {"plan": plan.record(), "by": world.operator}
     if due_at is not None:
@@ -263,6 +267,7 @@ def _sweep(world: World, run: str, plan: RestorePlan, job: PlannedJob, action: s
         run,
         action,
         lambda: job_on(world, plan, job, run, "remove_scratch", scratch=plan.folder_of(job)),
+        reads=False,
     )
     told = sweep.wait()
     if told["found"]:
