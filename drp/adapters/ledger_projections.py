@@ -7,11 +7,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from drp.adapters.ledger_sizes import SIZES_SCHEMA, accept_size, keep_sizes
 from drp.domain.backups.record import SCHEDULED_KINDS
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, milliseconds
 
-VERSION = 6
+VERSION = 7
 """Of the tables below; to be raised with every change of them or of `project`."""
 
 SCHEMA = """
@@ -71,6 +72,7 @@ CREATE TABLE IF NOT EXISTS notices (
     key TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT
 );
 """
+SCHEMA += SIZES_SCHEMA
 TABLES = (
     "runs",
     "restore_points",
@@ -78,6 +80,7 @@ TABLES = (
     "backup_states",
     "copies",
     "data_times",
+    "dataset_sizes",
     "proofs",
     "checks",
     "check_parts",
@@ -87,7 +90,7 @@ TABLES = (
 )
 
 TABLES_OF_A_SERVICE = (
-    *("active_sites", "restore_points", "data_times", "backup_states"),
+    *("active_sites", "restore_points", "data_times", "dataset_sizes", "backup_states"),
     *("copies", "proofs", "checks", "check_parts", "preflights", "marks"),
 )
 
@@ -113,6 +116,7 @@ def project(execute: Execute, event: Event) -> None:
                 ),
             )
             _keep_data_time(execute, body)
+            keep_sizes(execute, body)
         case "restore_point.forgotten":
             execute(
                 "UPDATE data_times SET is_kept = 0 WHERE id = ? AND (service, sentinel_at) ="
@@ -182,6 +186,8 @@ def _project_proof(execute: Execute, event: Event) -> None:
                     *(body.get("by", "drp"), event.at),
                 ),
             )
+        case "size.accepted":
+            accept_size(execute, body)
         case "restore_point.released":
             execute("DELETE FROM marks WHERE restore_point = ? AND mark = 'held'", (body["id"],))
         case "restore_point.trusted":

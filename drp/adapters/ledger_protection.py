@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from drp.domain.backups.record import BackupState, Proof
+from drp.domain.backups.record import BackupState, DatasetSize, Proof
 from drp.domain.protection.facts import BadCheck, Facts, Held, History, LastCheck, PartRead, Preflight
 from drp.domain.values import from_stamp, to_stamp
 
@@ -54,6 +54,9 @@ WHERE NOT is_good AND NOT EXISTS (
     AND good.checked_at > bad.checked_at
     AND (bad.parts = 0 OR good.parts = 1 OR (good.parts = bad.parts AND good.part = bad.part)))
 """
+_SIZES = """
+SELECT service, dataset, restore_point, sentinel_at, bytes, count, unit, usual_bytes, usual_count FROM dataset_sizes
+"""
 
 
 def read_facts(
@@ -75,6 +78,7 @@ def read_facts(
     last_checks = _by_service(read, _LAST_CHECKS, only)
     reads = _by_service(read, _READS, only)
     bad = _by_service(read, _BAD, only)
+    sizes = _by_service(read, _SIZES, only)
     preflights = _by_service(read, "SELECT service, purpose, at, findings FROM preflights", only)
     proved: dict[str, list[Proof]] = defaultdict(list)
     for proof in proofs:
@@ -113,6 +117,7 @@ def read_facts(
                 for host, centre, part, parts, at, run in bad[service]
             ),
             proofs=tuple(proved[service]),
+            sizes=tuple(_size(*row) for row in sizes[service]),
             preflights=tuple(_preflight(*row) for row in preflights[service]),
         )
     return found
@@ -156,6 +161,10 @@ def _earlier(read: Read, service: str, newest: Held | None) -> tuple[datetime, i
 def _preflight(purpose: str, at: str, findings: str) -> Preflight:
     problems = [(item["level"], item["text"]) for item in json.loads(findings) if item["level"] in _LEVELS]
     return Preflight(purpose, from_stamp(at), tuple(sorted(problems)))
+
+
+def _size(dataset: str, point: str, at: str, *amounts: Any) -> DatasetSize:
+    return DatasetSize(dataset, point, from_stamp(at), *amounts)
 
 
 def _duration(count: int | None) -> timedelta | None:

@@ -38,7 +38,8 @@ def status(ctx: click.Context, services: tuple[str, ...], details: bool, as_json
 
     Ends with 4 where anything is in breach: data at the DR centre or a copy older than it may be, a repository found
     bad or not read back within backups.proof.everything_within, a dataset not proved within
-    backups.proof.restored_within. What was never proved is NOT_TESTED until that time is over, and ends with 0.
+    backups.proof.restored_within, or one that is suddenly much smaller than it used to be
+    (backups.least_size_percent). What was never proved is NOT_TESTED until that time is over, and ends with 0.
     """
     from drp.domain.protection.problems import problems_of
     from drp.workflows.backup_status import backup_status
@@ -173,6 +174,8 @@ def _details(found: ProtectionStatus, show: Show) -> Iterator[tuple[str, str]]:
         yield "read back", _check(check, show)
     for proof in found.proofs:
         yield "proved", _proof(proof)
+    for shrunk in found.shrunk:
+        yield "smaller", f"{shrunk.size.dataset}: {shrunk.now} {shrunk.unit}, usually {shrunk.usual}"
     for level, text in found.preflight:
         yield "preflight", f"{level}: {text}"
 
@@ -251,6 +254,9 @@ def _record(found: ProtectionStatus, problems: Sequence[Problem]) -> dict[str, A
                 "verdict": str(proof.verdict),
             }
             for proof in found.proofs
+        ],
+        "shrunk": [
+            {"dataset": one.size.dataset, "unit": one.unit, "now": one.now, "usual": one.usual} for one in found.shrunk
         ],
         "failed_attempts": attempts.failures,
         "next_try": _stamp(attempts.next_try),

@@ -1,4 +1,4 @@
-"""drp backup forget, prune, check, locks, hold, release"""
+"""drp backup forget, prune, check, locks, hold, release, accept"""
 
 from __future__ import annotations
 
@@ -221,6 +221,29 @@ def release(ctx: click.Context, restore_point: str, reason: str) -> None:
 
     work(world_of(ctx), restore_point, reason)
     click.echo(f"{restore_point} is on hold no longer")
+
+
+@click.command(
+    short_help="Accept that a dataset has become much smaller.",
+    epilog=epilog('drp backup accept pengaduan --dataset files --reason "photographs of 2019 were archived"'),
+)
+@click.argument("service")
+@click.option("--dataset", "datasets", multiple=True, metavar="ID", help="Only this one; may be given several times.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why the new size is right.")
+@click.pass_context
+def accept(ctx: click.Context, service: str, datasets: tuple[str, ...], reason: str) -> None:
+    """Accept the newest size of SERVICE's datasets that suddenly brought much less than before.
+
+    drp backup status shows them, and ends with 4, until this, or until they have been so small for about a day. What
+    counts as much less: backups.least_size_percent of drp.yaml, backup.least_size_percent of a service.
+    """
+    from drp.workflows.retention import accept_size
+    from drp.workflows.selection import services_for
+
+    world = world_of(ctx)
+    (name,) = services_for(world, (service,), "backup")
+    for dataset in accept_size(world, name, datasets, reason):
+        click.echo(f"{name}: the new size of {dataset} is accepted")
 
 
 def _finish(results: Sequence[UpkeepResult], as_json: bool, line: Line | None) -> int:

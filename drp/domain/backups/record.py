@@ -76,6 +76,21 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class DatasetSize:
+    """What a dataset's part of the newest restore point brought, beside the medians of what it brought before: bytes,
+    and rows or files (`unit`). A median is 0 where there is nothing to compare with, or a person accepted the size."""
+
+    dataset: str
+    restore_point: str
+    at: datetime
+    bytes: int
+    count: int
+    unit: str
+    usual_bytes: int
+    usual_count: int
+
+
+@dataclass(frozen=True, slots=True)
 class RepositoryCheck:
     """A check of a repository: its structure, and the data of the `part`-th of `parts` (0 of 0: the structure only)."""
 

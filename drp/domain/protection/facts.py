@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from drp.domain.backups.record import BackupState, Proof
+from drp.domain.backups.record import BackupState, DatasetSize, Proof
 
 STRUCTURE_ONLY = 0
 """The part that a check names which read no data."""
@@ -109,3 +109,4 @@ class Facts:
     bad_checks: tuple[BadCheck, ...]
     proofs: tuple[Proof, ...]
     preflights: tuple[Preflight, ...] = ()
+    sizes: tuple[DatasetSize, ...] = ()

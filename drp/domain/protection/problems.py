@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from drp.domain.objectives import Verdict
 from drp.domain.protection.status import CentreStatus, CheckStatus, ProofStatus, ProtectionStatus
-from drp.domain.values import to_stamp
+from drp.domain.values import show_size, to_stamp
 
 MOST_SERVICES_NAMED = 5
 RPO, FAILED = "rpo", "failed"
@@ -18,6 +18,7 @@ _ENDED = {
     RPO: "the breach of its RPO is over",
     "copy": "the trouble with its copy at {about} is over",
     "check": "the repository {about} is no longer found bad",
+    "size": "dataset {about} is of its usual size again, or its new size was accepted",
     FAILED: "its backups no longer fail",
     "missed": "its schedule is kept again",
     "restore-test": "its test restores no longer fail",
@@ -61,6 +62,7 @@ def problems_of(status: ProtectionStatus) -> list[Problem]:
         *_rpo(status),
         *_copies(status),
         *_bad_checks(status),
+        *_shrunk(status),
         *_attempts(status),
         *_missed(status),
         *_restore_test(status),
@@ -159,6 +161,20 @@ def _bad_checks(status: ProtectionStatus) -> Iterator[Problem]:
             text = f"the repository of {place} was found bad: {parts}"
             hint = f"back it up anew elsewhere, keep what is there, and have {check.dr_centre} examine its storage"
             yield Problem(status.service, "check", f"{check.host}@{check.dr_centre}", text, since, hint)
+
+
+def _shrunk(status: ProtectionStatus) -> Iterator[Problem]:
+    for found in status.shrunk:
+        size = found.size
+        amounts = f"{found.now} {found.unit}, usually {found.usual}"
+        if found.unit == "bytes":
+            amounts = f"{show_size(found.now)}, usually {show_size(found.usual)}"
+        text = f"dataset {size.dataset} is suddenly much smaller in {size.restore_point}: {amounts}"
+        hint = (
+            f"look at the data itself; if it is lost: drp restore {status.service} --at TIME, from before;"
+            f" if it is right: drp backup accept {status.service} --dataset {size.dataset} --reason TEXT"
+        )
+        yield Problem(status.service, "size", size.dataset, text, size.at, hint)
 
 
 def _attempts(status: ProtectionStatus) -> Iterator[Problem]:

@@ -15,6 +15,7 @@ from drp.domain.backups.settings import BackupDefaults, ProofSettings
 from drp.domain.inventory import Tier
 from drp.domain.objectives import Verdict, objectives_of, worst
 from drp.domain.protection.facts import STRUCTURE_ONLY, BadCheck, Facts, Held, LastCheck
+from drp.domain.protection.sizes import Shrunk, shrunk_datasets
 from drp.domain.schedules.due import CLOCK_TOLERANCE, Decision
 from drp.domain.service import Service
 
@@ -105,6 +106,7 @@ class ProtectionStatus:
     missed_at: datetime | None
     restore_test: BackupState | None
     preflight: tuple[tuple[str, str], ...]
+    shrunk: tuple[Shrunk, ...] = ()
 
     @property
     def main(self) -> CentreStatus:
@@ -121,7 +123,8 @@ class ProtectionStatus:
     @property
     def verdict(self) -> Verdict:
         """The worst of all."""
-        return worst(*(centre.verdict for centre in self.centres), self.check_verdict, self.proof_verdict)
+        sizes = (Verdict.NOT_MET,) if self.shrunk else ()
+        return worst(*(centre.verdict for centre in self.centres), self.check_verdict, self.proof_verdict, *sizes)
 
     @property
     def is_breached(self) -> bool:
@@ -164,6 +167,7 @@ def status_of(
         missed_at=scheduled.missed if scheduled else None,
         restore_test=facts.restore_test,
         preflight=tuple(problem for found in facts.preflights for problem in found.problems),
+        shrunk=_shrunk(service, facts, defaults),
     )
 
 
@@ -203,6 +207,15 @@ def _growth(facts: Facts) -> int | None:
         return None
     earlier_at, earlier = facts.earlier
     return int((facts.newest.bytes - earlier) * (_WEEK / (facts.newest.sentinel_at - earlier_at)))
+
+
+def _shrunk(service: Service, facts: Facts, defaults: BackupDefaults) -> tuple[Shrunk, ...]:
+    """Of the datasets that are declared now; one of a site that is left says nothing of today's data."""
+    assert service.backup is not None
+    own = service.backup.least_size_percent
+    declared = {dataset.id for dataset in service.datasets}
+    sizes = [size for size in facts.sizes if size.dataset in declared]
+    return tuple(shrunk_datasets(sizes, defaults.least_size_percent if own is None else own))
 
 
 def _checks(service: Service, facts: Facts, settings: ProofSettings, now: datetime) -> tuple[CheckStatus, ...]:
