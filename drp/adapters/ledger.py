@@ -233,11 +233,11 @@ class SqliteLedger:
     def proofs(self, service: str = "") -> list[Proof]:
         """The newest proof of each dataset in each way."""
         rows = self._read(
-            "SELECT service, dataset, how, restore_point, proved_at, run FROM proofs WHERE ? = '' OR service = ?"
-            " ORDER BY proved_at",
+            "SELECT service, dataset, how, restore_point, proved_at, run, declaration FROM proofs"
+            " WHERE ? = '' OR service = ? ORDER BY proved_at",
             (service, service),
         )
-        return [Proof(row[0], row[1], row[2], row[3], from_stamp(row[4]), row[5]) for row in rows]
+        return [Proof(row[0], row[1], row[2], row[3], from_stamp(row[4]), row[5], row[6]) for row in rows]
 
     def checks(self, service: str = "", since: datetime | None = None) -> list[RepositoryCheck]:
         """Checks of repositories, oldest first."""

@@ -9,10 +9,11 @@ from typing import Any
 
 from drp.adapters.ledger_sizes import SIZES_SCHEMA, accept_size, keep_sizes
 from drp.domain.backups.record import SCHEDULED_KINDS
+from drp.domain.datasets import read_dataset
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, milliseconds
 
-VERSION = 7
+VERSION = 8
 """Of the tables below; to be raised with every change of them or of `project`."""
 
 SCHEMA = """
@@ -53,7 +54,7 @@ CREATE TABLE IF NOT EXISTS check_parts (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS proofs (
     service TEXT NOT NULL, dataset TEXT NOT NULL, how TEXT NOT NULL, restore_point TEXT NOT NULL,
-    proved_at TEXT NOT NULL, run TEXT NOT NULL, PRIMARY KEY (service, dataset, how)
+    proved_at TEXT NOT NULL, run TEXT NOT NULL, declaration TEXT, PRIMARY KEY (service, dataset, how)
 );
 CREATE TABLE IF NOT EXISTS checks (
     service TEXT NOT NULL, host TEXT NOT NULL, dr_centre TEXT NOT NULL, checked_at TEXT NOT NULL,
@@ -155,9 +156,12 @@ def _project_proof(execute: Execute, event: Event) -> None:
     match event.type:
         case "proof.recorded":
             execute(
-                "INSERT OR REPLACE INTO proofs (service, dataset, how, restore_point, proved_at, run)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (body["service"], body["dataset"], body["how"], body["restore_point"], event.at, event.run),
+                "INSERT OR REPLACE INTO proofs (service, dataset, how, restore_point, proved_at, run, declaration)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(body[name] for name in ("service", "dataset", "how", "restore_point")),
+                    *(event.at, event.run, body.get("declaration") or _declared_then(execute, body)),
+                ),
             )
         case "check.recorded":
             execute(
@@ -202,6 +206,18 @@ def _project_proof(execute: Execute, event: Event) -> None:
                 "INSERT OR REPLACE INTO notices (key, state, since, told_at) VALUES (?, ?, ?, ?)",
                 (body["key"], body["state"], body["since"], body["told_at"]),
             )
+
+
+def _declared_then(execute: Execute, proof: dict[str, Any]) -> str | None:
+    """What an older drp did not write into its proofs: what the dataset was, as the restore point says it if it was
+    still kept."""
+    row = execute("SELECT record FROM restore_points WHERE id = ?", (proof["restore_point"],)).fetchone()
+    if row is None:
+        return None
+    try:
+        return read_dataset(json.loads(row[0])["datasets"][proof["dataset"]]).declaration()
+    except (LookupError, ValueError):
+        return None  # of a type or a dataset that this drp does not know
 
 
 def _keep_data_time(execute: Execute, point: dict[str, Any]) -> None:

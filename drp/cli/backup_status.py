@@ -211,9 +211,13 @@ def _check(check: CheckStatus, show: Show) -> str:
 
 def _proof(proof: ProofStatus) -> str:
     if proof.proof is None or proof.age is None:
-        return f"{proof.dataset}: never: {proof.verdict}"
+        since = (
+            "" if proof.outdated is None else f" since its declaration was changed ({proof.outdated.run} was before)"
+        )
+        return f"{proof.dataset}: never{since}: {proof.verdict}"
+    unbound = "" if proof.proof.declaration else "; of an older drp, so what was declared then is not known"
     how = f"by {proof.proof.how} of {proof.proof.restore_point}, {_roughly(proof.age)} ago"
-    return f"{proof.dataset}: {how}: {proof.verdict}"
+    return f"{proof.dataset}: {how}{unbound}: {proof.verdict}"
 
 
 # -- for programs ----------------------------------------------------------------------------------------------------
@@ -251,6 +255,8 @@ def _record(found: ProtectionStatus, problems: Sequence[Problem]) -> dict[str, A
                 "how": proof.proof.how if proof.proof else None,
                 "restore_point": proof.proof.restore_point if proof.proof else None,
                 "proved_at": to_stamp(proof.proof.proved_at) if proof.proof else None,
+                "is_bound": proof.proof.declaration is not None if proof.proof else None,
+                "outdated_run": proof.outdated.run if proof.outdated else None,
                 "verdict": str(proof.verdict),
             }
             for proof in found.proofs

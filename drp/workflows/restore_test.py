@@ -13,6 +13,7 @@ from pathlib import Path
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import Scratch, read_dataset
 from drp.domain.events import Body, hash_of
+from drp.domain.protection.proofs import counting
 from drp.domain.recovery.restore_choice import draw_point, draw_service, newest, unproved_for
 from drp.domain.recovery.restore_plan import SPACE_FACTOR_PERCENT, PlannedJob, RestorePlan
 from drp.domain.service import Service
@@ -70,14 +71,17 @@ def draw(world: World, services: Sequence[str], chance: random.Random) -> tuple[
     """A service and one of its restore points by chance: what has gone unproved for long is likelier."""
     now = world.clock.now()
     unproved = {
-        name: unproved_for([item.id for item in world.city.services[name].datasets], world.ledger.proofs(name), now)
-        for name in services
-        if available_points(world, name)
+        name: _unproved_for(world, world.city.services[name], now) for name in services if available_points(world, name)
     }
     if not unproved:
         raise UsageError("no service has a restore point", hint="back up first: drp backup run")
     service = draw_service(unproved, chance)
     return service, draw_point(available_points(world, service), chance)
+
+
+def _unproved_for(world: World, service: Service, now: datetime) -> timedelta:
+    proofs = counting(service, world.ledger.proofs(service.id)).newest.values()
+    return unproved_for([item.id for item in service.datasets], list(proofs), now)
 
 
 def _test_one(

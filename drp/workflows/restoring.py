@@ -10,7 +10,7 @@ from typing import Any
 
 from drp.domain.events import Body
 from drp.domain.recovery.restore_plan import PlannedJob, RestorePlan
-from drp.domain.recovery.verification import DataCheck, check_parts, check_restored, proved_datasets
+from drp.domain.recovery.verification import DataCheck, check_parts, check_restored, proof_of, proved_datasets
 from drp.errors import BusyError
 from drp.ports import ActionState, World
 from drp.workflows.host_jobs import POLL_SECONDS, HostJob, OnMessage, repository_job, start_or_adopt
@@ -117,15 +117,11 @@ def record_findings(world: World, run: str, plan: RestorePlan, result: Body, how
         checks = check_restored(plan.point, list(plan.datasets), result)
         proved = proved_datasets(plan.point, checks)
     events = [("data.verified", check.record(plan.service)) for check in checks]
-    events += [("proof.recorded", proof_of(plan.service, dataset, how, plan.point.id)) for dataset in proved]
+    events += [("proof.recorded", proof_of(plan.point, dataset, how)) for dataset in proved]
     written = sum(event.type in ("data.verified", "proof.recorded") for event in world.ledger.events(run))
     for type_, body in events[written:]:
         world.ledger.append(run, type_, body)
     return checks
-
-
-def proof_of(service: str, dataset: str, how: str, restore_point: str) -> Body:
-    return {"service": service, "dataset": dataset, "how": how, "restore_point": restore_point}
 
 
 def first_wrong(checks: Sequence[DataCheck]) -> str:

@@ -103,12 +103,12 @@ def test_a_dataset_that_is_suddenly_almost_empty_is_told_until_a_person_accepts_
     row = of_the_service(bench, code=4)
     (shrunk,) = row["shrunk"]
     assert (shrunk["dataset"], shrunk["unit"], shrunk["usual"] > 60_000_000 > 2 * shrunk["now"]) == (
-        "attachments",
+        "files",
         "bytes",
         True,
     )
     (told,) = messages(receiver)[before:]
-    assert "dataset attachments is suddenly much smaller" in told
+    assert "dataset files is suddenly much smaller" in told
     with bench.ledger() as ledger:
         assert ledger.restore_points(SERVICE)[0].id == row["dr_centres"][0]["restore_point"], "it stays"
     bench.drp("backup", "accept", SERVICE, "--reason", "the large file was a test")

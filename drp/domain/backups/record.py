@@ -65,7 +65,8 @@ class Copy:
 @dataclass(frozen=True, slots=True)
 class Proof:
     """The newest time at which a dataset was restored and found to be what was backed up. `how`: test-restore, drill,
-    failover or restore."""
+    failover or restore; `declaration`: the hash of what it was then, None where nobody knows it any more (an older drp
+    did not write it down)."""
 
     service: str
     dataset: str
@@ -73,6 +74,7 @@ class Proof:
     restore_point: str
     proved_at: datetime
     run: str
+    declaration: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from pydantic import Field, StrictBool, StringConstraints
 
 from drp.domain.datasets.streamed import as_made
+from drp.domain.events import hash_of
 from drp.domain.model import Declared, Model
 from drp.domain.values import HostName, Identifier, Size
 
@@ -111,6 +112,12 @@ class DatasetFacts(Declared):
     def mechanics(self) -> dict[str, Any]:
         """Only what decides how it is backed up and restored."""
         return self.model_dump(mode="json", exclude=set(DatasetFacts.model_fields) - {"id", "host"})
+
+    def declaration(self) -> str:
+        """A hash of what it is and what it reads: while it stays, a proof of one is a proof of the other. What a newer
+        drp lets be declared besides changes no older hash."""
+        facts = set(DatasetFacts.model_fields) - {"id", "host"}
+        return hash_of(self.model_dump(mode="json", exclude=facts, exclude_defaults=True))
 
 
 class DatasetType(DatasetFacts):

@@ -216,6 +216,8 @@ def _unproved(status: ProtectionStatus, proof: ProofStatus) -> Iterator[Problem]
         return
     when = "never" if proof.age is None else f"{roughly(proof.age)} ago, which is too long,"
     text = f"dataset {proof.dataset} was {when} proved to be restorable"
+    if proof.outdated is not None:
+        text = f"dataset {proof.dataset} was never proved to be restorable since its declaration was changed"
     hint = f"drp restore --test {status.service}"
     yield Problem(status.service, "unproved", proof.dataset, text, None, hint)
 

@@ -15,6 +15,7 @@ from drp.domain.backups.settings import BackupDefaults, ProofSettings
 from drp.domain.inventory import Tier
 from drp.domain.objectives import Verdict, objectives_of, worst
 from drp.domain.protection.facts import STRUCTURE_ONLY, BadCheck, Facts, Held, LastCheck
+from drp.domain.protection.proofs import counting
 from drp.domain.protection.sizes import Shrunk, shrunk_datasets
 from drp.domain.schedules.due import CLOCK_TOLERANCE, Decision
 from drp.domain.service import Service
@@ -65,12 +66,14 @@ class CheckStatus:
 
 @dataclass(frozen=True, slots=True)
 class ProofStatus:
-    """When a dataset was last restored and found right."""
+    """When a dataset was last restored and found right. `outdated` is a proof of what it was before its declaration was
+    changed, which counts no more."""
 
     dataset: str
     proof: Proof | None
     age: timedelta | None
     verdict: Verdict
+    outdated: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,18 +267,19 @@ def _check(host: str, centre: str, facts: Facts, settings: ProofSettings, now: d
 
 
 def _proofs(service: Service, facts: Facts, settings: ProofSettings, now: datetime) -> tuple[ProofStatus, ...]:
-    newest: dict[str, Proof] = {}
-    for proof in facts.proofs:
-        if proof.proved_at > now + CLOCK_TOLERANCE:
-            continue  # dated by a clock that was far ahead
-        if proof.dataset not in newest or newest[proof.dataset].proved_at < proof.proved_at:
-            newest[proof.dataset] = proof
-    return tuple(_proof(dataset.id, newest.get(dataset.id), facts, settings, now) for dataset in service.datasets)
+    # What a clock dated that was far ahead does not count.
+    known = counting(service, (proof for proof in facts.proofs if proof.proved_at <= now + CLOCK_TOLERANCE))
+    return tuple(
+        _proof(dataset.id, known.newest.get(dataset.id), known.outdated.get(dataset.id), facts, settings, now)
+        for dataset in service.datasets
+    )
 
 
-def _proof(name: str, proof: Proof | None, facts: Facts, settings: ProofSettings, now: datetime) -> ProofStatus:
+def _proof(
+    name: str, proof: Proof | None, outdated: Proof | None, facts: Facts, settings: ProofSettings, now: datetime
+) -> ProofStatus:
     if proof is None:
-        return ProofStatus(name, None, None, _not_yet(facts, settings.restored_within, now))
+        return ProofStatus(name, None, None, _not_yet(facts, settings.restored_within, now), outdated)
     age = now - proof.proved_at
     return ProofStatus(name, proof, age, Verdict.MET if age <= settings.restored_within else Verdict.NOT_MET)
 

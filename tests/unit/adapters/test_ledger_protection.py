@@ -14,6 +14,7 @@ import pytest
 from drp.adapters.ledger import SqliteLedger
 from drp.domain.backups.record import DatasetSize
 from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.datasets import read_dataset
 from drp.domain.protection.facts import Facts
 from drp.domain.values import to_stamp
 from tests.fakes.city import NOW, make_restore_point
@@ -226,3 +227,19 @@ def test_an_accepted_size_is_what_is_usual_from_then_on(book: Book) -> None:
         book.ledger.append("run-1", "size.accepted", body)
     assert next(size for size in book.facts(NOW + DAY).sizes if size.dataset == "database").usual_count == 0
     assert sized(book, NOW + 2 * DAY, 3).usual_count == 3
+
+
+def test_a_proof_of_an_older_drp_is_bound_by_the_restore_point_that_it_names(book: Book) -> None:
+    point = book.point(NOW)
+    declared = read_dataset(point.datasets["database"]).declaration()
+
+    def proved(**changes: str) -> str | None:
+        body = {"service": SERVICE, "dataset": "database", "how": "drill", "restore_point": point.id, **changes}
+        book.ledger.append("run-1", "proof.recorded", body)
+        (proof,) = [found for found in book.facts(NOW).proofs if found.dataset == body["dataset"]]
+        return proof.declaration
+
+    assert proved() == declared
+    assert proved(restore_point="of-long-ago") is None
+    assert proved(dataset="unheard-of") is None
+    assert proved(declaration="1" * 64) == "1" * 64
