@@ -117,7 +117,8 @@ def check(
 
     A copy is read by the control node and compared with its source; where that does not answer, with the ledger. All of
     the data is read within `backups.proof.everything_within`. Damage is looked for a second time before it is believed;
-    then this ends with 13 and names the restore points that cannot be trusted, or the objects of a copy.
+    then this ends with 13 and names the restore points that cannot be trusted, or the objects of a copy. Where there
+    was nothing to check it ends with 4, or with 3 where that is so of some services.
     """
     from drp.errors import UsageError
     from drp.workflows.check import check as work
@@ -130,7 +131,12 @@ def check(
     names = services_for(world, services, "backup")
     if source:
         return _finish(spot_check(world, names, files=files), as_json, _spot_line)
-    return _finish(work(world, names, everything=everything), as_json, _check_line)
+    results = work(world, names, everything=everything)
+    code = _finish(results, as_json, _check_line)
+    nothing = [result for result in results if result.error is None and not result.body["repositories"]]
+    if not nothing or code not in (ExitCode.DONE, ExitCode.INCOMPLETE):
+        return code  # what failed is worse than what was not there
+    return ExitCode.NOT_MET if len(nothing) == len(results) else ExitCode.INCOMPLETE
 
 
 def _check_line(result: UpkeepResult) -> str:
@@ -143,7 +149,9 @@ def _check_line(result: UpkeepResult) -> str:
             copy = f", compared with the {item['compared']}"
         place = f"{item['host']}, copy at {item['dr_centre']}" if copy else item["host"]
         lines.append(f"{place}: {'good' if item['good'] else 'damaged'}, data read: {read}{copy}{late}")
-    return "nothing to check yet" if not lines else "checked" + "".join(f"\n    {line}" for line in lines)
+    if not lines:
+        return f"nothing was checked: there is no restore point yet; first: drp backup run {result.service}"
+    return "checked" + "".join(f"\n    {line}" for line in lines)
 
 
 def _spot_line(result: UpkeepResult) -> str:

@@ -49,7 +49,10 @@ def _forget(world: World, due: Due) -> list[TaskResult]:
 def _check(world: World, due: Due) -> list[TaskResult]:
     from drp.workflows.check import check
 
-    return [TaskResult(row.service, row.error) for row in check(world, list(due), due=due)]
+    return [
+        TaskResult(row.service, row.error, "" if row.run else "nothing: there is no restore point")
+        for row in check(world, list(due), due=due)
+    ]
 
 
 def _restore_test(world: World, due: Due) -> list[TaskResult]:
