@@ -17,7 +17,17 @@ from typing import Any
 
 from drp.adapters.ledger_projections import SCHEMA, TABLES, VERSION, project
 from drp.adapters.ledger_protection import read_facts
-from drp.domain.backups.record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
+from drp.domain.backups.record import (
+    Arrival,
+    BackupState,
+    Copy,
+    DataTimes,
+    Deferral,
+    Mark,
+    Notice,
+    Proof,
+    RepositoryCheck,
+)
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event, canonical_json, event_hash, first_break
 from drp.domain.protection.facts import Facts
@@ -208,6 +218,11 @@ class SqliteLedger:
             )
             for row in rows
         }
+
+    def deferrals(self) -> list[Deferral]:
+        """The tasks of the schedule that were due and could not begin."""
+        rows = self._read("SELECT service, kind, moment, at, count, reason FROM deferrals", ())
+        return [Deferral(row[0], row[1], from_stamp(row[2]), from_stamp(row[3]), row[4], row[5]) for row in rows]
 
     def active_sites(self) -> dict[str, tuple[str, datetime]]:
         """Where the services run that were ever moved, and since when."""

@@ -13,9 +13,15 @@ from drp.domain.datasets import read_dataset
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, milliseconds
 
-VERSION = 8
+VERSION = 9
 """Of the tables below; to be raised with every change of them or of `project`."""
 
+DEFERRALS_SCHEMA = """
+CREATE TABLE IF NOT EXISTS deferrals (
+    service TEXT NOT NULL, kind TEXT NOT NULL, moment TEXT NOT NULL, at TEXT NOT NULL, count INTEGER NOT NULL,
+    reason TEXT NOT NULL, PRIMARY KEY (service, kind)
+) WITHOUT ROWID;
+"""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     run TEXT PRIMARY KEY, kind TEXT NOT NULL, genesis TEXT NOT NULL, services TEXT NOT NULL,
@@ -73,7 +79,7 @@ CREATE TABLE IF NOT EXISTS notices (
     key TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT
 );
 """
-SCHEMA += SIZES_SCHEMA
+SCHEMA += SIZES_SCHEMA + DEFERRALS_SCHEMA
 TABLES = (
     "runs",
     "restore_points",
@@ -82,6 +88,7 @@ TABLES = (
     "copies",
     "data_times",
     "dataset_sizes",
+    "deferrals",
     "proofs",
     "checks",
     "check_parts",
@@ -91,7 +98,7 @@ TABLES = (
 )
 
 TABLES_OF_A_SERVICE = (
-    *("active_sites", "restore_points", "data_times", "dataset_sizes", "backup_states"),
+    *("active_sites", "restore_points", "data_times", "dataset_sizes", "backup_states", "deferrals"),
     *("copies", "proofs", "checks", "check_parts", "preflights", "marks"),
 )
 
@@ -190,6 +197,13 @@ def _project_proof(execute: Execute, event: Event) -> None:
                     *(body.get("by", "drp"), event.at),
                 ),
             )
+        case "task.deferred":
+            execute(
+                "INSERT INTO deferrals (service, kind, moment, at, count, reason) VALUES (?, ?, ?, ?, 1, ?)"
+                " ON CONFLICT (service, kind) DO UPDATE SET at = excluded.at, reason = excluded.reason,"
+                " count = CASE WHEN moment = excluded.moment THEN count + 1 ELSE 1 END, moment = excluded.moment",
+                (body["service"], body["kind"], body["moment"], event.at, body["reason"]),
+            )
         case "size.accepted":
             accept_size(execute, body)
         case "restore_point.released":
@@ -259,6 +273,7 @@ def _open(execute: Execute, event: Event) -> None:
         (event.run, body["kind"], body["genesis"], json.dumps(body["services"]), event.at),
     )
     for service in body["services"] if body["kind"] in SCHEDULED_KINDS else ():
+        execute("DELETE FROM deferrals WHERE service = ? AND kind = ?", (service, body["kind"]))
         execute(
             "INSERT INTO backup_states (kind, service, last_run, opened_at, is_open, due_at, failures)"
             " VALUES (?, ?, ?, ?, 1, ?, 0) ON CONFLICT (kind, service) DO UPDATE SET last_run = excluded.last_run,"

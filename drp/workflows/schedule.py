@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from drp.domain.backups.record import SCHEDULED_KINDS
+from drp.domain.events import Body, hash_of
 from drp.domain.schedules.due import Decision, Facts, Task, decide_all
 from drp.domain.schedules.due_text import notes_of, reason_of, told
 from drp.domain.schedules.tasks import tasks_of
-from drp.errors import BusyError, DrpError
+from drp.domain.values import to_stamp
+from drp.errors import BusyError, DrpError, ExitCode
 from drp.ports import World
+from drp.workflows.naming import new_run
 
 LANES = {"backup": ("backup",), "copy": ("copy", "forget"), "proof": ("preflight", "check", "restore-test", "prune")}
 """Kinds that wait for each other. A restore test of hours must not keep a backup waiting: that has a lane of its own,
@@ -66,6 +69,7 @@ def facts_of(world: World, tasks: Iterable[Task]) -> dict[tuple[str, str], Facts
     for times in ledger.data_times():
         oldest[times.service] = min(times.oldest, oldest.get(times.service, times.oldest))
         newest[times.service, times.site] = times.newest
+    deferrals = {(found.service, found.kind): found for found in ledger.deferrals()}
     facts = {}
     for service, kind in wanted:
         backup = states["backup"].get(service)
@@ -76,6 +80,7 @@ def facts_of(world: World, tasks: Iterable[Task]) -> dict[tuple[str, str], Facts
             active_since=moved_at,
             newest_data=newest.get((service, site)),
             backup_done_at=None if backup is None else backup.done_at,
+            deferral=deferrals.get((service, kind)),
         )
     return facts
 
@@ -113,13 +118,40 @@ def _run(world: World, runner: TaskRunner, due: Sequence[Decision]) -> list[Task
     try:
         results = {result.service: result for result in runner(world, moments)}
     except DrpError as error:
-        return [TaskOutcome(found, error) for found in due]
-    nothing = DrpError("nothing was told of its end", hint="see: drp run list")
-    return [
-        TaskOutcome(found, result.error, result.text)
-        for found in due
-        for result in (results.get(found.task.service, TaskResult(found.task.service, nothing)),)
-    ]
+        outcomes = [TaskOutcome(found, error) for found in due]
+    else:
+        nothing = DrpError("nothing was told of its end", hint="see: drp run list")
+        outcomes = [
+            TaskOutcome(found, result.error, result.text)
+            for found in due
+            for result in (results.get(found.task.service, TaskResult(found.task.service, nothing)),)
+        ]
+    _defer(world, outcomes)
+    return outcomes
+
+
+def _defer(world: World, outcomes: Sequence[TaskOutcome]) -> None:
+    """Note what failed before it began, as for a lock that another drp holds: no run tells of it, and without a note it
+    would be tried again at once, over and over. What began and failed is noted by its run."""
+    failed = [outcome for outcome in outcomes if outcome.error is not None and outcome.decision.moment is not None]
+    if not failed:
+        return
+    kind = failed[0].decision.task.kind
+    states = world.ledger.backup_states(kind)
+    run = ""
+    for outcome in failed:
+        found = outcome.decision
+        if states.get(found.task.service) != found.state:
+            continue
+        if not run:
+            run = new_run("defer", world.clock.now())
+            plan: Body = {"kind_of_task": kind, "by": world.operator}
+            world.ledger.open_run(run, "defer", hash_of(plan), [], plan)
+        assert found.moment is not None
+        body = {"service": found.task.service, "kind": kind, "moment": to_stamp(found.moment)}
+        world.ledger.append(run, "task.deferred", {**body, "reason": str(outcome.error)[:500]})
+    if run:
+        world.ledger.append(run, "run.closed", {"outcome": "done", "exit_code": int(ExitCode.DONE)})
 
 
 def next_start(decisions: Iterable[Decision]) -> datetime | None:

@@ -30,6 +30,19 @@ class BackupState:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferral:
+    """A task of the schedule that was due for a `moment` and could not begin, such as for a lock that another holds:
+    how often in a row, when last, and why. It is over when a run of this kind is opened."""
+
+    service: str
+    kind: str
+    moment: datetime
+    at: datetime
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class DataTimes:
     """How far the restore points of a service go back, of data that it wrote at one site."""
 
