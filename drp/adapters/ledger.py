@@ -196,33 +196,43 @@ class SqliteLedger:
         return [Arrival(row[0], row[1], row[2], row[3], from_stamp(row[4]), from_stamp(row[5]), row[6]) for row in rows]
 
     def backup_states(self, kind: str = "backup") -> dict[str, BackupState]:
-        """How the backups of each service stand that was ever tried, or its runs of another scheduled kind."""
+        """How the backups of each service stand that was ever tried, or its runs of another scheduled kind; for copies,
+        see `copy_states`."""
+        return {service: state for (service, _), state in self._states(kind).items()}
+
+    def copy_states(self) -> dict[tuple[str, str], BackupState]:
+        """How the copies of each service to each DR centre stand."""
+        return self._states("copy")
+
+    def _states(self, kind: str) -> dict[tuple[str, str], BackupState]:
         rows = self._read(
-            "SELECT service, last_run, opened_at, is_open, outcome, due_at, done_at, done_due_at, failures, closed_at,"
-            " done_opened_at FROM backup_states WHERE kind = ?",
+            "SELECT service, dr_centre, last_run, opened_at, is_open, outcome, due_at, done_at, done_due_at, failures,"
+            " closed_at, done_opened_at FROM backup_states WHERE kind = ?",
             (kind,),
         )
         return {
-            row[0]: BackupState(
+            (row[0], row[1]): BackupState(
                 row[0],
-                row[1],
-                from_stamp(row[2]),
-                bool(row[3]),
-                row[4],
-                _stamp(row[5]),
+                row[2],
+                from_stamp(row[3]),
+                bool(row[4]),
+                row[5],
                 _stamp(row[6]),
                 _stamp(row[7]),
-                row[8],
-                _stamp(row[9]),
+                _stamp(row[8]),
+                row[9],
                 _stamp(row[10]),
+                _stamp(row[11]),
             )
             for row in rows
         }
 
     def deferrals(self) -> list[Deferral]:
         """The tasks of the schedule that were due and could not begin."""
-        rows = self._read("SELECT service, kind, moment, at, count, reason FROM deferrals", ())
-        return [Deferral(row[0], row[1], from_stamp(row[2]), from_stamp(row[3]), row[4], row[5]) for row in rows]
+        rows = self._read("SELECT service, kind, dr_centre, moment, at, count, reason FROM deferrals", ())
+        return [
+            Deferral(row[0], row[1], row[2], from_stamp(row[3]), from_stamp(row[4]), row[5], row[6]) for row in rows
+        ]
 
     def active_sites(self) -> dict[str, tuple[str, datetime]]:
         """Where the services run that were ever moved, and since when."""
@@ -285,7 +295,8 @@ class SqliteLedger:
         only = next(iter(copies_of)) if len(copies_of) == 1 else ""
         states, restore_tests = self.backup_states(), self.backup_states("restore-test")
         sites, proofs = self.active_sites(), self.proofs(only)
-        return read_facts(self._read, copies_of, sites, states, restore_tests, proofs, now, since)
+        copy_states = self.copy_states() if any(copies_of.values()) else {}
+        return read_facts(self._read, copies_of, sites, states, copy_states, restore_tests, proofs, now, since)
 
     # -- proof -----------------------------------------------------------------------------------------------------
 

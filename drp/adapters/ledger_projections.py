@@ -13,13 +13,13 @@ from drp.domain.datasets import read_dataset
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, milliseconds
 
-VERSION = 9
+VERSION = 10
 """Of the tables below; to be raised with every change of them or of `project`."""
 
 DEFERRALS_SCHEMA = """
 CREATE TABLE IF NOT EXISTS deferrals (
-    service TEXT NOT NULL, kind TEXT NOT NULL, moment TEXT NOT NULL, at TEXT NOT NULL, count INTEGER NOT NULL,
-    reason TEXT NOT NULL, PRIMARY KEY (service, kind)
+    service TEXT NOT NULL, kind TEXT NOT NULL, dr_centre TEXT NOT NULL, moment TEXT NOT NULL, at TEXT NOT NULL,
+    count INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (service, kind, dr_centre)
 ) WITHOUT ROWID;
 """
 SCHEMA = """
@@ -38,9 +38,9 @@ CREATE INDEX IF NOT EXISTS restore_points_by_service ON restore_points (service,
 CREATE INDEX IF NOT EXISTS restore_points_by_site ON restore_points (service, site, sentinel_at);
 CREATE TABLE IF NOT EXISTS active_sites (service TEXT PRIMARY KEY, site TEXT NOT NULL, since TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS backup_states (
-    kind TEXT NOT NULL, service TEXT NOT NULL, last_run TEXT NOT NULL, opened_at TEXT NOT NULL,
+    kind TEXT NOT NULL, service TEXT NOT NULL, dr_centre TEXT NOT NULL, last_run TEXT NOT NULL, opened_at TEXT NOT NULL,
     is_open INTEGER NOT NULL, outcome TEXT, due_at TEXT, done_at TEXT, done_due_at TEXT, failures INTEGER NOT NULL,
-    closed_at TEXT, done_opened_at TEXT, PRIMARY KEY (kind, service)
+    closed_at TEXT, done_opened_at TEXT, PRIMARY KEY (kind, service, dr_centre)
 );
 CREATE INDEX IF NOT EXISTS backup_states_by_run ON backup_states (last_run);
 CREATE TABLE IF NOT EXISTS copies (
@@ -199,10 +199,11 @@ def _project_proof(execute: Execute, event: Event) -> None:
             )
         case "task.deferred":
             execute(
-                "INSERT INTO deferrals (service, kind, moment, at, count, reason) VALUES (?, ?, ?, ?, 1, ?)"
-                " ON CONFLICT (service, kind) DO UPDATE SET at = excluded.at, reason = excluded.reason,"
-                " count = CASE WHEN moment = excluded.moment THEN count + 1 ELSE 1 END, moment = excluded.moment",
-                (body["service"], body["kind"], body["moment"], event.at, body["reason"]),
+                "INSERT INTO deferrals (service, kind, dr_centre, moment, at, count, reason)"
+                " VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT (service, kind, dr_centre) DO UPDATE"
+                " SET at = excluded.at, reason = excluded.reason, moment = excluded.moment,"
+                " count = CASE WHEN moment = excluded.moment THEN count + 1 ELSE 1 END",
+                (body["service"], body["kind"], body["dr_centre"], body["moment"], event.at, body["reason"]),
             )
         case "size.accepted":
             accept_size(execute, body)
@@ -272,13 +273,22 @@ def _open(execute: Execute, event: Event) -> None:
         "INSERT INTO runs (run, kind, genesis, services, opened_at) VALUES (?, ?, ?, ?, ?)",
         (event.run, body["kind"], body["genesis"], json.dumps(body["services"]), event.at),
     )
-    for service in body["services"] if body["kind"] in SCHEDULED_KINDS else ():
-        execute("DELETE FROM deferrals WHERE service = ? AND kind = ?", (service, body["kind"]))
+    kind = body["kind"]
+    if kind not in SCHEDULED_KINDS:
+        return
+    # A copy is of a DR centre; an older drp made those to all of them in one run.
+    centres = body.get("plan", {}).get("dr_centres", [""]) if kind == "copy" else [""]
+    for service, centre in ((service, centre) for service in body["services"] for centre in centres):
         execute(
-            "INSERT INTO backup_states (kind, service, last_run, opened_at, is_open, due_at, failures)"
-            " VALUES (?, ?, ?, ?, 1, ?, 0) ON CONFLICT (kind, service) DO UPDATE SET last_run = excluded.last_run,"
-            " opened_at = excluded.opened_at, is_open = 1, outcome = NULL, due_at = excluded.due_at, closed_at = NULL",
-            (body["kind"], service, event.run, event.at, body.get("due_at")),
+            "DELETE FROM deferrals WHERE service = ? AND kind = ? AND dr_centre = ?",
+            (service, kind, centre),
+        )
+        execute(
+            "INSERT INTO backup_states (kind, service, dr_centre, last_run, opened_at, is_open, due_at, failures)"
+            " VALUES (?, ?, ?, ?, ?, 1, ?, 0) ON CONFLICT (kind, service, dr_centre) DO UPDATE SET"
+            " last_run = excluded.last_run, opened_at = excluded.opened_at, is_open = 1, outcome = NULL,"
+            " due_at = excluded.due_at, closed_at = NULL",
+            (kind, service, centre, event.run, event.at, body.get("due_at")),
         )
 
 

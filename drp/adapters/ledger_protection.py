@@ -64,6 +64,7 @@ def read_facts(
     copies_of: Mapping[str, tuple[str, ...]],
     sites: Mapping[str, tuple[str, datetime]],
     states: Mapping[str, BackupState],
+    copy_states: Mapping[tuple[str, str], BackupState],
     restore_tests: Mapping[str, BackupState],
     proofs: Iterable[Proof],
     now: datetime,
@@ -102,6 +103,9 @@ def read_facts(
             history=_history(read, service, start),
             earlier=_earlier(read, service, newest),
             copies=copies,
+            copy_states={
+                centre: state for centre in centres if (state := copy_states.get((service, centre))) is not None
+            },
             state=states.get(service),
             restore_test=restore_tests.get(service),
             last_checks=tuple(

@@ -239,6 +239,7 @@ def _record(found: ProtectionStatus, problems: Sequence[Problem]) -> dict[str, A
                 "data_at": to_stamp(centre.held.sentinel_at) if centre.held else None,
                 "arrived_at": to_stamp(centre.held.arrived_at) if centre.held else None,
                 "data_age_ms": _ms(centre.age),
+                "failed_copies": centre.state.failures if centre.state else 0,
                 "verdict": str(centre.verdict),
             }
             for centre in found.centres

@@ -284,7 +284,7 @@ def services_in_trouble(world: World) -> set[str]:
     return {
         state.service
         for kind in SCHEDULED_KINDS
-        for state in world.ledger.backup_states(kind).values()
+        for state in (world.ledger.copy_states() if kind == "copy" else world.ledger.backup_states(kind)).values()
         if state.outcome != "done"
     }
 

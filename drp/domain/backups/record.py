@@ -11,9 +11,10 @@ SCHEDULED_KINDS = ("backup", "copy", "forget", "preflight", "check", "restore-te
 
 @dataclass(frozen=True, slots=True)
 class BackupState:
-    """How the backups of a service stand, or its checks, copies and so on. `failures` counts the failed attempts since
-    the last good one; a run that is open still counts as neither. `due_at` is the moment of the schedule that the last
-    run was for, if it was for one; `closed_at` is when the last run ended; `done_…` are those of the last good run.
+    """How the backups of a service stand, or its checks, or its copies at a DR centre, and so on. `failures` counts the
+    failed attempts since the last good one; a run that is open still counts as neither. `due_at` is the moment of the
+    schedule that the last run was for, if it was for one; `closed_at` is when the last run ended; `done_…` are those of
+    the last good run.
     """
 
     service: str
@@ -32,10 +33,11 @@ class BackupState:
 @dataclass(frozen=True, slots=True)
 class Deferral:
     """A task of the schedule that was due for a `moment` and could not begin, such as for a lock that another holds:
-    how often in a row, when last, and why. It is over when a run of this kind is opened."""
+    how often in a row, when last, and why. `dr_centre` is where a copy was to go. A run that is opened ends it."""
 
     service: str
     kind: str
+    dr_centre: str
     moment: datetime
     at: datetime
     count: int

@@ -5,7 +5,8 @@ Nothing here is judged; `drp.domain.protection.status` does that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from drp.domain.backups.record import BackupState, DatasetSize, Proof
@@ -93,7 +94,8 @@ class Preflight:
 class Facts:
     """All that is known of one service. `active_since` is None where it never moved. `earlier` is the data time and the
     size of a restore point about a week before the newest. `copies` are those at other DR centres, by their names.
-    `state` and `restore_test` tell of the last attempts to back up and to prove a restore."""
+    `state`, `copy_states` (by DR centre) and `restore_test` tell of the last attempts to back up, to copy, and to prove
+    a restore."""
 
     service: str
     site: str
@@ -110,3 +112,4 @@ class Facts:
     proofs: tuple[Proof, ...]
     preflights: tuple[Preflight, ...] = ()
     sizes: tuple[DatasetSize, ...] = ()
+    copy_states: Mapping[str, BackupState] = field(default_factory=dict)

@@ -16,6 +16,7 @@ RPO, FAILED = "rpo", "failed"
 
 _ENDED = {
     RPO: "the breach of its RPO is over",
+    "copy-failed": "its copies to {about} no longer fail",
     "copy": "the trouble with its copy at {about} is over",
     "check": "the repository {about} is no longer found bad",
     "size": "dataset {about} is of its usual size again, or its new size was accepted",
@@ -61,6 +62,7 @@ def problems_of(status: ProtectionStatus) -> list[Problem]:
     return [
         *_rpo(status),
         *_copies(status),
+        *_failed_copies(status),
         *_bad_checks(status),
         *_shrunk(status),
         *_attempts(status),
@@ -147,7 +149,19 @@ def _copies(status: ProtectionStatus) -> Iterator[Problem]:
         else:
             text, since = f"the copy at {name} is {_age(centre)} old, more than it may be", None
         hint = f"see the last runs: drp run list; and what stands between the DR centres and {name}"
+        if centre.state is not None and centre.state.failures:
+            hint = f"drp run show {centre.state.last_run}"
         yield Problem(status.service, "copy", name, text, since, hint)
+
+
+def _failed_copies(status: ProtectionStatus) -> Iterator[Problem]:
+    for centre in status.centres:
+        state = centre.state
+        if state is not None and state.failures:
+            times = "the last copy" if state.failures == 1 else f"the last {state.failures} copies"
+            text = f"{times} to {centre.dr_centre} failed"
+            hint = f"drp run show {state.last_run}"
+            yield Problem(status.service, "copy-failed", centre.dr_centre, text, state.closed_at, hint)
 
 
 def _bad_checks(status: ProtectionStatus) -> Iterator[Problem]:

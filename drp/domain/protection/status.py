@@ -7,7 +7,7 @@ yet, and the time in which it has to be is not over). Everything but MET and NOT
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from drp.domain.backups.record import BackupState, Proof
@@ -30,13 +30,14 @@ _BREACHES = (Verdict.NOT_MET, Verdict.NOT_MEASURED, Verdict.ABORTED)
 @dataclass(frozen=True, slots=True)
 class CentreStatus:
     """What a DR centre holds of a service. `age` is what a disaster in this moment would cost, if all else were lost;
-    it is None where nothing of the active site has arrived there."""
+    it is None where nothing of the active site has arrived there. `state` tells of the last attempts to copy there."""
 
     dr_centre: str
     is_copy: bool
     held: Held | None
     age: timedelta | None
     verdict: Verdict
+    state: BackupState | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,10 @@ def status_of(
     centre = facts.newest.dr_centre if facts.newest else service.backup.dr_centre
     centres = [_centre(centre, facts.newest, rpo, now, is_copy=False)]
     centres += [
-        _centre(copy.dr_centre, facts.copies.get(copy.dr_centre), _copy_limit(copy.when, rpo), now, is_copy=True)
+        replace(
+            _centre(copy.dr_centre, facts.copies.get(copy.dr_centre), _copy_limit(copy.when, rpo), now, is_copy=True),
+            state=facts.copy_states.get(copy.dr_centre),
+        )
         for copy in service.backup.copies
     ]
     return ProtectionStatus(

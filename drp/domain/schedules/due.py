@@ -52,7 +52,7 @@ class Why(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Task:
     """Something that is to be done for a service again and again. `order` sorts kinds, then tiers: least comes first.
-    `rpo` is that of the service, for backups."""
+    `rpo` is that of the service, for backups; `dr_centre` is where a copy goes."""
 
     service: str
     kind: str
@@ -64,6 +64,17 @@ class Task:
     retry: Retry
     rpo: timedelta | None = None
     blackouts: tuple[Blackout, ...] = ()
+    dr_centre: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What no other task has."""
+        return self.service, self.kind, self.dr_centre
+
+    @property
+    def name(self) -> str:
+        """For people: `backup`, `copy to kedua`."""
+        return f"{self.kind} to {self.dr_centre}" if self.dr_centre else self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +163,18 @@ def _span_of(schedule: Schedule) -> int:
 
 
 def decide_all(
-    tasks: Iterable[Task], facts: Mapping[tuple[str, str], Facts], now: datetime, *, restored_within: timedelta
+    tasks: Iterable[Task], facts: Mapping[tuple[str, str, str], Facts], now: datetime, *, restored_within: timedelta
 ) -> list[Decision]:
-    """Decide each task by the facts of its service and kind, what is due first, in the order in which to run it."""
+    """Decide each task by the facts of its key, what is due first, in the order in which to run it."""
     nothing = Facts()
-    decisions = [decide(task, facts.get((task.service, task.kind), nothing), now) for task in tasks]
+    decisions = [decide(task, facts.get(task.key, nothing), now) for task in tasks]
     return sorted(_in_turn(decisions, restored_within, now), key=_place)
 
 
-def _place(decision: Decision) -> tuple[bool, tuple[int, ...], datetime, str]:
+def _place(decision: Decision) -> tuple[bool, tuple[int, ...], datetime, str, str]:
     """What is due before what is not; kinds and tiers; nearest breach of its RPO. Without any data it is breached."""
     breach_at = decision.breach_at or _NEVER
-    return not decision.is_due, decision.task.order, breach_at, decision.task.service
+    return not decision.is_due, decision.task.order, breach_at, decision.task.service, decision.task.dr_centre
 
 
 def decide(task: Task, facts: Facts, now: datetime) -> Decision:

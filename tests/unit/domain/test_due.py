@@ -296,7 +296,7 @@ def in_turn(services: int, states: dict[str, BackupState], now: datetime) -> lis
         for number in range(services)
     ]
     since = NOON - timedelta(days=300)
-    facts = {(task.service, task.kind): Facts(states.get(task.service), since=since) for task in tasks}
+    facts = {task.key: Facts(states.get(task.service), since=since) for task in tasks}
     return decide_all(tasks, facts, now, restored_within=timedelta(days=90))
 
 
@@ -346,12 +346,12 @@ def test_tier_then_nearest_breach_decides_the_order() -> None:
         make_task("daily 13:00", service="not-due", order=(0, 0)),
     ]
     known = {
-        ("low-never", "backup"): facts(None),
-        ("high-late", "backup"): facts(NOON - HOUR),
-        ("high-soon", "backup"): facts(NOON - HOUR),
-        ("high-never", "backup"): facts(None),
-        ("check", "check"): Facts(good(NOON - HOUR), since=NOON - 9 * HOUR),
-        ("not-due", "backup"): Facts(good(NOON, NOON)),
+        ("low-never", "backup", ""): facts(None),
+        ("high-late", "backup", ""): facts(NOON - HOUR),
+        ("high-soon", "backup", ""): facts(NOON - HOUR),
+        ("high-never", "backup", ""): facts(None),
+        ("check", "check", ""): Facts(good(NOON - HOUR), since=NOON - 9 * HOUR),
+        ("not-due", "backup", ""): Facts(good(NOON, NOON)),
     }
     found = decide_all(tasks, known, NOON, restored_within=timedelta(days=90))
     order = ["high-never", "high-soon", "high-late", "low-never", "check", "not-due"]
@@ -458,7 +458,7 @@ def test_a_clock_that_jumps_an_hour_gives_each_moment_one_run(text: str, jump_at
 
 
 def deferred(moment: datetime, at: datetime, count: int = 1) -> Deferral:
-    return Deferral("pengaduan", "backup", moment, at, count, "drp prune is at work here")
+    return Deferral("pengaduan", "backup", "", moment, at, count, "drp prune is at work here")
 
 
 def test_what_could_not_begin_waits_as_after_a_failure_and_is_missed_all_the_same() -> None:

@@ -15,7 +15,6 @@ from drp.domain.schedules.due_text import notes_of
 from drp.errors import BusyError, UnreachableError
 from drp.ports import World
 from drp.workflows.backup import back_up
-from drp.workflows.copy import CopyResult
 from drp.workflows.schedule import LANES, TaskResult, decisions_of, missed_backups, run_lane
 from drp.workflows.task_kinds import TASK_KINDS
 from tests.fakes.actions import Ending
@@ -152,23 +151,6 @@ def test_the_moment_that_a_backup_is_for_is_in_the_ledger(stage: Stage) -> None:
 
 def test_every_kind_that_a_schedule_knows_can_be_carried_out() -> None:
     assert set(TASK_KINDS) == set(SCHEDULED_KINDS) == {kind for kinds in LANES.values() for kind in kinds}
-
-
-@pytest.mark.parametrize("failing", ["", "drc-2"])
-def test_one_copy_that_failed_fails_the_task_whatever_the_others_did(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, failing: str
-) -> None:
-    def copied(_world: World, services: list[str], _due: object) -> list[CopyResult]:
-        error = UnreachableError("no route")
-        return [
-            CopyResult(name, centre, "copy-1", error=error if centre == failing else None)
-            for name in services
-            for centre in ("drc-1", "drc-2")
-        ]
-
-    monkeypatch.setattr("drp.workflows.copy.copy", copied)
-    (result,) = TASK_KINDS["copy"](stage.world, {"pengaduan": EACH_HOUR})
-    assert (result.service, result.error is None) == ("pengaduan", not failing)
 
 
 def test_what_cannot_begin_is_tried_again_later_each_time_and_within_the_rpo(stage: Stage) -> None:
