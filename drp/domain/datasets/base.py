@@ -28,6 +28,7 @@ Procedure = dict[str, Any]
     parts            what becomes one restic snapshot each:
                        kind stream: `file` (its flat name in the snapshot), `dump`, `restore` (reads standard input),
                          optional `session` (a database session that dates the dump and counts in the same moment),
+                         optional `stages` (files of which the dump first writes a copy beside them),
                          optional `ends_with` (a regular expression that the dump's last bytes, as Latin-1, must match)
                        kind tree: `paths`, `excludes`; in a scratch place `target`, the folder that it is restored below
                        with `each` (a command that prints a JSON list) a part is one snapshot for every item: {item} in

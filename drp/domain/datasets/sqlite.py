@@ -40,6 +40,7 @@ class SqliteDataset(DatasetType):
                     "kind": "stream",
                     "file": f"{service}.{self.id}.sqlite",
                     "dump": [*program, "dump", self.path],
+                    "stages": [self.path, f"{self.path}-wal"],
                     "restore": [*program, "load", target],
                 },
                 {
