@@ -131,6 +131,12 @@ class DatasetType(DatasetFacts):
         its type may have the same place, or one within it."""
 
     @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders and files in which its server, or whatever writes it, usually keeps the data: what else copies
+        these copies the same data. Of what is backed up as files there are none."""
+        return tuple(place for place in self.places if place.startswith("/"))
+
+    @property
     def dated_by(self) -> Literal["sentinel", "freshness", "nothing"]:
         """What tells the time of the newest record in restored data."""
         return "sentinel"
