@@ -15,6 +15,7 @@ from drp.domain.values import milliseconds, show_size, to_stamp
 from drp.errors import ExitCode
 
 if TYPE_CHECKING:
+    from drp.domain.protection.facts import Answer
     from drp.domain.protection.problems import Problem
     from drp.domain.protection.status import CentreStatus, CheckStatus, ProofStatus, ProtectionStatus
     from drp.ports import World
@@ -30,11 +31,15 @@ _STATUS_STYLES = {"MET": "green", "NOT_TESTED": "yellow"}
 )
 @click.argument("services", nargs=-1)
 @click.option("--details", is_flag=True, help="Everything of each service; as for one SERVICE alone.")
+@click.option("--ask", is_flag=True, help="Ask the DR centres whether the newest restore points are still there.")
 @json_option
 @click.pass_context
-def status(ctx: click.Context, services: tuple[str, ...], details: bool, as_json: bool) -> int:
+def status(ctx: click.Context, services: tuple[str, ...], details: bool, ask: bool, as_json: bool) -> int:
     """Show how well SERVICES (default: all) are protected: the age of the newest data that has arrived at the DR
     centre, the worst gap of the last 30 days, size, repositories read back, restores proved.
+
+    All of it is what the ledger knows; the daily preflight asks the DR centres themselves, and so does --ask, now: one
+    that does not answer, or lacks a part of the newest restore point, is a breach too.
 
     Ends with 4 where anything is in breach: data at the DR centre or a copy older than it may be, a repository found
     bad or not read back within backups.proof.everything_within, a dataset not proved within
@@ -47,6 +52,12 @@ def status(ctx: click.Context, services: tuple[str, ...], details: bool, as_json
 
     world = world_of(ctx)
     statuses = backup_status(world, services_for(world, services, "backup"))
+    if ask:
+        from drp.domain.protection.status import with_answers
+        from drp.workflows.asking import ask as ask_centres
+
+        answers = ask_centres(world, statuses)
+        statuses = [with_answers(found, answers[found.service]) for found in statuses]
     show = _clock_of(world)
     problems = {found.service: problems_of(found) for found in statuses}
     if as_json:
@@ -73,7 +84,7 @@ def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, li
         row = [found.service, str(found.verdict), _age(found.main), rpo, gap, size, _read_back(found), _proved(found)]
         rows.append(row)
         rows += [
-            [f"  at {copy.dr_centre}", str(copy.verdict), _age(copy), *[""] * 5]
+            [f"  at {copy.dr_centre}", str(copy.overall), _age(copy), *[""] * 5]
             for copy in found.centres
             if copy.is_copy
         ]
@@ -160,6 +171,8 @@ def _details(found: ProtectionStatus, show: Show) -> Iterator[tuple[str, str]]:
         limit = f", RPO {_roughly(found.rpo)}" if found.rpo is not None and not centre.is_copy else ""
         old = "nothing" if centre.age is None else f"{_age(centre)} old"
         yield "copy" if centre.is_copy else "data", f"{old} at {centre.dr_centre}{limit}: {centre.verdict}"
+        if centre.answer is not None:
+            yield "", _answer(centre.answer)
         if centre.held is not None:
             times = f"data of {show(centre.held.sentinel_at)}, arrived {show(centre.held.arrived_at)}"
             yield "", f"{centre.held.restore_point}, {times}"
@@ -178,6 +191,12 @@ def _details(found: ProtectionStatus, show: Show) -> Iterator[tuple[str, str]]:
         yield "smaller", f"{shrunk.size.dataset}: {shrunk.now} {shrunk.unit}, usually {shrunk.usual}"
     for level, text in found.preflight:
         yield "preflight", f"{level}: {text}"
+
+
+def _answer(answer: Answer) -> str:
+    if answer.unreachable:
+        return "asked now, and it does not answer"
+    return f"asked now: {len(answer.gone)} parts are gone" if answer.gone else "asked now: all of it is there"
 
 
 def _growth(size: int) -> str:
@@ -240,7 +259,10 @@ def _record(found: ProtectionStatus, problems: Sequence[Problem]) -> dict[str, A
                 "arrived_at": to_stamp(centre.held.arrived_at) if centre.held else None,
                 "data_age_ms": _ms(centre.age),
                 "failed_copies": centre.state.failures if centre.state else 0,
-                "verdict": str(centre.verdict),
+                "verdict": str(centre.overall),
+                "asked": None
+                if centre.answer is None
+                else {"unreachable": centre.answer.unreachable or None, "gone": list(centre.answer.gone)},
             }
             for centre in found.centres
         ],

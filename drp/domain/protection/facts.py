@@ -91,6 +91,17 @@ class Preflight:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a DR centre itself said, when it was asked, of the newest restore point that it is said to hold: why it
+    could not be asked, or the parts that are gone there."""
+
+    dr_centre: str
+    restore_point: str
+    unreachable: str = ""
+    gone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that is known of one service. `active_since` is None where it never moved. `earlier` is the data time and the
     size of a restore point about a week before the newest. `copies` are those at other DR centres, by their names.

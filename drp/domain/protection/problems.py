@@ -16,6 +16,8 @@ RPO, FAILED = "rpo", "failed"
 
 _ENDED = {
     RPO: "the breach of its RPO is over",
+    "away": "DR centre {about} answers again",
+    "gone": "the newest restore point is whole at {about} again",
     "copy-failed": "its copies to {about} no longer fail",
     "copy": "the trouble with its copy at {about} is over",
     "check": "the repository {about} is no longer found bad",
@@ -61,6 +63,7 @@ def problems_of(status: ProtectionStatus) -> list[Problem]:
     """All problems of a service, worst first."""
     return [
         *_rpo(status),
+        *_answers(status),
         *_copies(status),
         *_failed_copies(status),
         *_bad_checks(status),
@@ -137,6 +140,21 @@ def _rpo(status: ProtectionStatus) -> Iterator[Problem]:
         since = main.held.sentinel_at + status.rpo
         hint = f"drp backup run {status.service}; then: drp backup status {status.service}"
     yield Problem(status.service, RPO, "", text, since, hint)
+
+
+def _answers(status: ProtectionStatus) -> Iterator[Problem]:
+    """What the DR centres said when they were asked."""
+    for centre in status.centres:
+        answer = centre.answer
+        if answer is not None and answer.unreachable:
+            text = f"{centre.dr_centre} does not answer, so nobody knows what is there: {answer.unreachable}"
+            hint = f"drp dr-centre check {centre.dr_centre}"
+            yield Problem(status.service, "away", centre.dr_centre, text, None, hint)
+        if answer is not None and answer.gone:
+            parts = ", ".join(answer.gone)
+            text = f"of restore point {answer.restore_point} these are gone at {centre.dr_centre}: {parts}"
+            hint = f"drp backup run {status.service}; and ask {centre.dr_centre} who removed them"
+            yield Problem(status.service, "gone", centre.dr_centre, text, None, hint)
 
 
 def _copies(status: ProtectionStatus) -> Iterator[Problem]:

@@ -14,7 +14,7 @@ from drp.domain.backups.record import BackupState, Proof
 from drp.domain.backups.settings import BackupDefaults, ProofSettings
 from drp.domain.inventory import Tier
 from drp.domain.objectives import Verdict, objectives_of, worst
-from drp.domain.protection.facts import STRUCTURE_ONLY, BadCheck, Facts, Held, LastCheck
+from drp.domain.protection.facts import STRUCTURE_ONLY, Answer, BadCheck, Facts, Held, LastCheck
 from drp.domain.protection.proofs import counting
 from drp.domain.protection.sizes import Shrunk, shrunk_datasets
 from drp.domain.schedules.due import CLOCK_TOLERANCE, Decision
@@ -30,7 +30,8 @@ _BREACHES = (Verdict.NOT_MET, Verdict.NOT_MEASURED, Verdict.ABORTED)
 @dataclass(frozen=True, slots=True)
 class CentreStatus:
     """What a DR centre holds of a service. `age` is what a disaster in this moment would cost, if all else were lost;
-    it is None where nothing of the active site has arrived there. `state` tells of the last attempts to copy there."""
+    it is None where nothing of the active site has arrived there. `state` tells of the last attempts to copy there;
+    `answer` is what it said itself, where it was asked. `verdict` is that of the age alone."""
 
     dr_centre: str
     is_copy: bool
@@ -38,6 +39,21 @@ class CentreStatus:
     age: timedelta | None
     verdict: Verdict
     state: BackupState | None = None
+    answer: Answer | None = None
+
+    @property
+    def answer_verdict(self) -> Verdict:
+        """Of what is gone, NOT_MET; of what could not be asked, nothing is known. MET where nobody has asked."""
+        if self.answer is None:
+            return Verdict.MET
+        if self.answer.gone:
+            return Verdict.NOT_MET
+        return Verdict.NOT_MEASURED if self.answer.unreachable else Verdict.MET
+
+    @property
+    def overall(self) -> Verdict:
+        """Of its age and of its own answer."""
+        return worst(self.verdict, self.answer_verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +144,7 @@ class ProtectionStatus:
     def verdict(self) -> Verdict:
         """The worst of all."""
         sizes = (Verdict.NOT_MET,) if self.shrunk else ()
-        return worst(*(centre.verdict for centre in self.centres), self.check_verdict, self.proof_verdict, *sizes)
+        return worst(*(centre.overall for centre in self.centres), self.check_verdict, self.proof_verdict, *sizes)
 
     @property
     def is_breached(self) -> bool:
@@ -176,6 +192,12 @@ def status_of(
         preflight=tuple(problem for found in facts.preflights for problem in found.problems),
         shrunk=_shrunk(service, facts, defaults),
     )
+
+
+def with_answers(status: ProtectionStatus, answers: Mapping[str, Answer]) -> ProtectionStatus:
+    """A status with what the DR centres said themselves, by their names."""
+    centres = tuple(replace(centre, answer=answers.get(centre.dr_centre)) for centre in status.centres)
+    return replace(status, centres=centres)
 
 
 def _centre(name: str, held: Held | None, limit: timedelta | None, now: datetime, *, is_copy: bool) -> CentreStatus:
