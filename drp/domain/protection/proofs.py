@@ -22,6 +22,8 @@ def counting(service: Service, proofs: Iterable[Proof]) -> Counting:
     """A proof of another declaration does not count. One of which nobody knows what was declared then counts only where
     nothing else is known of the dataset."""
     proofs = sorted(proofs, key=lambda proof: proof.proved_at)
+    if not proofs:
+        return Counting({}, {})
     proved = {proof.dataset for proof in proofs}
     declared = {dataset.id: dataset.declaration() for dataset in service.datasets if dataset.id in proved}
     found: dict[str, Proof] = {}
