@@ -171,23 +171,7 @@ def _project_proof(execute: Execute, event: Event) -> None:
                 ),
             )
         case "check.recorded":
-            execute(
-                "INSERT INTO checks (service, host, dr_centre, checked_at, part, parts, is_good, run)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(body[name] for name in ("service", "host", "dr_centre")),
-                    event.at,
-                    *(body["part"], body["parts"], int(body["is_good"]), event.run),
-                ),
-            )
-            execute(
-                "INSERT OR REPLACE INTO check_parts (service, host, dr_centre, parts, part, is_good, checked_at, run)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(body[name] for name in ("service", "host", "dr_centre", "parts", "part")),
-                    *(int(body["is_good"]), event.at, event.run),
-                ),
-            )
+            _keep_check(execute, event)
         case "restore_point.held" | "restore_point.distrusted":
             execute(
                 "INSERT OR REPLACE INTO marks (restore_point, service, mark, reason, by, since)"
@@ -221,6 +205,27 @@ def _project_proof(execute: Execute, event: Event) -> None:
                 "INSERT OR REPLACE INTO notices (key, state, since, told_at) VALUES (?, ?, ?, ?)",
                 (body["key"], body["state"], body["since"], body["told_at"]),
             )
+
+
+def _keep_check(execute: Execute, event: Event) -> None:
+    body = event.body
+    execute(
+        "INSERT INTO checks (service, host, dr_centre, checked_at, part, parts, is_good, run)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(body[name] for name in ("service", "host", "dr_centre")),
+            event.at,
+            *(body["part"], body["parts"], int(body["is_good"]), event.run),
+        ),
+    )
+    execute(
+        "INSERT OR REPLACE INTO check_parts (service, host, dr_centre, parts, part, is_good, checked_at, run)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(body[name] for name in ("service", "host", "dr_centre", "parts", "part")),
+            *(int(body["is_good"]), event.at, event.run),
+        ),
+    )
 
 
 def _declared_then(execute: Execute, proof: dict[str, Any]) -> str | None:

@@ -90,11 +90,8 @@ def read_facts(
         site, active_since = sites.get(service, ("primary", None))
         from_then = _ANY_TIME if active_since is None else to_stamp(active_since)
         newest = _held(read(_NEWEST, (service, site, from_then, present)))
-        copies = {
-            centre: held
-            for centre in centres
-            if (held := _held(read(_COPY, (service, centre, site, from_then, present)))) is not None
-        }
+        copies = {centre: _held(read(_COPY, (service, centre, site, from_then, present))) for centre in centres}
+        attempts = {centre: copy_states.get((service, centre)) for centre in centres}
         found[service] = Facts(
             service=service,
             site=site,
@@ -102,16 +99,11 @@ def read_facts(
             newest=newest,
             history=_history(read, service, start),
             earlier=_earlier(read, service, newest),
-            copies=copies,
-            copy_states={
-                centre: state for centre in centres if (state := copy_states.get((service, centre))) is not None
-            },
+            copies={centre: held for centre, held in copies.items() if held is not None},
+            copy_states={centre: state for centre, state in attempts.items() if state is not None},
             state=states.get(service),
             restore_test=restore_tests.get(service),
-            last_checks=tuple(
-                LastCheck(host, centre, part, parts, from_stamp(at), bool(good))
-                for host, centre, part, parts, at, good in last_checks[service]
-            ),
+            last_checks=tuple(_last_check(*row) for row in last_checks[service]),
             reads=tuple(
                 PartRead(host, centre, parts, count, from_stamp(oldest), from_stamp(latest))
                 for host, centre, parts, count, oldest, latest in reads[service]
@@ -165,6 +157,10 @@ def _earlier(read: Read, service: str, newest: Held | None) -> tuple[datetime, i
 def _preflight(purpose: str, at: str, findings: str) -> Preflight:
     problems = [(item["level"], item["text"]) for item in json.loads(findings) if item["level"] in _LEVELS]
     return Preflight(purpose, from_stamp(at), tuple(sorted(problems)))
+
+
+def _last_check(host: str, centre: str, part: int, parts: int, at: str, good: int) -> LastCheck:
+    return LastCheck(host, centre, part, parts, from_stamp(at), bool(good))
 
 
 def _size(dataset: str, point: str, at: str, *amounts: Any) -> DatasetSize:
