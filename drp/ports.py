@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from drp.domain.backups.copying import Flaw, StoredObject
-from drp.domain.backups.record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
+from drp.domain.backups.record import (
+    Arrival,
+    BackupState,
+    Copy,
+    DataTimes,
+    Deferral,
+    Mark,
+    Notice,
+    Proof,
+    RepositoryCheck,
+)
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
@@ -62,6 +72,8 @@ class Ledger(Protocol):
     def active_site(self, service: str) -> str: ...
     def arrivals(self, service: str = "", since: datetime | None = None) -> list[Arrival]: ...
     def backup_states(self, kind: str = "backup") -> dict[str, BackupState]: ...
+    def copy_states(self) -> dict[tuple[str, str], BackupState]: ...
+    def deferrals(self) -> list[Deferral]: ...
     def active_sites(self) -> dict[str, tuple[str, datetime]]: ...
     def data_times(self) -> list[DataTimes]: ...
     def copies(self, service: str = "") -> list[Copy]: ...

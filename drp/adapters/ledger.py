@@ -17,7 +17,17 @@ from typing import Any
 
 from drp.adapters.ledger_projections import SCHEMA, TABLES, VERSION, project
 from drp.adapters.ledger_protection import read_facts
-from drp.domain.backups.record import Arrival, BackupState, Copy, DataTimes, Mark, Notice, Proof, RepositoryCheck
+from drp.domain.backups.record import (
+    Arrival,
+    BackupState,
+    Copy,
+    DataTimes,
+    Deferral,
+    Mark,
+    Notice,
+    Proof,
+    RepositoryCheck,
+)
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event, canonical_json, event_hash, first_break
 from drp.domain.protection.facts import Facts
@@ -193,28 +203,43 @@ class SqliteLedger:
         return [Arrival(row[0], row[1], row[2], row[3], from_stamp(row[4]), from_stamp(row[5]), row[6]) for row in rows]
 
     def backup_states(self, kind: str = "backup") -> dict[str, BackupState]:
-        """How the backups of each service stand that was ever tried, or its runs of another scheduled kind."""
+        """How the backups of each service stand that was ever tried, or its runs of another scheduled kind; for copies,
+        see `copy_states`."""
+        return {service: state for (service, _), state in self._states(kind).items()}
+
+    def copy_states(self) -> dict[tuple[str, str], BackupState]:
+        """How the copies of each service to each DR centre stand."""
+        return self._states("copy")
+
+    def _states(self, kind: str) -> dict[tuple[str, str], BackupState]:
         rows = self._read(
-            "SELECT service, last_run, opened_at, is_open, outcome, due_at, done_at, done_due_at, failures, closed_at,"
-            " done_opened_at FROM backup_states WHERE kind = ?",
+            "SELECT service, dr_centre, last_run, opened_at, is_open, outcome, due_at, done_at, done_due_at, failures,"
+            " closed_at, done_opened_at FROM backup_states WHERE kind = ?",
             (kind,),
         )
         return {
-            row[0]: BackupState(
+            (row[0], row[1]): BackupState(
                 row[0],
-                row[1],
-                from_stamp(row[2]),
-                bool(row[3]),
-                row[4],
-                _stamp(row[5]),
+                row[2],
+                from_stamp(row[3]),
+                bool(row[4]),
+                row[5],
                 _stamp(row[6]),
                 _stamp(row[7]),
-                row[8],
-                _stamp(row[9]),
+                _stamp(row[8]),
+                row[9],
                 _stamp(row[10]),
+                _stamp(row[11]),
             )
             for row in rows
         }
+
+    def deferrals(self) -> list[Deferral]:
+        """The tasks of the schedule that were due and could not begin."""
+        rows = self._read("SELECT service, kind, dr_centre, moment, at, count, reason FROM deferrals", ())
+        return [
+            Deferral(row[0], row[1], row[2], from_stamp(row[3]), from_stamp(row[4]), row[5], row[6]) for row in rows
+        ]
 
     def active_sites(self) -> dict[str, tuple[str, datetime]]:
         """Where the services run that were ever moved, and since when."""
@@ -240,11 +265,11 @@ class SqliteLedger:
     def proofs(self, service: str = "") -> list[Proof]:
         """The newest proof of each dataset in each way."""
         rows = self._read(
-            "SELECT service, dataset, how, restore_point, proved_at, run FROM proofs WHERE ? = '' OR service = ?"
-            " ORDER BY proved_at",
+            "SELECT service, dataset, how, restore_point, proved_at, run, declaration FROM proofs"
+            " WHERE ? = '' OR service = ? ORDER BY proved_at",
             (service, service),
         )
-        return [Proof(row[0], row[1], row[2], row[3], from_stamp(row[4]), row[5]) for row in rows]
+        return [Proof(row[0], row[1], row[2], row[3], from_stamp(row[4]), row[5], row[6]) for row in rows]
 
     def checks(self, service: str = "", since: datetime | None = None) -> list[RepositoryCheck]:
         """Checks of repositories, oldest first."""
@@ -277,7 +302,8 @@ class SqliteLedger:
         only = next(iter(copies_of)) if len(copies_of) == 1 else ""
         states, restore_tests = self.backup_states(), self.backup_states("restore-test")
         sites, proofs = self.active_sites(), self.proofs(only)
-        return read_facts(self._read, copies_of, sites, states, restore_tests, proofs, now, since)
+        copy_states = self.copy_states() if any(copies_of.values()) else {}
+        return read_facts(self._read, copies_of, sites, states, copy_states, restore_tests, proofs, now, since)
 
     # -- proof -----------------------------------------------------------------------------------------------------
 

@@ -7,13 +7,21 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from drp.adapters.ledger_sizes import SIZES_SCHEMA, accept_size, keep_sizes
 from drp.domain.backups.record import SCHEDULED_KINDS
+from drp.domain.datasets import read_dataset
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, milliseconds
 
-VERSION = 7
+VERSION = 11
 """Of the tables below; to be raised with every change of them or of `project`."""
 
+DEFERRALS_SCHEMA = """
+CREATE TABLE IF NOT EXISTS deferrals (
+    service TEXT NOT NULL, kind TEXT NOT NULL, dr_centre TEXT NOT NULL, moment TEXT NOT NULL, at TEXT NOT NULL,
+    count INTEGER NOT NULL, reason TEXT NOT NULL, PRIMARY KEY (service, kind, dr_centre)
+) WITHOUT ROWID;
+"""
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS runs (
     run TEXT PRIMARY KEY, kind TEXT NOT NULL, genesis TEXT NOT NULL, services TEXT NOT NULL,
@@ -33,9 +41,9 @@ CREATE TABLE IF NOT EXISTS stranded_points (
 );
 CREATE TABLE IF NOT EXISTS active_sites (service TEXT PRIMARY KEY, site TEXT NOT NULL, since TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS backup_states (
-    kind TEXT NOT NULL, service TEXT NOT NULL, last_run TEXT NOT NULL, opened_at TEXT NOT NULL,
+    kind TEXT NOT NULL, service TEXT NOT NULL, dr_centre TEXT NOT NULL, last_run TEXT NOT NULL, opened_at TEXT NOT NULL,
     is_open INTEGER NOT NULL, outcome TEXT, due_at TEXT, done_at TEXT, done_due_at TEXT, failures INTEGER NOT NULL,
-    closed_at TEXT, done_opened_at TEXT, PRIMARY KEY (kind, service)
+    closed_at TEXT, done_opened_at TEXT, PRIMARY KEY (kind, service, dr_centre)
 );
 CREATE INDEX IF NOT EXISTS backup_states_by_run ON backup_states (last_run);
 CREATE TABLE IF NOT EXISTS copies (
@@ -55,7 +63,7 @@ CREATE TABLE IF NOT EXISTS check_parts (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS proofs (
     service TEXT NOT NULL, dataset TEXT NOT NULL, how TEXT NOT NULL, restore_point TEXT NOT NULL,
-    proved_at TEXT NOT NULL, run TEXT NOT NULL, PRIMARY KEY (service, dataset, how)
+    proved_at TEXT NOT NULL, run TEXT NOT NULL, declaration TEXT, PRIMARY KEY (service, dataset, how)
 );
 CREATE TABLE IF NOT EXISTS checks (
     service TEXT NOT NULL, host TEXT NOT NULL, dr_centre TEXT NOT NULL, checked_at TEXT NOT NULL,
@@ -74,6 +82,7 @@ CREATE TABLE IF NOT EXISTS notices (
     key TEXT PRIMARY KEY, state TEXT NOT NULL, since TEXT NOT NULL, told_at TEXT
 );
 """
+SCHEMA += SIZES_SCHEMA + DEFERRALS_SCHEMA
 TABLES = (
     "runs",
     "restore_points",
@@ -82,6 +91,8 @@ TABLES = (
     "backup_states",
     "copies",
     "data_times",
+    "dataset_sizes",
+    "deferrals",
     "proofs",
     "checks",
     "check_parts",
@@ -91,7 +102,8 @@ TABLES = (
 )
 
 TABLES_OF_A_SERVICE = (
-    *("active_sites", "restore_points", "stranded_points", "data_times", "backup_states"),
+    *("active_sites", "restore_points", "stranded_points", "data_times", "dataset_sizes"),
+    *("backup_states", "deferrals"),
     *("copies", "proofs", "checks", "check_parts", "preflights", "marks"),
 )
 
@@ -117,6 +129,7 @@ def project(execute: Execute, event: Event) -> None:
                 ),
             )
             _keep_data_time(execute, body)
+            keep_sizes(execute, body)
         case "stranded.recorded":
             execute(
                 "INSERT OR REPLACE INTO stranded_points (id, service, sentinel_at, record) VALUES (?, ?, ?, ?)",
@@ -160,28 +173,15 @@ def _project_proof(execute: Execute, event: Event) -> None:
     match event.type:
         case "proof.recorded":
             execute(
-                "INSERT OR REPLACE INTO proofs (service, dataset, how, restore_point, proved_at, run)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (body["service"], body["dataset"], body["how"], body["restore_point"], event.at, event.run),
+                "INSERT OR REPLACE INTO proofs (service, dataset, how, restore_point, proved_at, run, declaration)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    *(body[name] for name in ("service", "dataset", "how", "restore_point")),
+                    *(event.at, event.run, body.get("declaration") or _declared_then(execute, body)),
+                ),
             )
         case "check.recorded":
-            execute(
-                "INSERT INTO checks (service, host, dr_centre, checked_at, part, parts, is_good, run)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(body[name] for name in ("service", "host", "dr_centre")),
-                    event.at,
-                    *(body["part"], body["parts"], int(body["is_good"]), event.run),
-                ),
-            )
-            execute(
-                "INSERT OR REPLACE INTO check_parts (service, host, dr_centre, parts, part, is_good, checked_at, run)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    *(body[name] for name in ("service", "host", "dr_centre", "parts", "part")),
-                    *(int(body["is_good"]), event.at, event.run),
-                ),
-            )
+            _keep_check(execute, event)
         case "restore_point.held" | "restore_point.distrusted":
             execute(
                 "INSERT OR REPLACE INTO marks (restore_point, service, mark, reason, by, since)"
@@ -191,6 +191,16 @@ def _project_proof(execute: Execute, event: Event) -> None:
                     *(body.get("by", "drp"), event.at),
                 ),
             )
+        case "task.deferred":
+            execute(
+                "INSERT INTO deferrals (service, kind, dr_centre, moment, at, count, reason)"
+                " VALUES (?, ?, ?, ?, ?, 1, ?) ON CONFLICT (service, kind, dr_centre) DO UPDATE"
+                " SET at = excluded.at, reason = excluded.reason, moment = excluded.moment,"
+                " count = CASE WHEN moment = excluded.moment THEN count + 1 ELSE 1 END",
+                (body["service"], body["kind"], body["dr_centre"], body["moment"], event.at, body["reason"]),
+            )
+        case "size.accepted":
+            accept_size(execute, body)
         case "restore_point.released":
             execute("DELETE FROM marks WHERE restore_point = ? AND mark = 'held'", (body["id"],))
         case "restore_point.trusted":
@@ -205,6 +215,39 @@ def _project_proof(execute: Execute, event: Event) -> None:
                 "INSERT OR REPLACE INTO notices (key, state, since, told_at) VALUES (?, ?, ?, ?)",
                 (body["key"], body["state"], body["since"], body["told_at"]),
             )
+
+
+def _keep_check(execute: Execute, event: Event) -> None:
+    body = event.body
+    execute(
+        "INSERT INTO checks (service, host, dr_centre, checked_at, part, parts, is_good, run)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(body[name] for name in ("service", "host", "dr_centre")),
+            event.at,
+            *(body["part"], body["parts"], int(body["is_good"]), event.run),
+        ),
+    )
+    execute(
+        "INSERT OR REPLACE INTO check_parts (service, host, dr_centre, parts, part, is_good, checked_at, run)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            *(body[name] for name in ("service", "host", "dr_centre", "parts", "part")),
+            *(int(body["is_good"]), event.at, event.run),
+        ),
+    )
+
+
+def _declared_then(execute: Execute, proof: dict[str, Any]) -> str | None:
+    """What an older drp did not write into its proofs: what the dataset was, as the restore point says it if it was
+    still kept."""
+    row = execute("SELECT record FROM restore_points WHERE id = ?", (proof["restore_point"],)).fetchone()
+    if row is None:
+        return None
+    try:
+        return read_dataset(json.loads(row[0])["datasets"][proof["dataset"]]).declaration()
+    except (LookupError, ValueError):
+        return None  # of a type or a dataset that this drp does not know
 
 
 def _keep_data_time(execute: Execute, point: dict[str, Any]) -> None:
@@ -245,12 +288,22 @@ def _open(execute: Execute, event: Event) -> None:
         "INSERT INTO runs (run, kind, genesis, services, opened_at) VALUES (?, ?, ?, ?, ?)",
         (event.run, body["kind"], body["genesis"], json.dumps(body["services"]), event.at),
     )
-    for service in body["services"] if body["kind"] in SCHEDULED_KINDS else ():
+    kind = body["kind"]
+    if kind not in SCHEDULED_KINDS:
+        return
+    # A copy is of a DR centre; an older drp made those to all of them in one run.
+    centres = body.get("plan", {}).get("dr_centres", [""]) if kind == "copy" else [""]
+    for service, centre in ((service, centre) for service in body["services"] for centre in centres):
         execute(
-            "INSERT INTO backup_states (kind, service, last_run, opened_at, is_open, due_at, failures)"
-            " VALUES (?, ?, ?, ?, 1, ?, 0) ON CONFLICT (kind, service) DO UPDATE SET last_run = excluded.last_run,"
-            " opened_at = excluded.opened_at, is_open = 1, outcome = NULL, due_at = excluded.due_at, closed_at = NULL",
-            (body["kind"], service, event.run, event.at, body.get("due_at")),
+            "DELETE FROM deferrals WHERE service = ? AND kind = ? AND dr_centre = ?",
+            (service, kind, centre),
+        )
+        execute(
+            "INSERT INTO backup_states (kind, service, dr_centre, last_run, opened_at, is_open, due_at, failures)"
+            " VALUES (?, ?, ?, ?, ?, 1, ?, 0) ON CONFLICT (kind, service, dr_centre) DO UPDATE SET"
+            " last_run = excluded.last_run, opened_at = excluded.opened_at, is_open = 1, outcome = NULL,"
+            " due_at = excluded.due_at, closed_at = NULL",
+            (kind, service, centre, event.run, event.at, body.get("due_at")),
         )
 
 

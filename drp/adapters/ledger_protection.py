@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from drp.domain.backups.record import BackupState, Proof
+from drp.domain.backups.record import BackupState, DatasetSize, Proof
 from drp.domain.protection.facts import BadCheck, Facts, Held, History, LastCheck, PartRead, Preflight
 from drp.domain.values import from_stamp, to_stamp
 
@@ -54,6 +54,9 @@ WHERE NOT is_good AND NOT EXISTS (
     AND good.checked_at > bad.checked_at
     AND (bad.parts = 0 OR good.parts = 1 OR (good.parts = bad.parts AND good.part = bad.part)))
 """
+_SIZES = """
+SELECT service, dataset, restore_point, sentinel_at, bytes, count, unit, usual_bytes, usual_count FROM dataset_sizes
+"""
 
 
 def read_facts(
@@ -61,6 +64,7 @@ def read_facts(
     copies_of: Mapping[str, tuple[str, ...]],
     sites: Mapping[str, tuple[str, datetime]],
     states: Mapping[str, BackupState],
+    copy_states: Mapping[tuple[str, str], BackupState],
     restore_tests: Mapping[str, BackupState],
     proofs: Iterable[Proof],
     now: datetime,
@@ -75,6 +79,7 @@ def read_facts(
     last_checks = _by_service(read, _LAST_CHECKS, only)
     reads = _by_service(read, _READS, only)
     bad = _by_service(read, _BAD, only)
+    sizes = _by_service(read, _SIZES, only)
     preflights = _by_service(read, "SELECT service, purpose, at, findings FROM preflights", only)
     proved: dict[str, list[Proof]] = defaultdict(list)
     for proof in proofs:
@@ -85,11 +90,8 @@ def read_facts(
         site, active_since = sites.get(service, ("primary", None))
         from_then = _ANY_TIME if active_since is None else to_stamp(active_since)
         newest = _held(read(_NEWEST, (service, site, from_then, present)))
-        copies = {
-            centre: held
-            for centre in centres
-            if (held := _held(read(_COPY, (service, centre, site, from_then, present)))) is not None
-        }
+        copies = {centre: _held(read(_COPY, (service, centre, site, from_then, present))) for centre in centres}
+        attempts = {centre: copy_states.get((service, centre)) for centre in centres}
         found[service] = Facts(
             service=service,
             site=site,
@@ -97,13 +99,11 @@ def read_facts(
             newest=newest,
             history=_history(read, service, start),
             earlier=_earlier(read, service, newest),
-            copies=copies,
+            copies={centre: held for centre, held in copies.items() if held is not None},
+            copy_states={centre: state for centre, state in attempts.items() if state is not None},
             state=states.get(service),
             restore_test=restore_tests.get(service),
-            last_checks=tuple(
-                LastCheck(host, centre, part, parts, from_stamp(at), bool(good))
-                for host, centre, part, parts, at, good in last_checks[service]
-            ),
+            last_checks=tuple(_last_check(*row) for row in last_checks[service]),
             reads=tuple(
                 PartRead(host, centre, parts, count, from_stamp(oldest), from_stamp(latest))
                 for host, centre, parts, count, oldest, latest in reads[service]
@@ -113,6 +113,7 @@ def read_facts(
                 for host, centre, part, parts, at, run in bad[service]
             ),
             proofs=tuple(proved[service]),
+            sizes=tuple(_size(*row) for row in sizes[service]),
             preflights=tuple(_preflight(*row) for row in preflights[service]),
         )
     return found
@@ -156,6 +157,14 @@ def _earlier(read: Read, service: str, newest: Held | None) -> tuple[datetime, i
 def _preflight(purpose: str, at: str, findings: str) -> Preflight:
     problems = [(item["level"], item["text"]) for item in json.loads(findings) if item["level"] in _LEVELS]
     return Preflight(purpose, from_stamp(at), tuple(sorted(problems)))
+
+
+def _last_check(host: str, centre: str, part: int, parts: int, at: str, good: int) -> LastCheck:
+    return LastCheck(host, centre, part, parts, from_stamp(at), bool(good))
+
+
+def _size(dataset: str, point: str, at: str, *amounts: Any) -> DatasetSize:
+    return DatasetSize(dataset, point, from_stamp(at), *amounts)
 
 
 def _duration(count: int | None) -> timedelta | None:

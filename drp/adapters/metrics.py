@@ -45,6 +45,7 @@ _GAUGES: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
     "drp_backup_last_proof_timestamp_seconds": ("When a dataset was last restored and found right.", ("dataset",)),
     "drp_backup_failed_attempts": ("Backups that failed since the last good one.", ()),
+    "drp_backup_failed_copies": ("Copies to a DR centre that failed since the last good one.", ("dr_centre",)),
     "drp_backup_missed": ("1 where a backup of the schedule was missed.", ()),
 }
 """What each figure means, and its labels besides the service. What is not known is left out: 0 would be a lie."""
@@ -118,6 +119,9 @@ def _samples(status: ProtectionStatus) -> Iterator[Sample]:
             yield "drp_backup_data_age_seconds", place, centre.age.total_seconds()
             yield "drp_backup_data_timestamp_seconds", place, centre.held.sentinel_at.timestamp()
             yield "drp_backup_last_arrival_timestamp_seconds", place, centre.held.arrived_at.timestamp()
+        if centre.is_copy:
+            failures = 0 if centre.state is None else centre.state.failures
+            yield "drp_backup_failed_copies", (centre.dr_centre,), float(failures)
     if status.rpo is not None:
         yield "drp_backup_rpo_seconds", (), status.rpo.total_seconds()
     if status.gap is not None:

@@ -15,6 +15,7 @@ from drp.domain.values import milliseconds, show_size, to_stamp
 from drp.errors import ExitCode
 
 if TYPE_CHECKING:
+    from drp.domain.protection.facts import Answer
     from drp.domain.protection.problems import Problem
     from drp.domain.protection.status import CentreStatus, CheckStatus, ProofStatus, ProtectionStatus
     from drp.ports import World
@@ -30,15 +31,20 @@ _STATUS_STYLES = {"MET": "green", "NOT_TESTED": "yellow"}
 )
 @click.argument("services", nargs=-1)
 @click.option("--details", is_flag=True, help="Everything of each service; as for one SERVICE alone.")
+@click.option("--ask", is_flag=True, help="Ask the DR centres whether the newest restore points are still there.")
 @json_option
 @click.pass_context
-def status(ctx: click.Context, services: tuple[str, ...], details: bool, as_json: bool) -> int:
+def status(ctx: click.Context, services: tuple[str, ...], details: bool, ask: bool, as_json: bool) -> int:
     """Show how well SERVICES (default: all) are protected: the age of the newest data that has arrived at the DR
     centre, the worst gap of the last 30 days, size, repositories read back, restores proved.
 
+    All of it is what the ledger knows; the daily preflight asks the DR centres themselves, and so does --ask, now: one
+    that does not answer, or lacks a part of the newest restore point, is a breach too.
+
     Ends with 4 where anything is in breach: data at the DR centre or a copy older than it may be, a repository found
     bad or not read back within backups.proof.everything_within, a dataset not proved within
-    backups.proof.restored_within. What was never proved is NOT_TESTED until that time is over, and ends with 0.
+    backups.proof.restored_within, or one that is suddenly much smaller than it used to be
+    (backups.least_size_percent). What was never proved is NOT_TESTED until that time is over, and ends with 0.
     """
     from drp.domain.protection.problems import problems_of
     from drp.workflows.backup_status import backup_status
@@ -46,6 +52,12 @@ def status(ctx: click.Context, services: tuple[str, ...], details: bool, as_json
 
     world = world_of(ctx)
     statuses = backup_status(world, services_for(world, services, "backup"))
+    if ask:
+        from drp.domain.protection.status import with_answers
+        from drp.workflows.asking import ask as ask_centres
+
+        answers = ask_centres(world, statuses)
+        statuses = [with_answers(found, answers[found.service]) for found in statuses]
     show = _clock_of(world)
     problems = {found.service: problems_of(found) for found in statuses}
     if as_json:
@@ -72,7 +84,7 @@ def _print_overview(statuses: Sequence[ProtectionStatus], problems: dict[str, li
         row = [found.service, str(found.verdict), _age(found.main), rpo, gap, size, _read_back(found), _proved(found)]
         rows.append(row)
         rows += [
-            [f"  at {copy.dr_centre}", str(copy.verdict), _age(copy), *[""] * 5]
+            [f"  at {copy.dr_centre}", str(copy.overall), _age(copy), *[""] * 5]
             for copy in found.centres
             if copy.is_copy
         ]
@@ -159,6 +171,8 @@ def _details(found: ProtectionStatus, show: Show) -> Iterator[tuple[str, str]]:
         limit = f", RPO {_roughly(found.rpo)}" if found.rpo is not None and not centre.is_copy else ""
         old = "nothing" if centre.age is None else f"{_age(centre)} old"
         yield "copy" if centre.is_copy else "data", f"{old} at {centre.dr_centre}{limit}: {centre.verdict}"
+        if centre.answer is not None:
+            yield "", _answer(centre.answer)
         if centre.held is not None:
             times = f"data of {show(centre.held.sentinel_at)}, arrived {show(centre.held.arrived_at)}"
             yield "", f"{centre.held.restore_point}, {times}"
@@ -173,8 +187,16 @@ def _details(found: ProtectionStatus, show: Show) -> Iterator[tuple[str, str]]:
         yield "read back", _check(check, show)
     for proof in found.proofs:
         yield "proved", _proof(proof)
+    for shrunk in found.shrunk:
+        yield "smaller", f"{shrunk.size.dataset}: {shrunk.now} {shrunk.unit}, usually {shrunk.usual}"
     for level, text in found.preflight:
         yield "preflight", f"{level}: {text}"
+
+
+def _answer(answer: Answer) -> str:
+    if answer.unreachable:
+        return "asked now, and it does not answer"
+    return f"asked now: {len(answer.gone)} parts are gone" if answer.gone else "asked now: all of it is there"
 
 
 def _growth(size: int) -> str:
@@ -208,9 +230,13 @@ def _check(check: CheckStatus, show: Show) -> str:
 
 def _proof(proof: ProofStatus) -> str:
     if proof.proof is None or proof.age is None:
-        return f"{proof.dataset}: never: {proof.verdict}"
+        since = (
+            "" if proof.outdated is None else f" since its declaration was changed ({proof.outdated.run} was before)"
+        )
+        return f"{proof.dataset}: never{since}: {proof.verdict}"
+    unbound = "" if proof.proof.declaration else "; of an older drp, so what was declared then is not known"
     how = f"by {proof.proof.how} of {proof.proof.restore_point}, {_roughly(proof.age)} ago"
-    return f"{proof.dataset}: {how}: {proof.verdict}"
+    return f"{proof.dataset}: {how}{unbound}: {proof.verdict}"
 
 
 # -- for programs ----------------------------------------------------------------------------------------------------
@@ -232,7 +258,11 @@ def _record(found: ProtectionStatus, problems: Sequence[Problem]) -> dict[str, A
                 "data_at": to_stamp(centre.held.sentinel_at) if centre.held else None,
                 "arrived_at": to_stamp(centre.held.arrived_at) if centre.held else None,
                 "data_age_ms": _ms(centre.age),
-                "verdict": str(centre.verdict),
+                "failed_copies": centre.state.failures if centre.state else 0,
+                "verdict": str(centre.overall),
+                "asked": None
+                if centre.answer is None
+                else {"unreachable": centre.answer.unreachable or None, "gone": list(centre.answer.gone)},
             }
             for centre in found.centres
         ],
@@ -248,9 +278,14 @@ def _record(found: ProtectionStatus, problems: Sequence[Problem]) -> dict[str, A
                 "how": proof.proof.how if proof.proof else None,
                 "restore_point": proof.proof.restore_point if proof.proof else None,
                 "proved_at": to_stamp(proof.proof.proved_at) if proof.proof else None,
+                "is_bound": proof.proof.declaration is not None if proof.proof else None,
+                "outdated_run": proof.outdated.run if proof.outdated else None,
                 "verdict": str(proof.verdict),
             }
             for proof in found.proofs
+        ],
+        "shrunk": [
+            {"dataset": one.size.dataset, "unit": one.unit, "now": one.now, "usual": one.usual} for one in found.shrunk
         ],
         "failed_attempts": attempts.failures,
         "next_try": _stamp(attempts.next_try),

@@ -1,4 +1,4 @@
-"""drp backup forget, prune, check, locks, hold, release"""
+"""drp backup forget, prune, check, locks, hold, release, accept"""
 
 from __future__ import annotations
 
@@ -117,7 +117,8 @@ def check(
 
     A copy is read by the control node and compared with its source; where that does not answer, with the ledger. All of
     the data is read within `backups.proof.everything_within`. Damage is looked for a second time before it is believed;
-    then this ends with 13 and names the restore points that cannot be trusted, or the objects of a copy.
+    then this ends with 13 and names the restore points that cannot be trusted, or the objects of a copy. Where there
+    was nothing to check it ends with 4, or with 3 where that is so of some services.
     """
     from drp.errors import UsageError
     from drp.workflows.check import check as work
@@ -130,7 +131,12 @@ def check(
     names = services_for(world, services, "backup")
     if source:
         return _finish(spot_check(world, names, files=files), as_json, _spot_line)
-    return _finish(work(world, names, everything=everything), as_json, _check_line)
+    results = work(world, names, everything=everything)
+    code = _finish(results, as_json, _check_line)
+    nothing = [result for result in results if result.error is None and not result.body["repositories"]]
+    if not nothing or code not in (ExitCode.DONE, ExitCode.INCOMPLETE):
+        return code  # what failed is worse than what was not there
+    return ExitCode.NOT_MET if len(nothing) == len(results) else ExitCode.INCOMPLETE
 
 
 def _check_line(result: UpkeepResult) -> str:
@@ -143,7 +149,9 @@ def _check_line(result: UpkeepResult) -> str:
             copy = f", compared with the {item['compared']}"
         place = f"{item['host']}, copy at {item['dr_centre']}" if copy else item["host"]
         lines.append(f"{place}: {'good' if item['good'] else 'damaged'}, data read: {read}{copy}{late}")
-    return "nothing to check yet" if not lines else "checked" + "".join(f"\n    {line}" for line in lines)
+    if not lines:
+        return f"nothing was checked: there is no restore point yet; first: drp backup run {result.service}"
+    return "checked" + "".join(f"\n    {line}" for line in lines)
 
 
 def _spot_line(result: UpkeepResult) -> str:
@@ -221,6 +229,29 @@ def release(ctx: click.Context, restore_point: str, reason: str) -> None:
 
     work(world_of(ctx), restore_point, reason)
     click.echo(f"{restore_point} is on hold no longer")
+
+
+@click.command(
+    short_help="Accept that a dataset has become much smaller.",
+    epilog=epilog('drp backup accept pengaduan --dataset files --reason "photographs of 2019 were archived"'),
+)
+@click.argument("service")
+@click.option("--dataset", "datasets", multiple=True, metavar="ID", help="Only this one; may be given several times.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why the new size is right.")
+@click.pass_context
+def accept(ctx: click.Context, service: str, datasets: tuple[str, ...], reason: str) -> None:
+    """Accept the newest size of SERVICE's datasets that suddenly brought much less than before.
+
+    drp backup status shows them, and ends with 4, until this, or until they have been so small for about a day. What
+    counts as much less: backups.least_size_percent of drp.yaml, backup.least_size_percent of a service.
+    """
+    from drp.workflows.retention import accept_size
+    from drp.workflows.selection import services_for
+
+    world = world_of(ctx)
+    (name,) = services_for(world, (service,), "backup")
+    for dataset in accept_size(world, name, datasets, reason):
+        click.echo(f"{name}: the new size of {dataset} is accepted")
 
 
 def _finish(results: Sequence[UpkeepResult], as_json: bool, line: Line | None) -> int:

@@ -52,7 +52,7 @@ def show(ctx: click.Context, services: tuple[str, ...], as_json: bool) -> None:
     for found in decisions:
         next_at = "" if found.next_at is None else told(found.task, found.next_at)
         why = "\n".join([reason_of(found), *notes_of(found, now)])
-        rows.append([found.task.service, found.task.kind, last_run_of(found), "now" if found.is_due else next_at, why])
+        rows.append([found.task.service, found.task.name, last_run_of(found), "now" if found.is_due else next_at, why])
     zone = world.city.workspace.organisation.time_zone
     print_table(f"Schedule ({zone})", ["service", "task", "last run", "next run", "why"], rows)
     scheduled = {found.task.service for found in decisions if found.task.kind == "backup"}
@@ -73,6 +73,7 @@ def _record(found: Decision, now: datetime) -> dict[str, object]:
     return {
         "service": found.task.service,
         "kind": found.task.kind,
+        "dr_centre": found.task.dr_centre or None,
         "schedules": [each.text for each in found.task.schedules],
         "offset_s": int(found.task.offset.total_seconds()),
         "is_due": found.is_due,
@@ -142,7 +143,7 @@ def do_due(world: World, kinds: Sequence[str], services: Sequence[str], *, as_js
     else:
         for outcome in outcomes:
             if outcome.error is None:
-                done = f"{outcome.decision.task.kind} done"
+                done = f"{outcome.decision.task.name} done"
                 click.echo(f"{outcome.decision.task.service}: {done}{outcome.text and ': ' + outcome.text}")
         if not outcomes and len(busy) < len(lanes):
             click.echo("nothing is due")
@@ -161,6 +162,7 @@ def _outcome_record(outcome: TaskOutcome) -> dict[str, object]:
     return {
         "service": found.task.service,
         "kind": found.task.kind,
+        "dr_centre": found.task.dr_centre or None,
         "moment": None if found.moment is None else to_stamp(found.moment),
         "why": None if found.why is None else str(found.why),
         "outcome": "done" if outcome.error is None else ("busy" if outcome.is_busy else "failed"),

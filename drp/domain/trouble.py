@@ -93,6 +93,11 @@ _MEANINGS = {
     "no_space": _Meaning(
         DrpError, "no space is left", "free space on the host (restic's cache and /tmp) or at the DR centre"
     ),
+    "little_space": _Meaning(
+        DrpError,
+        "there is too little space on the host, so nothing was begun",
+        "free space there, or give that file system more; then run the same command again",
+    ),
     "damaged": _Meaning(
         IntegrityError,
         "the repository holds damaged data",

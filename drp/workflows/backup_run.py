@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -11,6 +11,7 @@ from typing import Literal
 from drp.domain.backups.limits import Upload, Work, sites_of
 from drp.domain.backups.record import SCHEDULED_KINDS
 from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.datasets import DatasetType
 from drp.domain.events import Body, hash_of
 from drp.domain.protection.gaps import backup_of
 from drp.domain.service import Service
@@ -26,6 +27,7 @@ from drp.workflows.repository import ca_certificate, centre_of, lock_repositorie
 from drp.workflows.repository_locks import let_in
 
 PROGRESS_EVERY_SECONDS = 5
+GROWTH_PERCENT = 120
 
 BackupKind = Literal["backup", "keep"]
 """`keep`: of what lies at a site on which the service is not active. It is no restore point to recover from."""
@@ -215,15 +217,13 @@ class BackupRun:
         is_known = _is_known(world, service, host, job["repository"]["url"])
         if not is_known:
             provide_repository(world, service, host, self.run)
-        procedures = [
-            dataset.procedure(service.id, plan["sentinel"])
-            for dataset in service.datasets
-            if service.stand_in(dataset.host, plan["site"]) == host
-        ]
+        datasets = [dataset for dataset in service.datasets if service.stand_in(dataset.host, plan["site"]) == host]
+        procedures = [dataset.procedure(service.id, plan["sentinel"]) for dataset in datasets]
         return job | {
             "may_create_repository": not is_known,
             "may_unlock": self.may_be_locked,
             "upload_limit_kib": limit,
+            "expected_bytes": _expected_bytes(world, service, datasets),
             "tags": list(backup_of(service).tags),
             "requires": ["restic", *(name for procedure in procedures for name in procedure["requires"])],
             "datasets": procedures,
@@ -301,9 +301,21 @@ def services_in_trouble(world: World) -> set[str]:
     return {
         state.service
         for kind in SCHEDULED_KINDS
-        for state in world.ledger.backup_states(kind).values()
+        for state in (world.ledger.copy_states() if kind == "copy" else world.ledger.backup_states(kind)).values()
         if state.outcome != "done"
     }
+
+
+def _expected_bytes(world: World, service: Service, datasets: Sequence[DatasetType]) -> int | None:
+    """How much these datasets will bring, with something to spare: as much as last time, or as is declared. None where
+    nobody knows."""
+    last: dict[str, int] = {}
+    for point in world.ledger.restore_points(service.id, limit=1):
+        for part in point.snapshots:
+            last[part.dataset] = last.get(part.dataset, 0) + part.bytes
+    sizes = [last.get(dataset.id, dataset.size) for dataset in datasets]
+    known = [size for size in sizes if size is not None]
+    return sum(known) * GROWTH_PERCENT // 100 if len(known) == len(sizes) else None
 
 
 def _is_known(world: World, service: Service, host: str, url: str) -> bool:

@@ -32,8 +32,15 @@ DAMAGE = "found damage in the repository"
 def check(
     world: World, services: Sequence[str], *, everything: bool = False, due: Mapping[str, datetime] | None = None
 ) -> list[UpkeepResult]:
-    """Check the repositories of each service; with `everything`, read all data at once."""
-    return keep_up(world, CHECK, services, {"everything": everything}, due)
+    """Check the repositories of each service; with `everything`, read all data at once. A service without a restore
+    point has nothing to check: its result names no run and no repositories, and is not to be called good."""
+    results = []
+    for name in services:
+        if world.ledger.restore_points(name, limit=1):
+            results += keep_up(world, CHECK, [name], {"everything": everything}, due)
+        else:
+            results.append(UpkeepResult(name, CHECK.name, "", {"repositories": []}))
+    return results
 
 
 def _check(world: World, service: Service, run: str, plan: Body) -> Outcome:
@@ -47,9 +54,6 @@ def _check(world: World, service: Service, run: str, plan: Body) -> Outcome:
             found.append(_check_one(world, service, run, repository, points, everything=plan["everything"]))
         except DrpError as error:
             errors.append(error)
-    if not points:
-        world.say(f"{service.id}: there is no restore point yet, so there is nothing to check")
-        return Outcome({"repositories": []})
     damage = _damage(service, found)
     copies, troubles = check_copies(world, service, run, points, everything=plan["everything"])
     errors = [*([damage] if damage else []), *errors, *troubles]

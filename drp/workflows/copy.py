@@ -31,13 +31,12 @@ from drp.domain.values import from_stamp, show_size, to_stamp
 from drp.errors import BusyError, CancelledError, DrpError, ExitCode, IntegrityError, UsageError
 from drp.ports import World
 from drp.workflows.naming import new_run
-from drp.workflows.repository import centre_of, copy_lock, living_runs, lock_repositories, prefix_of, repository_url
+from drp.workflows.repository import centre_of, copy_lock, lock_repositories, prefix_of, removing_runs, repository_url
 
 SAY_EVERY_SECONDS = 5
 MOST_POINTS = 1_000_000
 NOTES_FOLDER = ".drp/copies"
 """Where a copy's bucket keeps since when its objects have gone at the source. No service's name begins with a dot."""
-REMOVING_KINDS = ("forget", "prune")
 
 
 @dataclass(slots=True)
@@ -111,47 +110,53 @@ def _copy_service(
         world.locks.acquire(copy_lock(service), holder)
         held.callback(world.locks.release, copy_lock(service))
         _refuse_removal(world, service)
-        run = _open(world, service, wanted, due_at)
-        results = []
-        try:
-            for item in wanted:
-                result = CopyResult(service.id, item.dr_centre, run)
-                results.append(result)
-                try:
-                    _copy_to(world, service, item, result)
-                except DrpError as error:
-                    result.error = error
-        except KeyboardInterrupt:
-            world.ledger.append(run, "run.closed", {"outcome": "aborted", "exit_code": int(ExitCode.CANCELLED)})
-            text = "the copy was cancelled; the next one goes on where it ended"
-            raise CancelledError(text, where=service.id, hint=f"drp backup copy {service.id}") from None
-        _close(world, run, [result.error for result in results if result.error is not None])
-        return results
+        _give_up_undeclared(world, service)
+        return [_copy_in_a_run(world, service, item, due_at) for item in wanted]
+
+
+def _copy_in_a_run(world: World, service: Service, item: CopySettings, due_at: datetime | None) -> CopyResult:
+    """Each DR centre has a run of its own: what failed at one says nothing of another."""
+    run = _open(world, service, item, due_at)
+    result = CopyResult(service.id, item.dr_centre, run)
+    try:
+        _copy_to(world, service, item, result)
+    except DrpError as error:
+        result.error = error
+    except KeyboardInterrupt:
+        world.ledger.append(run, "run.closed", {"outcome": "aborted", "exit_code": int(ExitCode.CANCELLED)})
+        text = "the copy was cancelled; the next one goes on where it ended"
+        raise CancelledError(text, where=service.id, hint=f"drp backup copy {service.id}") from None
+    _close(world, run, result.error)
+    return result
 
 
 def _refuse_removal(world: World, service: Service) -> None:
     """A prune that no drp follows any more may be at work all the same."""
-    for run in living_runs(world, service):
-        if world.ledger.run(run).kind in REMOVING_KINDS:
-            raise BusyError(f"{run} has not ended; a copy waits for it", where=service.id, hint="wait for it")
+    for run in removing_runs(world, service):
+        raise BusyError(f"{run} has not ended; a copy waits for it", where=service.id, hint="wait for it")
 
 
-def _open(world: World, service: Service, wanted: Sequence[CopySettings], due_at: datetime | None) -> str:
-    """The service's unfinished copy, if it was meant for the same DR centres; else a new run. This process holds the
-    service's lock, so that nobody else follows one."""
-    plan = {"service": service.id, "dr_centres": [item.dr_centre for item in wanted]}
-    found = None
+def _plan_of(service: Service, item: CopySettings) -> Body:
+    return {"service": service.id, "dr_centres": [item.dr_centre]}
+
+
+def _give_up_undeclared(world: World, service: Service) -> None:
+    """Close what was cut off and nobody goes on with: a copy to a DR centre that is none any more."""
+    declared = {hash_of(_plan_of(service, item)) for item in backup_of(service).copies}
     for row in world.ledger.runs(kinds=("copy",), only_open=True):
-        if row.services != (service.id,):
-            continue
-        if found is None and row.genesis == hash_of(plan):
-            found = row.run
-            world.say(f"{service.id}: going on with {found}, which was cut off")
-            continue
-        body = {"outcome": "failed", "exit_code": int(ExitCode.FAILED), "error": "it was cut off"}
-        world.ledger.append(row.run, "run.closed", body)
-    if found is not None:
-        return found
+        if row.services == (service.id,) and row.genesis not in declared:
+            body = {"outcome": "failed", "exit_code": int(ExitCode.FAILED), "error": "it was cut off"}
+            world.ledger.append(row.run, "run.closed", body)
+
+
+def _open(world: World, service: Service, item: CopySettings, due_at: datetime | None) -> str:
+    """The service's unfinished copy to this DR centre, or a new run. This process holds the service's lock, so that
+    nobody else follows one."""
+    plan = _plan_of(service, item)
+    for row in world.ledger.runs(kinds=("copy",), only_open=True):
+        if row.services == (service.id,) and row.genesis == hash_of(plan):
+            world.say(f"{service.id}: going on with {row.run}, which was cut off")
+            return row.run
     run = new_run("copy", world.clock.now())
     opened: Body = {"plan": plan, "by": world.operator}
     if due_at is not None:
@@ -160,11 +165,10 @@ def _open(world: World, service: Service, wanted: Sequence[CopySettings], due_at
     return run
 
 
-def _close(world: World, run: str, errors: Sequence[DrpError]) -> None:
+def _close(world: World, run: str, error: DrpError | None) -> None:
     body: Body = {"outcome": "done", "exit_code": int(ExitCode.DONE)}
-    if errors:
-        text = "; ".join(str(error) for error in errors)
-        body = {"outcome": "failed", "exit_code": int(errors[0].exit_code), "error": text[:2000]}
+    if error is not None:
+        body = {"outcome": "failed", "exit_code": int(error.exit_code), "error": str(error)[:2000]}
     world.ledger.append(run, "run.closed", body)
 
 

@@ -152,14 +152,10 @@ class Lane:
         for outcome in outcomes:
             self._tell(outcome)
         note_state(world)
-        tried = {(outcome.decision.task.service, outcome.decision.task.kind) for outcome in outcomes}
+        tried = {outcome.decision.task.key for outcome in outcomes}
         kinds = tuple(kind for kind in LANES[self.name] if kind in self.runners)
         # What is still due although it was just tried, as another drp is at it, can wait; it must not keep this busy.
-        coming = [
-            found
-            for found in decisions_of(world, kinds=kinds)
-            if not (found.is_due and (found.task.service, found.task.kind) in tried)
-        ]
+        coming = [found for found in decisions_of(world, kinds=kinds) if not (found.is_due and found.task.key in tried)]
         next_at = next_start(coming)
         self._complaint = ""
         if next_at is None:
@@ -172,7 +168,7 @@ class Lane:
 
     def _tell(self, outcome: TaskOutcome) -> None:
         task = outcome.decision.task
-        what = f"{task.service}: {task.kind}"
+        what = f"{task.service}: {task.name}"
         if outcome.error is None:
             self.say(f"{what} done{outcome.text and ': ' + outcome.text}")
         elif outcome.is_busy:

@@ -12,11 +12,13 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, hash_of
 from drp.domain.inventory import DrCentre
 from drp.domain.protection.host_keys import judge_host_key
-from drp.domain.protection.preflight import Expected, Finding, Purpose, certificate, judge
+from drp.domain.protection.preflight import Expected, Finding, Purpose, certificate, judge, judge_answer
 from drp.domain.service import Service
 from drp.domain.values import to_stamp
 from drp.errors import CancelledError, DrpError, ExitCode, UnreachableError
 from drp.ports import World
+from drp.workflows.asking import Asking
+from drp.workflows.backup_status import backup_status
 from drp.workflows.host_jobs import HostJob, repository_job, start_or_adopt
 from drp.workflows.naming import new_run
 from drp.workflows.repository import ca_certificate, centre_of, secrets_of
@@ -141,7 +143,8 @@ def _looks(world: World, service: Service, purposes: Collection[Purpose], result
 
 
 def _look_at_centres(world: World, results: Sequence[PreflightResult], purposes: Collection[Purpose]) -> None:
-    """The DR centre as the control node sees it: once for all services that use it."""
+    """The DR centres as the control node sees them: once for all services that use one, and whether each still holds
+    the newest restore point that it is said to hold."""
     seen: dict[str, Finding] = {}
     for result in results:
         centre = centre_of(world, world.city.services[result.service])
@@ -150,6 +153,10 @@ def _look_at_centres(world: World, results: Sequence[PreflightResult], purposes:
             seen[centre.endpoint] = certificate(CONTROL_NODE, found, world.clock.now())
         for purpose in purposes:
             result.findings.setdefault(purpose, []).insert(0, seen[centre.endpoint])
+    first = next(iter(purposes))
+    asking = Asking(world)
+    for status, result in zip(backup_status(world, [result.service for result in results]), results, strict=True):
+        result.findings[first] += [judge_answer(answer) for answer in asking.ask(status).values()]
 
 
 def _with_right_keys(world: World, looks: Sequence[_Look]) -> list[_Look]:

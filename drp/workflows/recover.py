@@ -18,12 +18,12 @@ from drp.domain.recovery.timeline import Mark, MarkName
 from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service
 from drp.domain.values import show_duration
-from drp.errors import BusyError, DrpError, UsageError
+from drp.errors import DrpError, UsageError
 from drp.ports import World
 from drp.workflows.host_jobs import HostJob
 from drp.workflows.naming import new_run, run_folder
 from drp.workflows.recovery_run import execute_and_close, open_recovery, refuse_running, reservation, resume
-from drp.workflows.repository import living_runs, points_at
+from drp.workflows.repository import points_at, refuse_removal, removing_runs
 from drp.workflows.selection import reasons_against, recovery_order, runbook_of
 from drp.workflows.stages import changed_since, datasets_of
 from drp.workflows.trust import trusted
@@ -31,9 +31,6 @@ from drp.workflows.trust import trusted
 __all__ = ["RecoveryRequest", "make_way", "recover", "resume"]
 
 WATCH_POLL_SECONDS = 0.2
-
-REMOVING = ("forget", "prune")
-"""Kinds of runs that take data away at a DR centre."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +89,10 @@ def make_way(world: World, kind: RecoveryKind, order: Sequence[str]) -> None:
     """What removes data at the DR centre must not do so while a recovery reads it without a lock. All but a failover
     wait for it; that ends it: it is begun again when there is time."""
     for name in order:
-        for run in living_runs(world, world.city.services[name]):
-            if world.ledger.run(run).kind not in REMOVING:
-                continue
-            if kind != "failover":
-                raise BusyError(f"{run} removes data at the DR centre", where=name, hint="wait for it, then try again")
+        service = world.city.services[name]
+        if kind != "failover":
+            refuse_removal(world, service)
+        for run in removing_runs(world, service):
             world.say(f"{name}: ending {run}, which removes data at the DR centre")
             for folder in sorted(run_folder(world, run).iterdir()):
                 HostJob(world, folder, name).stop()

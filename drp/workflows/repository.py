@@ -17,6 +17,10 @@ from drp.errors import BusyError, DrpError, UsageError
 from drp.ports import ActionState, World
 from drp.workflows.naming import run_folder
 
+REMOVING_KINDS = ("forget", "prune")
+"""Kinds of runs that take data away at a DR centre."""
+START_LIMIT_SECONDS, START_POLL_SECONDS = 30.0, 0.1
+
 
 def centre_of(world: World, service: Service) -> DrCentre:
     return world.city.workspace.dr_centres[backup_of(service).dr_centre]
@@ -114,6 +118,12 @@ def copy_lock(service: Service) -> str:
     return f"copying@{service.id}"
 
 
+def reading_lock(service: Service) -> str:
+    """The name of the lock that is held by what removes something from a service's repositories; and by a reader for
+    the moment of its start."""
+    return f"reading@{service.id}"
+
+
 @contextmanager
 def holding_repositories(
     world: World, service: Service, hosts: Sequence[str], holder: str, centres: Sequence[str] = ("",)
@@ -143,6 +153,49 @@ def lock_repositories(
                 raise
             held.append(name)
     return held
+
+
+def removing_runs(world: World, service: Service) -> list[str]:
+    """Runs that are taking data of a service away at its DR centre, whether a drp follows them or not."""
+    return [run for run in living_runs(world, service) if world.ledger.run(run).kind in REMOVING_KINDS]
+
+
+def refuse_removal(world: World, service: Service, dr_centre: str = "") -> None:
+    """Whoever reads a repository without restic's lock, as every restore does, must not begin while something is taken
+    away there: BusyError. What is to be removed later waits, for it looks for runs at work. Things are removed at the
+    service's own DR centre: a copy at another `dr_centre` can be read meanwhile."""
+    if dr_centre not in ("", backup_of(service).dr_centre):
+        return
+    for run in removing_runs(world, service):
+        raise BusyError(
+            f"{run} removes data at the DR centre, which must not happen while it is read",
+            where=service.id,
+            hint=f"wait for it, then try again; see how far it is: drp run show {run}",
+        )
+
+
+@contextmanager
+def starting_to_read(world: World, service: Service, dr_centre: str, holder: str) -> Iterator[None]:
+    """Hold off whatever removes data of a service until a reader's action has been started, from when on it is seen at
+    work. BusyError where something is being removed already. Another reader that starts just now is waited for."""
+    if dr_centre != backup_of(service).dr_centre:
+        yield
+        return
+    name, until = reading_lock(service), world.clock.monotonic() + START_LIMIT_SECONDS
+    while True:
+        refuse_removal(world, service)
+        try:
+            world.locks.acquire(name, holder)
+            break
+        except BusyError:
+            if world.clock.monotonic() > until:
+                raise
+        world.clock.sleep(START_POLL_SECONDS)
+    try:
+        refuse_removal(world, service)
+        yield
+    finally:
+        world.locks.release(name)
 
 
 def living_runs(world: World, service: Service) -> list[str]:

@@ -19,7 +19,7 @@ from drp.ports import World
 from drp.workflows.backup import back_up
 from drp.workflows.host_jobs import HostJob, keeper_of
 from drp.workflows.naming import action_folder, new_run
-from drp.workflows.repository import centre_named
+from drp.workflows.repository import centre_named, refuse_removal
 from drp.workflows.restore_request import (
     RestoreRequest,
     available_points,
@@ -161,6 +161,7 @@ def restore(world: World, plan: RestorePlan, consent: Consent) -> RestoreResult:
             if plan.service in row.services:
                 hint = f"go on with it: drp run resume {row.run}"
                 raise UsageError(f"{row.run} was cut off before it ended", where=plan.service, hint=hint)
+        refuse_removal(world, world.city.services[plan.service], plan.dr_centre)
         run = new_run("restore", world.clock.now())
         body = {
             "plan": plan.record(),

@@ -15,7 +15,7 @@ from drp.errors import CancelledError, DrpError, ExitCode, IntegrityError, Unrea
 from drp.ports import NewFile, World
 from drp.workflows.host_jobs import HostJob, keeper_of, start_or_adopt
 from drp.workflows.naming import action_folder, new_run
-from drp.workflows.repository import ca_certificate, centre_named, secrets_of
+from drp.workflows.repository import ca_certificate, centre_named, secrets_of, starting_to_read
 from drp.workflows.restore_request import RestoreRequest, choose, printable, repository_host_of, url_at
 from drp.workflows.restoring import job_on, look_on
 
@@ -132,16 +132,17 @@ def _receive(
     file: NewFile | None = None
     digest, count = hashlib.sha256(), 0
     try:
-        sending = start_or_adopt(
-            world,
-            run,
-            "send",
-            job.host,
-            lambda: body | {"requires": ["restic"], "datasets": []},
-            secrets=lambda: secrets_of(world, service, job.host, centre),
-            certificate=ca_certificate(world.workspace, centre),
-            where=f"{plan.service} on {job.host}",
-        )
+        with starting_to_read(world, service, plan.dr_centre, "drp restore download"):
+            sending = start_or_adopt(
+                world,
+                run,
+                "send",
+                job.host,
+                lambda: body | {"requires": ["restic"], "datasets": []},
+                secrets=lambda: secrets_of(world, service, job.host, centre),
+                certificate=ca_certificate(world.workspace, centre),
+                where=f"{plan.service} on {job.host}",
+            )
         while True:
             has_ended = sending.has_ended()
             if file is None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import Scratch, read_dataset
 from drp.domain.events import Body, hash_of
+from drp.domain.protection.proofs import counting
 from drp.domain.recovery.restore_choice import draw_point, draw_service, newest, unproved_for
 from drp.domain.recovery.restore_plan import SPACE_FACTOR_PERCENT, PlannedJob, RestorePlan
 from drp.domain.service import Service
@@ -21,6 +22,7 @@ from drp.errors import CancelledError, DrpError, ExitCode, IntegrityError, Usage
 from drp.ports import ActionState, World
 from drp.workflows.host_jobs import POLL_SECONDS, HostJob
 from drp.workflows.naming import action_folder, new_run
+from drp.workflows.repository import refuse_removal
 from drp.workflows.restore_request import available_points, repository_host_of
 from drp.workflows.restoring import first_wrong, job_on, joined, record_findings, start_job
 
@@ -69,14 +71,17 @@ def draw(world: World, services: Sequence[str], chance: random.Random) -> tuple[
     """A service and one of its restore points by chance: what has gone unproved for long is likelier."""
     now = world.clock.now()
     unproved = {
-        name: unproved_for([item.id for item in world.city.services[name].datasets], world.ledger.proofs(name), now)
-        for name in services
-        if available_points(world, name)
+        name: _unproved_for(world, world.city.services[name], now) for name in services if available_points(world, name)
     }
     if not unproved:
         raise UsageError("no service has a restore point", hint="back up first: drp backup run")
     service = draw_service(unproved, chance)
     return service, draw_point(available_points(world, service), chance)
+
+
+def _unproved_for(world: World, service: Service, now: datetime) -> timedelta:
+    proofs = counting(service, world.ledger.proofs(service.id)).newest.values()
+    return unproved_for([item.id for item in service.datasets], list(proofs), now)
 
 
 def _test_one(
@@ -110,6 +115,9 @@ def _open(world: World, service: Service, point: RestorePoint | None, due_at: da
             raise UsageError("there is no restore point to test", where=service.id, hint=hint)
         point = choice.point
     plan = plan_of(service, point, secrets.token_hex(4))
+    refuse_removal(
+        world, service, plan.dr_centre
+    )  # before there is a run: that it has to wait says nothing of the backups
     run = new_run("restore-test", world.clock.now())
     body: Body = {"plan": plan.record(), "by": world.operator}
     if due_at is not None:
@@ -263,6 +271,7 @@ def _sweep(world: World, run: str, plan: RestorePlan, job: PlannedJob, action: s
         run,
         action,
         lambda: job_on(world, plan, job, run, "remove_scratch", scratch=plan.folder_of(job)),
+        reads=False,
     )
     told = sweep.wait()
     if told["found"]:

@@ -5,15 +5,17 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 from drp.domain.events import Body
 from drp.domain.recovery.restore_plan import PlannedJob, RestorePlan
-from drp.domain.recovery.verification import DataCheck, check_parts, check_restored, proved_datasets
+from drp.domain.recovery.verification import DataCheck, check_parts, check_restored, proof_of, proved_datasets
+from drp.errors import BusyError
 from drp.ports import ActionState, World
 from drp.workflows.host_jobs import POLL_SECONDS, HostJob, OnMessage, repository_job, start_or_adopt
 from drp.workflows.naming import action_folder, new_run, run_folder
-from drp.workflows.repository import ca_certificate, centre_named, secrets_of
+from drp.workflows.repository import ca_certificate, centre_named, secrets_of, starting_to_read
 
 MOST_ATTEMPTS = 100
 
@@ -38,21 +40,27 @@ def start_job(
     on_message: OnMessage | None = None,
     *,
     again_if_lost: bool = True,
+    reads: bool = True,
 ) -> HostJob:
-    """Start a job of the plan on its host, or adopt it. One that was lost may be started anew, under another name."""
+    """Start a job of the plan on its host, or adopt it. One that was lost may be started anew, under another name. One
+    that `reads` a repository is not started while something is removed there: BusyError."""
     service, centre = world.city.services[plan.service], centre_named(world, plan.dr_centre)
     name = f"{action}-{job.name}"
-    return start_or_adopt(
-        world,
-        run,
-        newest_attempt(world, run, name) if again_if_lost else name,
-        job.host,
-        body,
-        secrets=lambda: secrets_of(world, service, job.host, centre),
-        certificate=ca_certificate(world.workspace, centre),
-        where=f"{plan.service} on {job.host}",
-        on_message=on_message,
-    )
+    if again_if_lost:
+        name = newest_attempt(world, run, name)
+    is_new = world.actions.state(action_folder(world, run, name)) is ActionState.ABSENT
+    with starting_to_read(world, service, plan.dr_centre, f"drp {action}") if reads and is_new else nullcontext():
+        return start_or_adopt(
+            world,
+            run,
+            name,
+            job.host,
+            body,
+            secrets=lambda: secrets_of(world, service, job.host, centre),
+            certificate=ca_certificate(world.workspace, centre),
+            where=f"{plan.service} on {job.host}",
+            on_message=on_message,
+        )
 
 
 def newest_attempt(world: World, run: str, action: str) -> str:
@@ -77,11 +85,12 @@ def look_on(world: World, plan: RestorePlan, bodies: dict[PlannedJob, Body]) -> 
         for job, body in bodies.items():
             folder = action_folder(world, run, job.name)
             secret, certificate = secrets_of(world, service, job.host, centre), ca_certificate(world.workspace, centre)
-            world.actions.start_remote(folder, world.city.hosts[job.host], body | {"run": run}, secret, certificate)
+            with starting_to_read(world, service, plan.dr_centre, "drp, looking into a restore point,"):
+                world.actions.start_remote(folder, world.city.hosts[job.host], body | {"run": run}, secret, certificate)
             jobs.append(HostJob(world, folder, f"{plan.service} on {job.host}"))
         wait_for_all(world, jobs)
         results = [job.result() for job in jobs]
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, BusyError):
         for started in jobs:
             started.stop()
         raise
@@ -108,15 +117,11 @@ def record_findings(world: World, run: str, plan: RestorePlan, result: Body, how
         checks = check_restored(plan.point, list(plan.datasets), result)
         proved = proved_datasets(plan.point, checks)
     events = [("data.verified", check.record(plan.service)) for check in checks]
-    events += [("proof.recorded", proof_of(plan.service, dataset, how, plan.point.id)) for dataset in proved]
+    events += [("proof.recorded", proof_of(plan.point, dataset, how)) for dataset in proved]
     written = sum(event.type in ("data.verified", "proof.recorded") for event in world.ledger.events(run))
     for type_, body in events[written:]:
         world.ledger.append(run, type_, body)
     return checks
-
-
-def proof_of(service: str, dataset: str, how: str, restore_point: str) -> Body:
-    return {"service": service, "dataset": dataset, "how": how, "restore_point": restore_point}
 
 
 def first_wrong(checks: Sequence[DataCheck]) -> str:

@@ -28,6 +28,7 @@ from drp.domain.service import Service
 from drp.domain.values import from_stamp
 from drp.errors import DrpError, ExitCode, IntegrityError, UsageError
 from drp.ports import ActionState, World
+from drp.workflows.backup_status import backup_status
 from drp.workflows.check import record_checks
 from drp.workflows.naming import action_folder, new_run
 from drp.workflows.repository_locks import LockedOut
@@ -290,6 +291,22 @@ PRUNE = Kind("prune", _prune, is_alone=True, goes_on=True)
 def hold(world: World, restore_point: str, reason: str) -> Mark:
     """Keep a restore point whatever the retention says, until it is released."""
     return _mark(world, restore_point, reason, "held")
+
+
+def accept_size(world: World, service: str, datasets: Sequence[str], reason: str) -> list[str]:
+    """Have the newest size of datasets stand for what is usual; of all that are too small by now if none is named.
+    Gives those that were accepted."""
+    (status,) = backup_status(world, [service])
+    shrunk = {found.size.dataset: found.size.restore_point for found in status.shrunk}
+    unknown = [name for name in datasets if name not in shrunk]
+    if unknown or not shrunk:
+        text = f"dataset {', '.join(unknown)} has its usual size" if unknown else "all datasets have their usual size"
+        raise UsageError(text, where=service, hint=f"see: drp backup status {service}")
+    accepted = list(datasets or shrunk)
+    for name in accepted:
+        body = {"dataset": name, "restore_point": shrunk[name], "reason": reason}
+        _note(world, "accept", service, "size.accepted", body)
+    return accepted
 
 
 def release(world: World, restore_point: str, reason: str) -> None:

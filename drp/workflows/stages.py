@@ -17,7 +17,7 @@ from drp.domain.recovery.probing import usable_again
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests, own_playbooks
 from drp.domain.recovery.timeline import Mark
-from drp.domain.recovery.verification import check_restored, newest_transaction, proved_datasets
+from drp.domain.recovery.verification import check_restored, newest_transaction, proof_of, proved_datasets
 from drp.domain.service import Service
 from drp.domain.values import show_duration, to_stamp
 from drp.errors import DrpError
@@ -216,10 +216,8 @@ def _finish_restore(recovery: Recovery, step: Step, messages: list[Body], record
             "mark",
             {"service": step.service, **Mark("Tb", newest, "automatic", evidence, point.clock_uncertainty).record()},
         )
-    service = recovery.plan.services[step.service].service
     for name in proved_datasets(point, checks):
-        body = {"service": service, "dataset": name, "how": recovery.plan.kind, "restore_point": point.id}
-        record("proof.recorded", body)
+        record("proof.recorded", proof_of(point, name, recovery.plan.kind))
     wrong = [check for check in checks if not check.ok]
     if wrong:
         first = wrong[0]

@@ -5,13 +5,8 @@ A new kind is a function here and its entry in `TASK_KINDS`; a kind without an e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
-
 from drp.ports import World
-from drp.workflows.schedule import TaskResult, TaskRunner
-
-Due = Mapping[str, datetime]
+from drp.workflows.schedule import Due, TaskResult, TaskRunner
 
 
 def _back_up(world: World, due: Due) -> list[TaskResult]:
@@ -26,15 +21,10 @@ def _back_up(world: World, due: Due) -> list[TaskResult]:
 def _copy(world: World, due: Due) -> list[TaskResult]:
     from drp.workflows.copy import copy
 
-    found = copy(world, list(due), due)
-    results = []
-    for service in due:
-        rows = [row for row in found if row.service == service]
-        error = next((row.error for row in rows if row.error is not None), None)
-        told = ", ".join(f"{len(row.restore_points)} more restore points at {row.dr_centre}" for row in rows)
-        if rows:  # what nothing is told of is not good
-            results.append(TaskResult(service, error, told))
-    return results
+    return [
+        TaskResult(row.service, row.error, f"{len(row.restore_points)} more restore points at {row.dr_centre}")
+        for row in copy(world, list(due), due, centres=[due.dr_centre])
+    ]
 
 
 def _forget(world: World, due: Due) -> list[TaskResult]:
@@ -49,7 +39,10 @@ def _forget(world: World, due: Due) -> list[TaskResult]:
 def _check(world: World, due: Due) -> list[TaskResult]:
     from drp.workflows.check import check
 
-    return [TaskResult(row.service, row.error) for row in check(world, list(due), due=due)]
+    return [
+        TaskResult(row.service, row.error, "" if row.run else "nothing: there is no restore point")
+        for row in check(world, list(due), due=due)
+    ]
 
 
 def _restore_test(world: World, due: Due) -> list[TaskResult]:

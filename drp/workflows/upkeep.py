@@ -22,6 +22,7 @@ from drp.workflows.repository import (
     copy_lock,
     living_runs,
     lock_repositories,
+    reading_lock,
     repository_url,
     secrets_of,
 )
@@ -138,7 +139,7 @@ def _locks(world: World, kind: Kind, service: Service) -> Iterator[None]:
     world.locks.acquire(held[0], holder)
     try:
         if kind.is_alone:
-            for name in (copy_lock(service), f"backup-{service.id}"):
+            for name in (copy_lock(service), reading_lock(service), f"backup-{service.id}"):
                 world.locks.acquire(name, holder)
                 held.append(name)
             hosts = sorted(set(service.recovers_on) | {dataset.host for dataset in service.datasets})

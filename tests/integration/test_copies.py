@@ -194,6 +194,29 @@ def test_a_copy_is_read_back_while_its_source_is_away(bench: Workbench, copied: 
         assert (row.dr_centre, row.is_good) == (SECOND, True)
 
 
+def test_the_status_asks_the_dr_centres_themselves(bench: Workbench, copied: str) -> None:
+    (good,) = bench.drp("backup", "status", SERVICE, "--ask", "--json", code=(0, 4)).json()
+    assert [centre["asked"] for centre in good["dr_centres"]] == [{"unreachable": None, "gone": []}] * 2
+    assert {centre["restore_point"] for centre in good["dr_centres"]} == {copied}
+    with centre_down(bench):
+        (blind,) = bench.drp("backup", "status", SERVICE, "--json", code=(0, 4)).json()
+        assert blind["dr_centres"][0]["verdict"] == "MET", "the ledger does not know it yet"
+        (away,) = bench.drp("backup", "status", SERVICE, "--ask", "--json", code=4).json()
+    assert [centre["verdict"] for centre in away["dr_centres"]] == ["NOT_MEASURED", "MET"]
+    assert "drc does not answer" in "".join(problem["text"] for problem in away["problems"])
+    newest = max((there(bench) / "snapshots").iterdir(), key=lambda path: path.stat().st_mtime)
+    content = newest.read_bytes()
+    with centre_down(bench, SECOND):  # its server remembers listings
+        newest.unlink()
+    try:
+        (gone,) = bench.drp("backup", "status", SERVICE, "--ask", "--json", code=4).json()
+        assert [centre["verdict"] for centre in gone["dr_centres"]] == ["MET", "NOT_MET"]
+        assert len(gone["dr_centres"][1]["asked"]["gone"]) == 1
+    finally:
+        with centre_down(bench, SECOND):
+            newest.write_bytes(content)
+
+
 def test_a_dr_centre_is_looked_at(bench: Workbench) -> None:
     (found,) = bench.drp("dr-centre", "check", "drc", "--json", code=4).json()
     states = {look["what"]: look["state"] for look in found["looked_at"]}

@@ -557,6 +557,27 @@ def test_an_sqlite_database_that_is_damaged_or_missing_leaves_no_snapshot(bench:
     bench.fails(dataset, "dump", "malformed")
 
 
+def test_an_sqlite_database_without_room_for_its_copy_is_left_alone(bench: Bench) -> None:
+    """The copy lies beside it. Nothing is begun: no sentinel, no dump."""
+    disk = bench.folder / "disk"
+    disk.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", disk)
+    try:
+        path = disk / "data.db"
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute("CREATE TABLE notes (text)")
+            database.executemany("INSERT INTO notes VALUES (?)", [("x" * 1000,)] * 2500)
+        before = path.read_bytes()
+        dataset = SqliteDataset(type="sqlite", id="notes", host=HOST, path=str(path))
+        bench.fails(dataset, "little_space", f"{disk} for a copy for dataset notes: 2.")
+        assert path.read_bytes() == before
+        run("mount", "-o", "remount,size=8m", disk)
+        bench.back_up(dataset)
+        assert [item.name for item in disk.iterdir()] == ["data.db"]
+    finally:
+        run("umount", disk)
+
+
 # -- Git -------------------------------------------------------------------------------------------------------------
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.workbench import PRIMARY_NAME, SERVICE, Workbench
+from tests.e2e.workbench import PRIMARY, PRIMARY_NAME, SERVICE, Workbench
 from tests.fakes.http_receiver import Receiver, receiving
 
 pytestmark = pytest.mark.integration
@@ -90,6 +90,30 @@ def test_a_backup_is_seen_by_the_status_by_prometheus_and_by_people(bench: Workb
     assert "nothing has ever been backed up" in first[0]
     bench.drp("schedule", "run", SERVICE, "--kind", "forget")
     assert messages(receiver) == first
+
+
+def test_a_dataset_that_is_suddenly_almost_empty_is_told_until_a_person_accepts_it(
+    bench: Workbench, receiver: Receiver
+) -> None:
+    bench.ssh(PRIMARY, "head -c 60M /dev/urandom >/srv/pengaduan/large")
+    bench.back_up()
+    bench.ssh(PRIMARY, "rm /srv/pengaduan/large")
+    before = len(messages(receiver))
+    bench.back_up()
+    row = of_the_service(bench, code=4)
+    (shrunk,) = row["shrunk"]
+    assert (shrunk["dataset"], shrunk["unit"], shrunk["usual"] > 60_000_000 > 2 * shrunk["now"]) == (
+        "files",
+        "bytes",
+        True,
+    )
+    (told,) = messages(receiver)[before:]
+    assert "dataset files is suddenly much smaller" in told
+    with bench.ledger() as ledger:
+        assert ledger.restore_points(SERVICE)[0].id == row["dr_centres"][0]["restore_point"], "it stays"
+    bench.drp("backup", "accept", SERVICE, "--reason", "the large file was a test")
+    assert of_the_service(bench, code=0)["shrunk"] == []
+    bench.drp("backup", "accept", SERVICE, "--reason", "again", code=2)
 
 
 def test_a_recovery_would_find_what_it_needs(bench: Workbench) -> None:

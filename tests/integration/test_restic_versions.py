@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -68,6 +69,68 @@ def test_backup_and_drill(bench: Workbench, newer_restic: str) -> None:
     assert all(snapshot.bytes > 0 and snapshot.files > 0 for snapshot in point.snapshots)
     result = bench.drp("drill", "run", SERVICE, "--json").json()
     assert result["verdict"] == "MET"
+
+
+FILE = "/srv/pengaduan/uploads/restored by the newer one.bin"
+HASH = f"sha256sum '{FILE}' | cut -d' ' -f1"
+ON_PURPOSE = ("--yes", "--by", "Siti", "--reason", "a rehearsal", "--replace-existing")
+
+
+@pytest.fixture(scope="module")
+def planted(bench: Workbench, newer_restic: str) -> Iterator[tuple[str, str]]:
+    """A file that is in the newest restore point; its SHA-256, and the restore point."""
+    del newer_restic
+    bench.ssh(PRIMARY, f"head -c 3M /dev/urandom >'{FILE}'; chown 812:812 '{FILE}'; chmod 640 '{FILE}'")
+    bench.back_up()
+    yield bench.ssh(PRIMARY, HASH), bench.points()[0]
+    bench.ssh(PRIMARY, f"rm -f '{FILE}'")
+
+
+def test_a_service_is_restored_in_place(bench: Workbench, planted: tuple[str, str]) -> None:
+    digest, point = planted
+    with bench.quiet(), bench.on_host(PRIMARY, "service pengaduan stop", "service pengaduan start"):
+        bench.ssh(PRIMARY, f"echo spoilt >'{FILE}'; echo foreign >/srv/pengaduan/uploads/foreign")
+        bench.sql(PRIMARY, "DELETE FROM complaints")
+        result = bench.drp("restore", SERVICE, "--restore-point", point, *ON_PURPOSE, "--json").json()
+        assert {check["dataset"] for check in result["checks"]} == {"database", "files"}
+        assert all(check["ok"] for check in result["checks"])
+        assert bench.ssh(PRIMARY, HASH) == digest
+        assert bench.ssh(PRIMARY, f"stat -c '%u:%g %a' '{FILE}'").strip() == "812:812 640"
+        assert int(bench.sql(PRIMARY, "SELECT count(*) FROM complaints")) > 0
+    assert "No such file" in bench.ssh(PRIMARY, "ls /srv/pengaduan/uploads/foreign 2>&1 || true")
+
+
+def test_a_service_is_restored_beside_what_is_there(bench: Workbench, planted: tuple[str, str]) -> None:
+    digest, point = planted
+    bench.ssh(RECOVERY, "service postgresql start")
+    databases = "SELECT datname FROM pg_database WHERE datname LIKE 'drp_restore%'"
+    try:
+        result = bench.drp(
+            *("restore", SERVICE, "--restore-point", point, "--scratch", "/var/tmp/drp-look/here", "--json")
+        ).json()
+        assert all(check["ok"] for check in result["checks"])
+        found = bench.ssh(RECOVERY, f"find /var/tmp/drp-look/here -name '{Path(FILE).name}' -exec sha256sum {{}} +")
+        assert found.split()[0] == digest.strip()
+        (name,) = bench.sql(RECOVERY, databases, "postgres").split()
+        assert int(bench.sql(RECOVERY, "SELECT count(*) FROM complaints", name)) > 0
+    finally:
+        for name in bench.sql(RECOVERY, databases, "postgres").split():
+            bench.ssh(RECOVERY, f"cd /; runuser -u postgres -- dropdb --force {name}")
+        bench.ssh(RECOVERY, "rm -rf /var/tmp/drp-look")
+
+
+def test_single_files_come_back(bench: Workbench, planted: tuple[str, str], tmp_path: Path) -> None:
+    digest, point = planted
+    at = ("--restore-point", point)
+    bench.ssh(PRIMARY, f"rm '{FILE}'")
+    bench.drp("restore", SERVICE, "--path", FILE, *at, *ON_PURPOSE)
+    assert bench.ssh(PRIMARY, HASH) == digest
+    listed = bench.drp("restore", "list", SERVICE, str(Path(FILE).parent), *at, "--json").json()
+    assert FILE in {entry["path"] for entry in listed["entries"]}
+    bench.drp("restore", "download", SERVICE, FILE, *at, "-o", str(tmp_path / "got"))
+    assert hashlib.sha256((tmp_path / "got").read_bytes()).hexdigest() == digest.strip()
+    (proved,) = bench.drp("restore", "test", SERVICE, "--json").json()
+    assert (proved["error"], proved["proved"]) == (None, ["database", "files"])
 
 
 @pytest.mark.parametrize(

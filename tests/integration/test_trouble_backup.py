@@ -171,8 +171,12 @@ TROUBLES = {
         file(KNOWN_HOSTS, with_keys_exchanged), 12, "SSH key is not the pinned one", "fingerprint"
     ),
     "host cut off": Trouble(host_cut_off, 12, "cannot be reached by SSH", "check that it is up"),
-    "no space for temporary files": Trouble(lambda bench: full(bench, "/tmp"), 1, "no space is left", "free space"),
-    "no space on the disk": Trouble(lambda bench: full(bench, "/srv"), 1, "no space is left", "free space"),
+    "no space for temporary files": Trouble(
+        lambda bench: full(bench, "/tmp"), 1, "balaikota-app-1: there is too little space", "free space there"
+    ),
+    "no space on the disk": Trouble(
+        lambda bench: full(bench, "/srv"), 1, "balaikota-app-1: there is too little space", "free space there"
+    ),
     "database down": Trouble(
         host("service postgresql stop", "service postgresql start"), 1, "connection to server", "by hand"
     ),

@@ -101,6 +101,40 @@ def test_a_dead_lock_of_another_host_lets_the_next_run_in(bench: Workbench, poin
     assert bench.locks() == []
 
 
+def test_no_restore_begins_while_a_prune_runs_and_no_prune_beside_a_restore(
+    bench: Workbench, points: list[str], tmp_path: Path
+) -> None:
+    """All of them read without restic's lock, which would have kept them apart."""
+    bench.ssh(RECOVERY, "rm -f /tmp/prune.pid; service postgresql start")
+    with bench.program("restic", SLOW_PRUNE, RECOVERY):
+        pruning = bench.start("backup", "prune", SERVICE)
+        eventually(lambda: bench.locks() or None, "prune has made its lock")
+        run = bench.open_run("prune")
+        for arguments in (
+            ("restore", "test", SERVICE),
+            ("restore", SERVICE, "--scratch", "/var/tmp/drp-look/here"),
+            ("restore", SERVICE, "--dataset", "database", "--to", RECOVERY_NAME),
+            ("restore", "list", SERVICE),
+            ("restore", "download", SERVICE, "/pengaduan.database.pgdump", "-o", str(tmp_path / "dump")),
+        ):
+            assert f"{run} removes data at the DR centre" in told(bench.drp(*arguments, code=11))
+        assert bench.runs("restore-test") == []
+        assert list(tmp_path.iterdir()) == []
+        bench.ssh(RECOVERY, "kill -INT $(cat /tmp/prune.pid)")
+        pruning.end()
+    slow = (
+        '#!/bin/sh\ntouch /tmp/restoring; while ! test -e /tmp/go; do sleep 0.05; done; exec /usr/bin/pg_restore "$@"\n'
+    )
+    with bench.program("pg_restore", slow, RECOVERY):
+        testing = bench.start("restore", "test", SERVICE)
+        eventually(lambda: bench.ssh(RECOVERY, "ls /tmp/restoring 2>/dev/null || true"), "a restore is at work")
+        assert "restore-test" in told(bench.drp("backup", "prune", SERVICE, code=11))
+        bench.ssh(RECOVERY, "touch /tmp/go")
+        assert testing.end().code == 0
+        bench.ssh(RECOVERY, "rm -f /tmp/go /tmp/restoring")
+    bench.drp("backup", "prune", SERVICE)
+
+
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1

@@ -11,9 +11,10 @@ SCHEDULED_KINDS = ("backup", "copy", "forget", "preflight", "check", "restore-te
 
 @dataclass(frozen=True, slots=True)
 class BackupState:
-    """How the backups of a service stand, or its checks, copies and so on. `failures` counts the failed attempts since
-    the last good one; a run that is open still counts as neither. `due_at` is the moment of the schedule that the last
-    run was for, if it was for one; `closed_at` is when the last run ended; `done_…` are those of the last good run.
+    """How the backups of a service stand, or its checks, or its copies at a DR centre, and so on. `failures` counts the
+    failed attempts since the last good one; a run that is open still counts as neither. `due_at` is the moment of the
+    schedule that the last run was for, if it was for one; `closed_at` is when the last run ended; `done_…` are those of
+    the last good run.
     """
 
     service: str
@@ -27,6 +28,20 @@ class BackupState:
     failures: int
     closed_at: datetime | None = None
     done_opened_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferral:
+    """A task of the schedule that was due for a `moment` and could not begin, such as for a lock that another holds:
+    how often in a row, when last, and why. `dr_centre` is where a copy was to go. A run that is opened ends it."""
+
+    service: str
+    kind: str
+    dr_centre: str
+    moment: datetime
+    at: datetime
+    count: int
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +80,8 @@ class Copy:
 @dataclass(frozen=True, slots=True)
 class Proof:
     """The newest time at which a dataset was restored and found to be what was backed up. `how`: test-restore, drill,
-    failover or restore."""
+    failover or restore; `declaration`: the hash of what it was then, None where nobody knows it any more (an older drp
+    did not write it down)."""
 
     service: str
     dataset: str
@@ -73,6 +89,22 @@ class Proof:
     restore_point: str
     proved_at: datetime
     run: str
+    declaration: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetSize:
+    """What a dataset's part of the newest restore point brought, beside the medians of what it brought before: bytes,
+    and rows or files (`unit`). A median is 0 where there is nothing to compare with, or a person accepted the size."""
+
+    dataset: str
+    restore_point: str
+    at: datetime
+    bytes: int
+    count: int
+    unit: str
+    usual_bytes: int
+    usual_count: int
 
 
 @dataclass(frozen=True, slots=True)

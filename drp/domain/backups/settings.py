@@ -34,6 +34,9 @@ Days = Annotated[
 Command = Annotated[tuple[Text, ...], Field(min_length=1)]
 """A program and its arguments; never a shell's text."""
 
+Share = Annotated[StrictInt, Field(ge=0, le=99)]
+"""A part of something, in percent."""
+
 Count = Annotated[StrictInt, Field(ge=1, le=10_000)]
 
 
@@ -83,7 +86,8 @@ class CopySettings(Model):
 
 
 class BackupSettings(Model):
-    """`estimate` is how long a backup is thought to take to arrive at the DR centre, until one has been measured."""
+    """`estimate` is how long a backup is thought to take to arrive at the DR centre, until one has been measured.
+    `least_size_percent` stands for that of drp.yaml, for a service whose data comes and goes."""
 
     dr_centre: Identifier
     password: SecretReference
@@ -94,6 +98,7 @@ class BackupSettings(Model):
     quiesce: tuple[Quiesce, ...] = ()
     copies: tuple[CopySettings, ...] = ()
     tags: tuple[Identifier, ...] = ()
+    least_size_percent: Share | None = None
 
     @property
     def when(self) -> Schedule | None:
@@ -159,7 +164,8 @@ class ResticProgram(Model):
 
 
 class BackupDefaults(Model):
-    """drp.yaml, `backups:`: what holds for all backups."""
+    """drp.yaml, `backups:`: what holds for all backups. A dataset that brings less than `least_size_percent` of what it
+    used to bring is a problem until a person accepts it, or it has been so for long; 0: never."""
 
     limits: Limits = Limits()
     retry: Retry = Retry()
@@ -167,6 +173,7 @@ class BackupDefaults(Model):
     proof: ProofSettings = ProofSettings()
     retention: Retention | None = None
     restic: ResticProgram | None = None
+    least_size_percent: Share = 50
 
 
 class Notifications(Model):

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 from pydantic import Field, StrictBool, StringConstraints
 
 from drp.domain.datasets.streamed import as_made
+from drp.domain.events import hash_of
 from drp.domain.model import Declared, Model
 from drp.domain.values import HostName, Identifier, Size
 
@@ -27,6 +28,7 @@ Procedure = dict[str, Any]
     parts            what becomes one restic snapshot each:
                        kind stream: `file` (its flat name in the snapshot), `dump`, `restore` (reads standard input),
                          optional `session` (a database session that dates the dump and counts in the same moment),
+                         optional `stages` (files of which the dump first writes a copy beside them),
                          optional `ends_with` (a regular expression that the dump's last bytes, as Latin-1, must match)
                        kind tree: `paths`, `excludes`; in a scratch place `target`, the folder that it is restored below
                        with `each` (a command that prints a JSON list) a part is one snapshot for every item: {item} in
@@ -116,6 +118,12 @@ class DatasetFacts(Declared):
         """Only what decides how it is backed up and restored."""
         return self.model_dump(mode="json", exclude=set(DatasetFacts.model_fields) - {"id", "host"})
 
+    def declaration(self) -> str:
+        """A hash of what it is and what it reads: while it stays, a proof of one is a proof of the other. What a newer
+        drp lets be declared besides changes no older hash."""
+        facts = set(DatasetFacts.model_fields) - {"id", "host"}
+        return hash_of(self.model_dump(mode="json", exclude=facts, exclude_defaults=True))
+
 
 class DatasetType(DatasetFacts):
     """One kind of data. A new type is one module of this package: a model with these methods."""
@@ -125,6 +133,12 @@ class DatasetType(DatasetFacts):
     def places(self) -> tuple[str, ...]:
         """Where its data lies on a host: absolute paths, or words such as `port 5432, database x`. No other dataset of
         its type may have the same place, or one within it."""
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """The folders and files in which its server, or whatever writes it, usually keeps the data: what else copies
+        these copies the same data. Of what is backed up as files there are none."""
+        return tuple(place for place in self.places if place.startswith("/"))
 
     @property
     def dated_by(self) -> Literal["sentinel", "freshness", "nothing"]:

@@ -26,6 +26,10 @@ class FilesDataset(DatasetType):
     def places(self) -> tuple[str, ...]:
         return self.paths
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return ()
+
     def procedure(self, service: str, token: str = "", scratch: Scratch | None = None) -> Procedure:
         del service
         part = {"name": "files", "kind": "tree", "paths": list(self.paths), "excludes": list(self.excludes)}

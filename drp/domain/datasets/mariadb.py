@@ -99,6 +99,10 @@ class MariadbDataset(DatasetType):
         server = f"socket {self.socket}" if self.socket else "server"
         return (f"{server}, database {self.database}" if self.database else server,)
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return ("/var/lib/mysql",)
+
     def procedure(self, service: str, token: str = "", scratch: Scratch | None = None) -> Procedure:
         if self.database is None:
             return self._of_all(service, token, scratch)

@@ -122,6 +122,10 @@ class PostgresqlDataset(DatasetType):
     def places(self) -> tuple[str, ...]:
         return (f"port {self.port}, database {self.database}",)
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return ("/var/lib/postgresql",)
+
     def procedure(self, service: str, token: str = "", scratch: Scratch | None = None) -> Procedure:
         client = Client(self.run_as, ["-p", str(self.port)])
         database = scratch.name if scratch else self.database

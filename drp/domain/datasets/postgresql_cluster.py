@@ -42,6 +42,10 @@ class PostgresqlClusterDataset(DatasetType):
     def places(self) -> tuple[str, ...]:
         return (f"port {self.port}",)
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return ("/var/lib/postgresql",)
+
     def procedure(self, service: str, token: str = "", scratch: Scratch | None = None) -> Procedure:
         connection = ["-p", str(self.port)] if scratch is None else ["-h", scratch.folder, "-p", str(self.port)]
         source, client = Client(self.run_as, ["-p", str(self.port)]), Client(self.run_as, connection)

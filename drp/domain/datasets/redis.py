@@ -36,6 +36,10 @@ class RedisDataset(DatasetType):
     def places(self) -> tuple[str, ...]:
         return (f"socket {self.socket}" if self.socket else f"port {self.port}",)
 
+    @property
+    def folders(self) -> tuple[str, ...]:
+        return ("/var/lib/redis",)
+
     def _client(self, *arguments: str) -> list[str]:
         login = ["drp:with_password", self.password_file] if self.password_file else []
         at = ["-s", self.socket] if self.socket else ["-h", "127.0.0.1", "-p", str(self.port)]

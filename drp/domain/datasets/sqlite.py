@@ -53,6 +53,7 @@ class SqliteDataset(DatasetType):
                     "kind": "stream",
                     "file": f"{service}.{self.id}.sqlite",
                     "dump": [*program, "dump", self.path],
+                    "stages": [self.path, f"{self.path}-wal"],
                     "restore": [*program, "load", target],
                     "by_hand": _LOAD_BY_HAND.format(folder=shlex.quote(target.rpartition("/")[0]), path=quoted),
                 },

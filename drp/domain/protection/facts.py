@@ -5,10 +5,11 @@ Nothing here is judged; `drp.domain.protection.status` does that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from drp.domain.backups.record import BackupState, Proof
+from drp.domain.backups.record import BackupState, DatasetSize, Proof
 
 STRUCTURE_ONLY = 0
 """The part that a check names which read no data."""
@@ -90,10 +91,22 @@ class Preflight:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a DR centre itself said, when it was asked, of the newest restore point that it is said to hold: why it
+    could not be asked, or the parts that are gone there."""
+
+    dr_centre: str
+    restore_point: str
+    unreachable: str = ""
+    gone: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """All that is known of one service. `active_since` is None where it never moved. `earlier` is the data time and the
     size of a restore point about a week before the newest. `copies` are those at other DR centres, by their names.
-    `state` and `restore_test` tell of the last attempts to back up and to prove a restore."""
+    `state`, `copy_states` (by DR centre) and `restore_test` tell of the last attempts to back up, to copy, and to prove
+    a restore."""
 
     service: str
     site: str
@@ -109,3 +122,5 @@ class Facts:
     bad_checks: tuple[BadCheck, ...]
     proofs: tuple[Proof, ...]
     preflights: tuple[Preflight, ...] = ()
+    sizes: tuple[DatasetSize, ...] = ()
+    copy_states: Mapping[str, BackupState] = field(default_factory=dict)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from drp.domain.events import Body
+from drp.domain.protection.facts import Answer
 from drp.domain.trouble import error_of
 from drp.domain.values import show_size
 
@@ -180,6 +181,18 @@ def certificate(host: str, found: Body | None, now: datetime) -> Finding:
     if left < CERTIFICATE_ENDS_SOON:
         return Finding("warning", host, "certificate", text, "ask the DR centre to renew it")
     return Finding("ok", host, "certificate", text)
+
+
+def judge_answer(answer: Answer) -> Finding:
+    """What a DR centre said of the newest restore point that it is said to hold."""
+    centre = answer.dr_centre
+    if answer.unreachable:
+        text = f"{centre} does not answer, so nobody knows what is there: {answer.unreachable}"
+        return Finding("error", "", "restore point", text, f"drp dr-centre check {centre}")
+    if answer.gone:
+        text = f"of restore point {answer.restore_point} these are gone at {centre}: {', '.join(answer.gone)}"
+        return Finding("error", "", "restore point", text, f"back up now, and ask {centre} who removed them")
+    return Finding("ok", "", "restore point", f"{centre} holds restore point {answer.restore_point}")
 
 
 def _clock(expected: Expected, clock: Body) -> Finding:

@@ -9,15 +9,19 @@ from datetime import datetime, timedelta
 
 from drp.domain.objectives import Verdict
 from drp.domain.protection.status import CentreStatus, CheckStatus, ProofStatus, ProtectionStatus
-from drp.domain.values import to_stamp
+from drp.domain.values import show_size, to_stamp
 
 MOST_SERVICES_NAMED = 5
 RPO, FAILED = "rpo", "failed"
 
 _ENDED = {
     RPO: "the breach of its RPO is over",
+    "away": "DR centre {about} answers again",
+    "gone": "the newest restore point is whole at {about} again",
+    "copy-failed": "its copies to {about} no longer fail",
     "copy": "the trouble with its copy at {about} is over",
     "check": "the repository {about} is no longer found bad",
+    "size": "dataset {about} is of its usual size again, or its new size was accepted",
     FAILED: "its backups no longer fail",
     "missed": "its schedule is kept again",
     "restore-test": "its test restores no longer fail",
@@ -59,8 +63,11 @@ def problems_of(status: ProtectionStatus) -> list[Problem]:
     """All problems of a service, worst first."""
     return [
         *_rpo(status),
+        *_answers(status),
         *_copies(status),
+        *_failed_copies(status),
         *_bad_checks(status),
+        *_shrunk(status),
         *_attempts(status),
         *_missed(status),
         *_restore_test(status),
@@ -135,6 +142,21 @@ def _rpo(status: ProtectionStatus) -> Iterator[Problem]:
     yield Problem(status.service, RPO, "", text, since, hint)
 
 
+def _answers(status: ProtectionStatus) -> Iterator[Problem]:
+    """What the DR centres said when they were asked."""
+    for centre in status.centres:
+        answer = centre.answer
+        if answer is not None and answer.unreachable:
+            text = f"{centre.dr_centre} does not answer, so nobody knows what is there: {answer.unreachable}"
+            hint = f"drp dr-centre check {centre.dr_centre}"
+            yield Problem(status.service, "away", centre.dr_centre, text, None, hint)
+        if answer is not None and answer.gone:
+            parts = ", ".join(answer.gone)
+            text = f"of restore point {answer.restore_point} these are gone at {centre.dr_centre}: {parts}"
+            hint = f"drp backup run {status.service}; and ask {centre.dr_centre} who removed them"
+            yield Problem(status.service, "gone", centre.dr_centre, text, None, hint)
+
+
 def _copies(status: ProtectionStatus) -> Iterator[Problem]:
     for centre in status.centres:
         if not centre.is_copy or centre.verdict is Verdict.MET:
@@ -145,7 +167,19 @@ def _copies(status: ProtectionStatus) -> Iterator[Problem]:
         else:
             text, since = f"the copy at {name} is {_age(centre)} old, more than it may be", None
         hint = f"see the last runs: drp run list; and what stands between the DR centres and {name}"
+        if centre.state is not None and centre.state.failures:
+            hint = f"drp run show {centre.state.last_run}"
         yield Problem(status.service, "copy", name, text, since, hint)
+
+
+def _failed_copies(status: ProtectionStatus) -> Iterator[Problem]:
+    for centre in status.centres:
+        state = centre.state
+        if state is not None and state.failures:
+            times = "the last copy" if state.failures == 1 else f"the last {state.failures} copies"
+            text = f"{times} to {centre.dr_centre} failed"
+            hint = f"drp run show {state.last_run}"
+            yield Problem(status.service, "copy-failed", centre.dr_centre, text, state.closed_at, hint)
 
 
 def _bad_checks(status: ProtectionStatus) -> Iterator[Problem]:
@@ -159,6 +193,20 @@ def _bad_checks(status: ProtectionStatus) -> Iterator[Problem]:
             text = f"the repository of {place} was found bad: {parts}"
             hint = f"back it up anew elsewhere, keep what is there, and have {check.dr_centre} examine its storage"
             yield Problem(status.service, "check", f"{check.host}@{check.dr_centre}", text, since, hint)
+
+
+def _shrunk(status: ProtectionStatus) -> Iterator[Problem]:
+    for found in status.shrunk:
+        size = found.size
+        amounts = f"{found.now} {found.unit}, usually {found.usual}"
+        if found.unit == "bytes":
+            amounts = f"{show_size(found.now)}, usually {show_size(found.usual)}"
+        text = f"dataset {size.dataset} is suddenly much smaller in {size.restore_point}: {amounts}"
+        hint = (
+            f"look at the data itself; if it is lost: drp restore {status.service} --at TIME, from before;"
+            f" if it is right: drp backup accept {status.service} --dataset {size.dataset} --reason TEXT"
+        )
+        yield Problem(status.service, "size", size.dataset, text, size.at, hint)
 
 
 def _attempts(status: ProtectionStatus) -> Iterator[Problem]:
@@ -200,6 +248,8 @@ def _unproved(status: ProtectionStatus, proof: ProofStatus) -> Iterator[Problem]
         return
     when = "never" if proof.age is None else f"{roughly(proof.age)} ago, which is too long,"
     text = f"dataset {proof.dataset} was {when} proved to be restorable"
+    if proof.outdated is not None:
+        text = f"dataset {proof.dataset} was never proved to be restorable since its declaration was changed"
     hint = f"drp restore --test {status.service}"
     yield Problem(status.service, "unproved", proof.dataset, text, None, hint)
 

@@ -7,14 +7,16 @@ yet, and the time in which it has to be is not over). Everything but MET and NOT
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from drp.domain.backups.record import BackupState, Proof
 from drp.domain.backups.settings import BackupDefaults, ProofSettings
 from drp.domain.inventory import Tier
 from drp.domain.objectives import Verdict, objectives_of, worst
-from drp.domain.protection.facts import STRUCTURE_ONLY, BadCheck, Facts, Held, LastCheck
+from drp.domain.protection.facts import STRUCTURE_ONLY, Answer, BadCheck, Facts, Held, LastCheck
+from drp.domain.protection.proofs import counting
+from drp.domain.protection.sizes import Shrunk, shrunk_datasets
 from drp.domain.schedules.due import CLOCK_TOLERANCE, Decision
 from drp.domain.service import Service
 
@@ -28,13 +30,30 @@ _BREACHES = (Verdict.NOT_MET, Verdict.NOT_MEASURED, Verdict.ABORTED)
 @dataclass(frozen=True, slots=True)
 class CentreStatus:
     """What a DR centre holds of a service. `age` is what a disaster in this moment would cost, if all else were lost;
-    it is None where nothing of the active site has arrived there."""
+    it is None where nothing of the active site has arrived there. `state` tells of the last attempts to copy there;
+    `answer` is what it said itself, where it was asked. `verdict` is that of the age alone."""
 
     dr_centre: str
     is_copy: bool
     held: Held | None
     age: timedelta | None
     verdict: Verdict
+    state: BackupState | None = None
+    answer: Answer | None = None
+
+    @property
+    def answer_verdict(self) -> Verdict:
+        """Of what is gone, NOT_MET; of what could not be asked, nothing is known. MET where nobody has asked."""
+        if self.answer is None:
+            return Verdict.MET
+        if self.answer.gone:
+            return Verdict.NOT_MET
+        return Verdict.NOT_MEASURED if self.answer.unreachable else Verdict.MET
+
+    @property
+    def overall(self) -> Verdict:
+        """Of its age and of its own answer."""
+        return worst(self.verdict, self.answer_verdict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,12 +83,14 @@ class CheckStatus:
 
 @dataclass(frozen=True, slots=True)
 class ProofStatus:
-    """When a dataset was last restored and found right."""
+    """When a dataset was last restored and found right. `outdated` is a proof of what it was before its declaration was
+    changed, which counts no more."""
 
     dataset: str
     proof: Proof | None
     age: timedelta | None
     verdict: Verdict
+    outdated: Proof | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +126,7 @@ class ProtectionStatus:
     missed_at: datetime | None
     restore_test: BackupState | None
     preflight: tuple[tuple[str, str], ...]
+    shrunk: tuple[Shrunk, ...] = ()
 
     @property
     def main(self) -> CentreStatus:
@@ -121,7 +143,8 @@ class ProtectionStatus:
     @property
     def verdict(self) -> Verdict:
         """The worst of all."""
-        return worst(*(centre.verdict for centre in self.centres), self.check_verdict, self.proof_verdict)
+        sizes = (Verdict.NOT_MET,) if self.shrunk else ()
+        return worst(*(centre.overall for centre in self.centres), self.check_verdict, self.proof_verdict, *sizes)
 
     @property
     def is_breached(self) -> bool:
@@ -144,7 +167,10 @@ def status_of(
     centre = facts.newest.dr_centre if facts.newest else service.backup.dr_centre
     centres = [_centre(centre, facts.newest, rpo, now, is_copy=False)]
     centres += [
-        _centre(copy.dr_centre, facts.copies.get(copy.dr_centre), _copy_limit(copy.when, rpo), now, is_copy=True)
+        replace(
+            _centre(copy.dr_centre, facts.copies.get(copy.dr_centre), _copy_limit(copy.when, rpo), now, is_copy=True),
+            state=facts.copy_states.get(copy.dr_centre),
+        )
         for copy in service.backup.copies
     ]
     return ProtectionStatus(
@@ -164,7 +190,14 @@ def status_of(
         missed_at=scheduled.missed if scheduled else None,
         restore_test=facts.restore_test,
         preflight=tuple(problem for found in facts.preflights for problem in found.problems),
+        shrunk=_shrunk(service, facts, defaults),
     )
+
+
+def with_answers(status: ProtectionStatus, answers: Mapping[str, Answer]) -> ProtectionStatus:
+    """A status with what the DR centres said themselves, by their names."""
+    centres = tuple(replace(centre, answer=answers.get(centre.dr_centre)) for centre in status.centres)
+    return replace(status, centres=centres)
 
 
 def _centre(name: str, held: Held | None, limit: timedelta | None, now: datetime, *, is_copy: bool) -> CentreStatus:
@@ -203,6 +236,15 @@ def _growth(facts: Facts) -> int | None:
         return None
     earlier_at, earlier = facts.earlier
     return int((facts.newest.bytes - earlier) * (_WEEK / (facts.newest.sentinel_at - earlier_at)))
+
+
+def _shrunk(service: Service, facts: Facts, defaults: BackupDefaults) -> tuple[Shrunk, ...]:
+    """Of the datasets that are declared now; one of a site that is left says nothing of today's data."""
+    assert service.backup is not None
+    own = service.backup.least_size_percent
+    declared = {dataset.id for dataset in service.datasets}
+    sizes = [size for size in facts.sizes if size.dataset in declared]
+    return tuple(shrunk_datasets(sizes, defaults.least_size_percent if own is None else own))
 
 
 def _checks(service: Service, facts: Facts, settings: ProofSettings, now: datetime) -> tuple[CheckStatus, ...]:
@@ -251,18 +293,19 @@ def _check(host: str, centre: str, facts: Facts, settings: ProofSettings, now: d
 
 
 def _proofs(service: Service, facts: Facts, settings: ProofSettings, now: datetime) -> tuple[ProofStatus, ...]:
-    newest: dict[str, Proof] = {}
-    for proof in facts.proofs:
-        if proof.proved_at > now + CLOCK_TOLERANCE:
-            continue  # dated by a clock that was far ahead
-        if proof.dataset not in newest or newest[proof.dataset].proved_at < proof.proved_at:
-            newest[proof.dataset] = proof
-    return tuple(_proof(dataset.id, newest.get(dataset.id), facts, settings, now) for dataset in service.datasets)
+    # What a clock dated that was far ahead does not count.
+    known = counting(service, (proof for proof in facts.proofs if proof.proved_at <= now + CLOCK_TOLERANCE))
+    return tuple(
+        _proof(dataset.id, known.newest.get(dataset.id), known.outdated.get(dataset.id), facts, settings, now)
+        for dataset in service.datasets
+    )
 
 
-def _proof(name: str, proof: Proof | None, facts: Facts, settings: ProofSettings, now: datetime) -> ProofStatus:
+def _proof(
+    name: str, proof: Proof | None, outdated: Proof | None, facts: Facts, settings: ProofSettings, now: datetime
+) -> ProofStatus:
     if proof is None:
-        return ProofStatus(name, None, None, _not_yet(facts, settings.restored_within, now))
+        return ProofStatus(name, None, None, _not_yet(facts, settings.restored_within, now), outdated)
     age = now - proof.proved_at
     return ProofStatus(name, proof, age, Verdict.MET if age <= settings.restored_within else Verdict.NOT_MET)
 

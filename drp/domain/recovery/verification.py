@@ -112,6 +112,13 @@ def _amount(part: dict[str, Any], which: str) -> str:
     return f"{part['part']}: {counted['bytes']} bytes"
 
 
+def proof_of(point: RestorePoint, dataset: str, how: str) -> Body:
+    """A proof as the ledger holds it: bound to what the dataset was when it was backed up."""
+    declaration = read_dataset(point.datasets[dataset]).declaration()
+    named = {"service": point.service, "dataset": dataset, "how": how}
+    return {**named, "restore_point": point.id, "declaration": declaration}
+
+
 def proved_datasets(point: RestorePoint, checks: Sequence[DataCheck]) -> list[str]:
     """The datasets that were found to be what was backed up: their content was counted and agrees, and so does what
     dates them. Only a dataset that nothing dates is proved by its content alone."""

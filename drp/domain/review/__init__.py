@@ -10,6 +10,7 @@ from datetime import date
 from drp.domain.findings import Finding
 from drp.domain.inventory import City
 from drp.domain.review.objectives import review_objectives
+from drp.domain.review.overlaps import review_overlaps
 from drp.domain.review.people import review_people
 from drp.domain.review.registers import review_registers
 from drp.domain.review.services import review_services
@@ -20,6 +21,7 @@ def review(city: City, today: date) -> list[Finding]:
     """All warnings about a city that has no faults. `today` is the day in the organisation's time zone."""
     return [
         *review_services(city),
+        *review_overlaps(city),
         *review_objectives(city, today),
         *review_sites(city, today),
         *review_registers(city, today),

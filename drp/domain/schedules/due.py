@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
 
-from drp.domain.backups.record import BackupState
+from drp.domain.backups.record import BackupState, Deferral
 from drp.domain.backups.settings import Blackout, Retry
 from drp.domain.schedules.schedule import Schedule
 from drp.domain.schedules.timetable import blackout_until, timetable_of
@@ -52,7 +52,7 @@ class Why(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Task:
     """Something that is to be done for a service again and again. `order` sorts kinds, then tiers: least comes first.
-    `rpo` is that of the service, for backups."""
+    `rpo` is that of the service, for backups; `dr_centre` is where a copy goes."""
 
     service: str
     kind: str
@@ -64,6 +64,17 @@ class Task:
     retry: Retry
     rpo: timedelta | None = None
     blackouts: tuple[Blackout, ...] = ()
+    dr_centre: str = ""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """What no other task has."""
+        return self.service, self.kind, self.dr_centre
+
+    @property
+    def name(self) -> str:
+        """For people: `backup`, `copy to kedua`."""
+        return f"{self.kind} to {self.dr_centre}" if self.dr_centre else self.kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +86,7 @@ class Facts:
         active_since: when the service was moved to its present site; None where it never was.
         newest_data: from when the newest data is that the present site has sent to the DR centre.
         backup_done_at: when the last good backup ended.
+        deferral: that it was due and could not begin.
     """
 
     state: BackupState | None = None
@@ -82,6 +94,7 @@ class Facts:
     active_since: datetime | None = None
     newest_data: datetime | None = None
     backup_done_at: datetime | None = None
+    deferral: Deferral | None = None
 
 
 class Waits(StrEnum):
@@ -110,6 +123,7 @@ class Decision:
         missed: a moment that passed without a start.
         breach_at: when the data at the DR centre is older than the RPO allows; None for other tasks than backups, and
             where there is no data.
+        deferral: that it was due before, and could not begin.
     """
 
     task: Task
@@ -123,6 +137,7 @@ class Decision:
     breach_at: datetime | None = None
     waits: Waits | None = None
     clock: ClockTrouble | None = None
+    deferral: Deferral | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,18 +163,18 @@ def _span_of(schedule: Schedule) -> int:
 
 
 def decide_all(
-    tasks: Iterable[Task], facts: Mapping[tuple[str, str], Facts], now: datetime, *, restored_within: timedelta
+    tasks: Iterable[Task], facts: Mapping[tuple[str, str, str], Facts], now: datetime, *, restored_within: timedelta
 ) -> list[Decision]:
-    """Decide each task by the facts of its service and kind, what is due first, in the order in which to run it."""
+    """Decide each task by the facts of its key, what is due first, in the order in which to run it."""
     nothing = Facts()
-    decisions = [decide(task, facts.get((task.service, task.kind), nothing), now) for task in tasks]
+    decisions = [decide(task, facts.get(task.key, nothing), now) for task in tasks]
     return sorted(_in_turn(decisions, restored_within, now), key=_place)
 
 
-def _place(decision: Decision) -> tuple[bool, tuple[int, ...], datetime, str]:
+def _place(decision: Decision) -> tuple[bool, tuple[int, ...], datetime, str, str]:
     """What is due before what is not; kinds and tiers; nearest breach of its RPO. Without any data it is breached."""
     breach_at = decision.breach_at or _NEVER
-    return not decision.is_due, decision.task.order, breach_at, decision.task.service
+    return not decision.is_due, decision.task.order, breach_at, decision.task.service, decision.task.dr_centre
 
 
 def decide(task: Task, facts: Facts, now: datetime) -> Decision:
@@ -169,17 +184,21 @@ def decide(task: Task, facts: Facts, now: datetime) -> Decision:
     breach_at = None if task.rpo is None or facts.newest_data is None else facts.newest_data + task.rpo
     if state is not None and state.is_open:
         moment = state.due_at or (target.moment if target else state.opened_at)
-        return Decision(task, facts.state, True, moment, Why.UNFINISHED, next_at=now, breach_at=breach_at, clock=clock)
+        next_at = _not_before(task, facts.deferral, now)
+        decision = Decision(task, facts.state, next_at <= now, moment, Why.UNFINISHED, next_at, breach_at=breach_at)
+        return replace(decision, clock=clock, deferral=facts.deferral)
     if target is None:
         return _waiting(task, facts, now, breach_at, clock)
     ready_at, why = target.start, target.why
     attempted = state is not None and state.outcome != "done" and _is_for(state, target.moment)
     if attempted and state is not None:
         ready_at, why = _retry_at(task, state, now), Why.RETRY
+    deferral = facts.deferral if facts.deferral is not None and facts.deferral.moment >= target.moment else None
+    start_at = max(ready_at, _not_before(task, deferral, now))
     held_until = None
     if task.blackouts and target.why is not Why.FAILOVER:  # what a new site has to send first is no matter of schedules
-        held_until = blackout_until(task.blackouts, task.zone, max(ready_at, now))
-    next_at = held_until or max(ready_at, now)
+        held_until = blackout_until(task.blackouts, task.zone, start_at)
+    next_at = held_until or start_at
     is_missed = not attempted and held_until is None and target.why is not Why.FIRST and now - ready_at > MISSED
     return Decision(
         task,
@@ -192,6 +211,7 @@ def decide(task: Task, facts: Facts, now: datetime) -> Decision:
         missed=target.moment if is_missed else None,
         breach_at=breach_at,
         clock=clock,
+        deferral=deferral,
     )
 
 
@@ -250,10 +270,20 @@ def _retry_at(task: Task, state: BackupState, now: datetime) -> datetime:
     ended_at = state.closed_at or state.opened_at
     if ended_at > now:
         return now  # the clock was put back
-    wait: timedelta = min(task.retry.first * 2 ** min(max(state.failures - 1, 0), 20), task.retry.longest)
-    if task.rpo is not None:
-        wait = min(wait, max(task.rpo / 4, SHORTEST_WAIT))
-    return ended_at + wait
+    return ended_at + _wait(task, state.failures)
+
+
+def _not_before(task: Task, deferral: Deferral | None, now: datetime) -> datetime:
+    """When a task that could not begin is tried again: as long after that as after a failure. The holder of the lock
+    that it needs may be at it for hours."""
+    if deferral is None or deferral.at > now:
+        return now
+    return max(now, deferral.at + _wait(task, deferral.count))
+
+
+def _wait(task: Task, failures: int) -> timedelta:
+    wait: timedelta = min(task.retry.first * 2 ** min(max(failures - 1, 0), 20), task.retry.longest)
+    return wait if task.rpo is None else min(wait, max(task.rpo / 4, SHORTEST_WAIT))
 
 
 def _waiting(

@@ -66,6 +66,10 @@ def notes_of(decision: Decision, now: datetime) -> list[str]:
     """What has to be known besides: an RPO that is not kept, whatever holds the backup back, and a clock that lies."""
     task, breach_at, next_at = decision.task, decision.breach_at, decision.next_at
     notes = [] if decision.clock is None else [_CLOCK[decision.clock]]
+    if decision.deferral is not None:
+        times = "once" if decision.deferral.count == 1 else f"{decision.deferral.count} times"
+        begun = f"it could not begin, {times} so far, last at {told(task, decision.deferral.at)}"
+        notes.append(f"{begun}: {decision.deferral.reason}")
     if decision.missed is not None:
         notes.append(f"missed since {told(task, decision.missed)}")
     if task.kind != "backup" or task.rpo is None:

@@ -111,9 +111,12 @@ def _runs(cron: str, start: datetime, span: timedelta) -> list[datetime]:
 
 @lru_cache(maxsize=_MANY)
 def _shortest_gap(cron: str) -> timedelta:
-    """As if it ran every day: days between only make gaps longer."""
-    minutes = _minutes_of_day(cron)
-    return timedelta(minutes=min(after - before for before, after in pairwise([*minutes, minutes[0] + 24 * 60])))
+    """As if it ran every day: days between only make gaps longer. Each of its hours has the same minutes."""
+    minute, hour, *_ = cron.split()
+    minutes, hours = _values(minute, "*")[0], _values("0", hour)[1]
+    between_hours = 60 * min(after - before for before, after in pairwise([*hours, hours[0] + 24]))
+    within_hours = (after - before for before, after in pairwise(minutes))
+    return timedelta(minutes=min(between_hours - (minutes[-1] - minutes[0]), *within_hours, 24 * 60))
 
 
 @lru_cache(maxsize=_MANY)

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from datetime import timedelta
 
 from drp.domain.backups.record import SCHEDULED_KINDS
-from drp.domain.backups.settings import BackupSettings
+from drp.domain.backups.settings import BackupSettings, CopySettings
 from drp.domain.inventory import City
 from drp.domain.objectives import own_or_tiers
 from drp.domain.protection.gaps import gaps_of
@@ -26,6 +26,9 @@ def tasks_of(city: City, services: Collection[str] = (), kinds: Collection[str] 
         if service.backup is None or gaps_of(service, "backup", city.hosts, city.workspace.tiers):
             continue
         for kind in kinds:
+            if kind == "copy":
+                tasks += [_copy_task(city, service, copy) for copy in service.backup.copies]
+                continue
             found = _schedules_of(city, service, service.backup, kind)
             if found is not None:
                 tasks.append(_task(city, service, kind, *found))
@@ -40,12 +43,6 @@ def _schedules_of(
     match kind:
         case "backup":
             return None if backup.schedule is None else (Trigger.SCHEDULE, (parse_schedule(backup.schedule),))
-        case "copy":
-            own = tuple(copy.when for copy in backup.copies if copy.when is not None)
-            # One run makes all copies of a service. Where one of them is to follow each backup, all do.
-            if len(own) < len(backup.copies):
-                return Trigger.EACH_BACKUP, ()
-            return (Trigger.SCHEDULE, own) if own else None
         case "forget":
             return (Trigger.DAILY_AFTER_BACKUP, (_EACH_DAY,)) if has_retention(city, service) else None
         case "preflight":
@@ -70,7 +67,17 @@ def has_retention(city: City, service: Service) -> bool:
     )
 
 
-def _task(city: City, service: Service, kind: str, trigger: Trigger, schedules: tuple[Schedule, ...]) -> Task:
+def _copy_task(city: City, service: Service, copy: CopySettings) -> Task:
+    """Each DR centre has a task of its own: it follows its own schedule, or each backup."""
+    when = copy.when
+    if when is None:
+        return _task(city, service, "copy", Trigger.EACH_BACKUP, (), copy.dr_centre)
+    return _task(city, service, "copy", Trigger.SCHEDULE, (when,), copy.dr_centre)
+
+
+def _task(
+    city: City, service: Service, kind: str, trigger: Trigger, schedules: tuple[Schedule, ...], dr_centre: str = ""
+) -> Task:
     backups = city.workspace.backups
     # Restore tests take turns at each moment, which is the same for all; what follows a backup needs no offset.
     spread = trigger is Trigger.SCHEDULE and kind != "restore-test"
@@ -80,11 +87,12 @@ def _task(city: City, service: Service, kind: str, trigger: Trigger, schedules: 
         trigger=trigger,
         schedules=schedules,
         zone=city.workspace.organisation.time_zone,
-        offset=offset_of(service.id, kind, schedules) if spread else timedelta(),
+        offset=offset_of(service.id, f"{kind} {dr_centre}".rstrip(), schedules) if spread else timedelta(),
         order=(SCHEDULED_KINDS.index(kind), priority_of(city, service)),
         retry=backups.retry,
         rpo=own_or_tiers(service, city.workspace.tiers, "rpo") if kind == "backup" else None,
         blackouts=tuple(each for each in backups.blackouts if not each.services or service.id in each.services),
+        dr_centre=dr_centre,
     )
 
 

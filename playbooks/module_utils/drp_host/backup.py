@@ -14,6 +14,7 @@ from .content import expand, write_sentinel
 from .process import END_LIMIT_SECONDS, Output, program_of, within
 from .quiesce import quiesced, resume_left
 from .repository import assign_snapshots, finish_restic, open_repository, start_backup
+from .space import check_space
 from .tools import check_tools
 from .trouble import ControlGone, Trouble, no_space_or, tail
 
@@ -42,6 +43,7 @@ def back_up_all(host):
     """Write the sentinel, then back every dataset up in the declared order; all or nothing is reported."""
     job = host.job
     tools = check_tools(host)
+    check_space(host)
     open_repository(host)
     with quiesced(host) as quiet:
         sentinels, content, parts = back_up_datasets(host, job["datasets"])

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 from urllib.parse import urlsplit
 
@@ -36,17 +37,24 @@ def open_repository(host):
         # drp's ledger proves that no run of this service is alive; plain unlock takes only dead locks of this host.
         host.run_restic("unlock", limit=limit)
     elif not job.get("may_create_repository"):
-        reach_dr_centre(job["repository"]["url"], limit)
+        reach_dr_centre(job["repository"]["url"], host.ca_pem, limit)
 
 
-def reach_dr_centre(url, limit):
-    """Trouble where nobody answers at the address of a repository: restic would try again for minutes."""
+def reach_dr_centre(url, ca_pem, limit):
+    """Trouble where nobody answers at the address of a repository, or shows another certificate than one that may be
+    trusted: restic would try again for minutes."""
     address = urlsplit(url[len("s3:") :]) if url.startswith("s3:") else None
     if address is None or not address.hostname:
         return
     port = address.port or (80 if address.scheme == "http" else 443)
     try:
-        socket.create_connection((address.hostname, port), timeout=limit).close()
+        with socket.create_connection((address.hostname, port), timeout=limit) as plain:
+            if address.scheme == "https":
+                context = ssl.create_default_context(cadata=ca_pem or None)
+                context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # as restic does not ask for it either
+                context.wrap_socket(plain, server_hostname=address.hostname).close()
+    except ssl.SSLCertVerificationError as error:
+        raise Trouble("certificate", "%s:%d: %s" % (address.hostname, port, error.verify_message))
     except OSError as error:
         raise Trouble("unreachable", "%s:%d: %s" % (address.hostname, port, error))
 

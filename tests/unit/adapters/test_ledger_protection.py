@@ -7,11 +7,14 @@ from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from drp.adapters.ledger import SqliteLedger
+from drp.domain.backups.record import DatasetSize
 from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.datasets import read_dataset
 from drp.domain.protection.facts import Facts
 from drp.domain.values import to_stamp
 from tests.fakes.city import NOW, make_restore_point
@@ -168,3 +171,75 @@ def test_a_new_city_begins_anew(book: Book) -> None:
     book.ledger.append("run-1", "lab.built", {"services": [SERVICE]})
     facts = book.facts(NOW)
     assert (facts.newest, facts.history, facts.bad_checks, facts.reads) == (None, None, (), ())
+
+
+# -- sizes -----------------------------------------------------------------------------------------------------------
+
+
+def sized(book: Book, at: datetime, rows: int, **changes: Any) -> DatasetSize:
+    """A restore point whose database brings so many rows; what the ledger says of the database then."""
+    point = make_restore_point(SERVICE, at=at)
+    content = {**point.content, "database": {"rows": {"complaints": rows}}}
+    point = replace(point, id=f"backup-{to_stamp(at)}", content=content, **changes)
+    book.clock.at = at
+    book.ledger.append("run-1", "restore_point.recorded", point.record())
+    return next(size for size in book.facts(at + MINUTE).sizes if size.dataset == "database")
+
+
+def test_what_was_usual_is_the_median_of_what_came_before(book: Book) -> None:
+    assert sized(book, NOW, 1000) == DatasetSize(
+        "database", f"backup-{to_stamp(NOW)}", NOW, bytes=5100, count=1000, unit="rows", usual_bytes=0, usual_count=0
+    )
+    for day in range(1, 12):
+        sized(book, NOW + day * DAY, 1000 + day)
+    size = sized(book, NOW + 12 * DAY, 3)
+    assert (size.count, size.usual_count) == (3, 1006), "of the last ten"
+    files = next(found for found in book.facts(NOW + 13 * DAY).sizes if found.dataset == "files")
+    assert (files.unit, files.count, files.bytes, files.usual_count) == ("files", 7, 7000, 7)
+
+
+def test_a_small_size_becomes_usual_after_about_a_day_however_often_it_is_backed_up(book: Book) -> None:
+    at = NOW
+    for _ in range(30):
+        at += 4 * HOUR
+        sized(book, at, 1000)
+    began = at
+    while sized(book, at := at + 15 * MINUTE, 3).usual_count > 100:
+        assert at - began < 40 * HOUR
+    assert at - began > 20 * HOUR
+
+
+def test_another_declaration_and_another_count_start_anew(book: Book) -> None:
+    sized(book, NOW, 1000)
+    assert sized(book, NOW + DAY, 3).usual_count == 1000
+    point = make_restore_point(SERVICE)
+    other = {**point.datasets, "database": {**point.datasets["database"], "database": "another"}}
+    assert sized(book, NOW + 2 * DAY, 3, datasets=other).usual_count == 0
+    assert sized(book, NOW + 3 * DAY, 3, datasets=other).usual_count == 3
+
+
+def test_an_accepted_size_is_what_is_usual_from_then_on(book: Book) -> None:
+    sized(book, NOW, 1000)
+    point = sized(book, NOW + DAY, 3).restore_point
+    for dataset, restore_point in (("database", "another"), ("files", point), ("database", point)):
+        body = {"service": SERVICE, "dataset": dataset, "restore_point": restore_point, "reason": "archived"}
+        assert next(size for size in book.facts(NOW + DAY).sizes if size.dataset == "database").usual_count == 1000
+        book.ledger.append("run-1", "size.accepted", body)
+    assert next(size for size in book.facts(NOW + DAY).sizes if size.dataset == "database").usual_count == 0
+    assert sized(book, NOW + 2 * DAY, 3).usual_count == 3
+
+
+def test_a_proof_of_an_older_drp_is_bound_by_the_restore_point_that_it_names(book: Book) -> None:
+    point = book.point(NOW)
+    declared = read_dataset(point.datasets["database"]).declaration()
+
+    def proved(**changes: str) -> str | None:
+        body = {"service": SERVICE, "dataset": "database", "how": "drill", "restore_point": point.id, **changes}
+        book.ledger.append("run-1", "proof.recorded", body)
+        (proof,) = [found for found in book.facts(NOW).proofs if found.dataset == body["dataset"]]
+        return proof.declaration
+
+    assert proved() == declared
+    assert proved(restore_point="of-long-ago") is None
+    assert proved(dataset="unheard-of") is None
+    assert proved(declaration="1" * 64) == "1" * 64

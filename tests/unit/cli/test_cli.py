@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from unittest.mock import patch
 from zoneinfo import ZoneInfo
@@ -246,3 +247,16 @@ def test_a_new_workspace_says_what_to_do_next(tmp_path: Path) -> None:
     assert done.code == 0
     assert "drp.yaml" in done.out
     assert run("-w", tmp_path / "new", "validate").code == 0
+
+
+def test_a_check_that_had_nothing_to_check_is_not_good(tmp_path: Path) -> None:
+    folder = tmp_path / "city"
+    write_template(folder)
+    done = run("-w", folder, "backup", "check", "--all")
+    assert done.code == ExitCode.NOT_MET
+    assert "example: nothing was checked: there is no restore point yet; first: drp backup run example" in done.out
+    with closing(SqliteLedger(folder / "var" / "ledger.sqlite3", lambda: NOW)) as ledger:
+        assert ledger.runs() == [], "there was no check"
+    done = run("-w", folder, "backup", "check", "--json")
+    assert done.code == ExitCode.NOT_MET
+    assert json.loads(done.out)[0]["result"] == {"repositories": []}

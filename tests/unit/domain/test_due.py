@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from drp.domain.backups.record import BackupState
+from drp.domain.backups.record import BackupState, Deferral
 from drp.domain.backups.settings import Blackout, Retry
 from drp.domain.schedules.due import (
     ClockTrouble,
@@ -296,7 +296,7 @@ def in_turn(services: int, states: dict[str, BackupState], now: datetime) -> lis
         for number in range(services)
     ]
     since = NOON - timedelta(days=300)
-    facts = {(task.service, task.kind): Facts(states.get(task.service), since=since) for task in tasks}
+    facts = {task.key: Facts(states.get(task.service), since=since) for task in tasks}
     return decide_all(tasks, facts, now, restored_within=timedelta(days=90))
 
 
@@ -346,12 +346,12 @@ def test_tier_then_nearest_breach_decides_the_order() -> None:
         make_task("daily 13:00", service="not-due", order=(0, 0)),
     ]
     known = {
-        ("low-never", "backup"): facts(None),
-        ("high-late", "backup"): facts(NOON - HOUR),
-        ("high-soon", "backup"): facts(NOON - HOUR),
-        ("high-never", "backup"): facts(None),
-        ("check", "check"): Facts(good(NOON - HOUR), since=NOON - 9 * HOUR),
-        ("not-due", "backup"): Facts(good(NOON, NOON)),
+        ("low-never", "backup", ""): facts(None),
+        ("high-late", "backup", ""): facts(NOON - HOUR),
+        ("high-soon", "backup", ""): facts(NOON - HOUR),
+        ("high-never", "backup", ""): facts(None),
+        ("check", "check", ""): Facts(good(NOON - HOUR), since=NOON - 9 * HOUR),
+        ("not-due", "backup", ""): Facts(good(NOON, NOON)),
     }
     found = decide_all(tasks, known, NOON, restored_within=timedelta(days=90))
     order = ["high-never", "high-soon", "high-late", "low-never", "check", "not-due"]
@@ -455,3 +455,35 @@ def test_a_clock_that_jumps_an_hour_gives_each_moment_one_run(text: str, jump_at
         wanted.add(at)
     skipped = wanted - set(history.good_for)
     assert (not skipped) if jump < 0 else len(skipped) <= timedelta(minutes=jump) // task.schedules[0].shortest_gap
+
+
+def deferred(moment: datetime, at: datetime, count: int = 1) -> Deferral:
+    return Deferral("pengaduan", "backup", "", moment, at, count, "drp prune is at work here")
+
+
+def test_what_could_not_begin_waits_as_after_a_failure_and_is_missed_all_the_same() -> None:
+    task, state = make_task(), good(NOON - HOUR)
+    for count, wait in ((1, 2), (2, 4), (3, 8), (9, 60)):
+        facts = Facts(state, deferral=deferred(NOON, NOON, count))
+        before = decide(task, facts, NOON + (wait - 1) * MINUTE)
+        assert (before.is_due, before.next_at, before.moment) == (False, NOON + wait * MINUTE, NOON)
+        assert decide(task, facts, NOON + wait * MINUTE).is_due
+    found = decide(task, Facts(state, deferral=deferred(NOON, NOON + 15 * MINUTE, 4)), NOON + 16 * MINUTE)
+    assert (found.is_due, found.missed) == (False, NOON), "nobody has started it"
+
+
+def test_a_new_moment_does_not_wait_for_what_kept_the_last_one_from_beginning() -> None:
+    facts = Facts(good(NOON - 2 * HOUR), deferral=deferred(NOON - HOUR, NOON - MINUTE, 9))
+    assert decide(make_task(), facts, NOON).is_due
+
+
+def test_an_open_run_that_another_drp_follows_is_not_asked_for_each_minute() -> None:
+    state = replace(good(NOON - HOUR), is_open=True, outcome=None)
+    assert decide(make_task(), Facts(state), NOON).is_due
+    found = decide(make_task(), Facts(state, deferral=deferred(NOON, NOON, 2)), NOON + MINUTE)
+    assert (found.is_due, found.why, found.next_at) == (False, Why.UNFINISHED, NOON + 4 * MINUTE)
+
+
+def test_a_clock_that_was_put_back_lets_what_could_not_begin_be_tried_at_once() -> None:
+    facts = Facts(good(NOON - HOUR), deferral=deferred(NOON, NOON + HOUR))
+    assert decide(make_task(), facts, NOON + MINUTE).is_due

@@ -69,6 +69,53 @@ SERVICES: list[tuple[dict[str, Any], str, Record, tuple[Any, ...], tuple[str, ..
     ({COPY: "identitas/gone"}, "copy-of-unknown", PENGADUAN, AT_COPY, P),
     ({COPY: "pengaduan/files"}, "copy-of-unknown", PENGADUAN, AT_COPY, P),
 ]
+D = S + "datasets."
+DATABASE = {"id": "database", "type": "postgresql", "host": "pengaduan-1", "database": "pengaduan"}
+SQLITE = {D + "0": {"id": "app", "type": "sqlite", "host": "pengaduan-1", "path": "/srv/pengaduan/a/app.db"}}
+OVERLAPS: list[tuple[dict[str, Any], str, Record, tuple[Any, ...], tuple[str, ...]]] = [
+    (
+        {D + "1": {"id": "all", "type": "postgresql-cluster", "host": "pengaduan-1"}},
+        *("same-data", PENGADUAN, ("datasets", 0), P),
+    ),
+    (
+        {
+            "services.identitas.runs_on": ["identitas-1", "pengaduan-1"],
+            "services.identitas.recovers_on": {"identitas-1": "drc-identitas-1", "pengaduan-1": "drc-pengaduan-1"},
+            "services.identitas.datasets.1": {"id": "all", "type": "postgresql-cluster", "host": "pengaduan-1"},
+        },
+        *("same-data", PENGADUAN, ("datasets", 0), BOTH),
+    ),
+    (
+        {
+            D + "0": {"id": "all", "type": "mariadb", "host": "pengaduan-1"},
+            D + "1": {"id": "one", "type": "mariadb", "host": "pengaduan-1", "database": "x"},
+        },
+        *("same-data", PENGADUAN, ("datasets", 1), P),
+    ),
+    ({D + "1.paths": ["/srv/a", "/var/lib/postgresql"]}, "files-over-data", PENGADUAN, ("datasets", 1, "paths", 1), P),
+    ({D + "1.paths": ["/var/lib/postgresql/15/main"]}, "files-over-data", PENGADUAN, ("datasets", 1, "paths", 0), P),
+    (
+        SQLITE,
+        *("files-over-data", PENGADUAN, ("datasets", 1, "paths", 0), P),
+    ),
+    (
+        SQLITE | {D + "1.excludes": ["/srv/*/x", "/srv/pengaduan/a/app"]},
+        *("files-over-data", PENGADUAN, ("datasets", 1, "paths", 0), P),
+    ),
+    (
+        {D + "0": {"id": "code", "type": "git", "host": "pengaduan-1", "path": "/srv/pengaduan/code.git"}},
+        *("files-over-data", PENGADUAN, ("datasets", 1, "paths", 0), P),
+    ),
+]
+NO_OVERLAPS: list[dict[str, Any]] = [
+    {D + "1": {"id": "all", "type": "postgresql-cluster", "host": "pengaduan-1", "port": 5433}},
+    {D + "1": {"id": "all", "type": "mariadb", "host": "pengaduan-1"}},
+    {D + "1.paths": ["/var/lib/postgresql-tools", "/var/lib/post"]},
+    SQLITE | {D + "1.excludes": ["/srv/pengaduan/a"]},
+    SQLITE | {D + "1.excludes": ["/srv/pengaduan/*/app.db"]},
+    SQLITE | {D + "1.excludes": ["/srv/pengaduan/a/*"]},
+    SQLITE | {D + "1.copy_of": "pengaduan/app"},
+]
 WORKSPACES: list[tuple[dict[str, Any], str, Record, tuple[Any, ...], tuple[str, ...]]] = [
     ({TIER + "mtpd": "4m", TIER + "wrt": GONE}, "rto-over-mtpd", WORK, ("tiers", "penting", "rto"), BOTH),
     (
@@ -288,9 +335,14 @@ REGISTERS: list[tuple[dict[str, Any], str, Record, tuple[Any, ...], tuple[str, .
 ]
 
 
+@pytest.mark.parametrize("changes", NO_OVERLAPS)
+def test_what_only_looks_like_the_same_data_is_no_warning(changes: dict[str, Any]) -> None:
+    assert [code for code, *_ in found_in(changes) if code in ("same-data", "files-over-data")] == []
+
+
 @pytest.mark.parametrize(
     ("changes", "code", "record", "location", "services"),
-    SERVICES + WORKSPACES + REGISTERS,
+    SERVICES + OVERLAPS + WORKSPACES + REGISTERS,
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_one_change_gives_exactly_its_warning(
@@ -424,7 +476,7 @@ def test_a_target_that_has_ended_is_still_compared_until_there_is_a_new_one() ->
 
 def test_every_warning_says_what_to_do_and_each_kind_says_the_same() -> None:
     hints: dict[str, set[str]] = {}
-    for changes, code, *_ in SERVICES + WORKSPACES + REGISTERS:
+    for changes, code, *_ in SERVICES + OVERLAPS + WORKSPACES + REGISTERS:
         for finding in review(city_with(changes), TODAY):
             assert finding.severity == "warning"
             assert finding.message

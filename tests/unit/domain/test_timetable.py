@@ -187,3 +187,15 @@ def test_the_shortest_gap_of_a_schedule() -> None:
     assert parse_schedule("0,5 * * * *").shortest_gap == timedelta(minutes=5)
     assert parse_schedule("daily 02:00").shortest_gap == timedelta(days=1)
     assert parse_schedule("59 23,0 * * *").shortest_gap == timedelta(hours=1)
+
+
+@given(
+    minutes=st.sets(st.integers(0, 59), min_size=1, max_size=12),
+    hours=st.sets(st.integers(0, 23), min_size=1, max_size=12),
+)
+def test_the_shortest_gap_is_the_shortest_of_all(minutes: set[int], hours: set[int]) -> None:
+    fields = [",".join(map(str, sorted(values))) for values in (minutes, hours)]
+    for hour in (fields[1], "*"):
+        schedule = parse_schedule(f"{fields[0]} {hour} * * *")
+        times = [*schedule.minutes_of_day, schedule.minutes_of_day[0] + 24 * 60]
+        assert schedule.shortest_gap == timedelta(minutes=min(after - before for before, after in pairwise(times)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from drp.errors import DrpError, IntegrityError, UnreachableError
 from drp.workflows.check import check
 from drp.workflows.upkeep import UpkeepResult
 from tests.fakes.actions import Ending
+from tests.fakes.city import make_restore_point
+from tests.fakes.repository import FakeRepository
 from tests.unit.workflows.test_copy import HERE, HOST, PREFIX, SERVICE, THERE, Copying
 
 GOOD = {"good": True, "hit": [], "checks": []}
@@ -32,6 +35,20 @@ class Checking(Copying):
     def back_up(self, *blobs: int) -> str:
         self.repository.now = self.stage.clock.at + timedelta(minutes=10)
         return super().back_up(*blobs)
+
+    def back_up_at_the_recovery_site(self, *blobs: int) -> str:
+        """A backup into the repository of the host that stands in; gives its snapshot's name."""
+        self.stage.clock.at += timedelta(minutes=10)
+        self.repository.now = self.stage.clock.at
+        snapshot = self.repository.back_up(blobs)
+        point = make_restore_point(SERVICE, at=self.stage.clock.at)
+        url = point.repositories[HOST].replace(HOST, RECOVERY_HOST)
+        parts = tuple(replace(part, snapshot=snapshot) for part in point.snapshots)
+        point = replace(point, id=f"{point.id}-r", site="recovery", repositories={RECOVERY_HOST: url}, snapshots=parts)
+        self.ledger.open_run(point.id, "backup", "0" * 64, [SERVICE], {})
+        self.ledger.append(point.id, "restore_point.recorded", point.record())
+        self.ledger.append(point.id, "run.closed", {"outcome": "done", "exit_code": 0})
+        return snapshot
 
     def answer(self, _name: str, spec: Body) -> Ending:
         if HERE in self.store.refusing:
@@ -154,6 +171,30 @@ def test_a_copy_is_checked_while_its_source_is_away(checking: Checking) -> None:
     damaged = checking.check()
     assert isinstance(damaged.error, IntegrityError), "damage counts for more than what could not be looked at"
     assert checking.verdicts(damaged.run) == [("kedua", False)]
+
+
+RECOVERY_HOST = f"drc-{HOST}"
+
+
+def test_after_a_failover_each_repository_of_a_copy_is_asked_for_its_own_snapshots(checking: Checking) -> None:
+    """The recovery site has a repository of its own. While the source is away, the ledger says what must lie where."""
+    prefix = f"{SERVICE}/{RECOVERY_HOST}/"
+    checking.repository = FakeRepository(checking.here, prefix, checking.stage.clock.at)
+    there = checking.back_up_at_the_recovery_site(4, 5)
+    checking.copy()
+    assert {key for key in checking.there if key.startswith(prefix + "snapshots/")} == {prefix + "snapshots/" + there}
+    checking.store.refusing.add(HERE)
+    result = checking.check()
+    assert not isinstance(result.error, IntegrityError), result.error
+    found = [item for item in result.body["repositories"] if item["dr_centre"] == "kedua"]
+    assert [(item["host"], item["good"], item["compared"]) for item in found] == [
+        (RECOVERY_HOST, True, "ledger"),
+        (HOST, True, "ledger"),
+    ]
+    whole = checking.there.pop(prefix + "snapshots/" + there)
+    assert f"missing: snapshots/{there}" in str(checking.check().error), "each is still missed where it belongs"
+    checking.there[prefix + "snapshots/" + there] = whole
+    assert checking.verdicts(checking.check().run) == [("kedua", True)] * 2
 
 
 def test_what_is_missing_stays_so_while_the_source_is_away(checking: Checking) -> None:

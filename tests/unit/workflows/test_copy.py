@@ -14,10 +14,15 @@ import pytest
 
 from drp.domain.backups.copying import GRACE
 from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.protection.problems import problems_of
+from drp.domain.schedules.due import Why
 from drp.errors import BusyError, DrpError, IntegrityError, UnreachableError, UsageError
+from drp.workflows.backup_status import backup_status
 from drp.workflows.copy import copied_services, copy, copy_after_backup
 from drp.workflows.recover import RecoveryRequest, recover
 from drp.workflows.repository import centres_with, copy_lock, points_at
+from drp.workflows.schedule import decisions_of, run_lane
+from drp.workflows.task_kinds import TASK_KINDS
 from tests.fakes.city import NOW, make_city, make_restore_point, service_record, workspace_record
 from tests.fakes.repository import FakeRepository, contents, unrestorable
 from tests.fakes.world import Crash, Stage, make_stage
@@ -107,7 +112,7 @@ def test_a_copy_has_the_same_objects_and_is_recorded_with_the_other_centres_own_
     }
     row = copying.ledger.run(result.run)
     assert (row.kind, row.outcome, row.exit_code) == ("copy", "done", 0)
-    assert copying.ledger.backup_states("copy")[SERVICE].outcome == "done"
+    assert copying.ledger.copy_states()[SERVICE, "kedua"].outcome == "done"
 
 
 def test_only_what_is_new_travels_and_nothing_is_recorded_twice(copying: Copying) -> None:
@@ -269,6 +274,48 @@ def test_one_centre_that_fails_does_not_keep_the_other(tmp_path: Path) -> None:
     assert isinstance(failed.error, UnreachableError)
     assert (done.error, done.restore_points) == (None, [point])
     assert copying.ledger.run(failed.run).outcome == "failed"
+    assert copying.ledger.run(done.run).outcome == "done", "what failed at one says nothing of another"
+    states = {centre: state.outcome for (_, centre), state in copying.ledger.copy_states().items()}
+    assert states == {"kedua": "failed", "ketiga": "done"}
+    before = copying.ledger.copy_states()
+    copying.ledger.rebuild_projections()
+    assert copying.ledger.copy_states() == before
+    (status,) = backup_status(copying.world, [SERVICE])
+    assert [problem.key for problem in problems_of(status) if problem.kind == "copy-failed"] == [
+        f"{SERVICE}/copy-failed/kedua"
+    ]
+
+
+def test_a_run_of_an_older_drp_that_made_several_copies_counts_for_each(copying: Copying) -> None:
+    plan = {"service": SERVICE, "dr_centres": ["kedua", "ketiga"]}
+    copying.ledger.open_run("copy-1", "copy", "0" * 64, [SERVICE], {"plan": plan})
+    assert {centre: state.is_open for (_, centre), state in copying.ledger.copy_states().items()} == {
+        "kedua": True,
+        "ketiga": True,
+    }
+    copying.back_up(1)
+    copying.copy()
+    assert {centre: state.outcome for (_, centre), state in copying.ledger.copy_states().items()} == {
+        "kedua": "done",
+        "ketiga": "failed",
+    }, "it was cut off, and nobody goes on with both at once"
+
+
+def test_each_dr_centre_is_copied_to_by_its_own_schedule(tmp_path: Path) -> None:
+    copying = Copying(tmp_path, {"dr_centre": "kedua", "schedule": "daily 02:00"}, {"dr_centre": "ketiga"})
+    copying.back_up(1)
+    copying.store.refusing = {"third"}
+    (due,) = [found for found in decisions_of(copying.world, kinds=("copy",)) if found.is_due]
+    assert due.task.name == "copy to ketiga"
+    (outcome,) = run_lane(copying.world, "copy", {"copy": TASK_KINDS["copy"]})
+    assert isinstance(outcome.error, UnreachableError)
+    waiting = {found.task.dr_centre: found for found in decisions_of(copying.world, kinds=("copy",))}
+    assert (waiting["ketiga"].is_due, waiting["ketiga"].why) == (False, Why.RETRY)
+    assert waiting["kedua"].next_at is not None
+    copying.store.refusing = set()
+    copying.later(timedelta(days=1))
+    outcomes = run_lane(copying.world, "copy", {"copy": TASK_KINDS["copy"]})
+    assert {found.decision.task.dr_centre: found.error for found in outcomes} == {"kedua": None, "ketiga": None}
 
 
 def test_copies_with_a_schedule_of_their_own_wait_for_it(tmp_path: Path) -> None:

@@ -64,6 +64,8 @@ def test_what_agrees_is_proved_after_it_was_removed(stage: Stage) -> None:
         "run.closed",
     ]
     assert {proof.how for proof in stage.ledger.proofs("pengaduan")} == {"test-restore"}
+    declared = {item.id: item.declaration() for item in stage.world.city.services["pengaduan"].datasets}
+    assert {proof.dataset: proof.declaration for proof in stage.ledger.proofs("pengaduan")} == declared
     assert stage.actions.started == [TEST]
 
 

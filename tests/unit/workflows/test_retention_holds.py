@@ -1,17 +1,20 @@
-"""Legal holds beside a forget, and upkeep that was cut off beside a recovery."""
+"""Legal holds beside a forget, sizes that a person accepts, and upkeep that was cut off beside a recovery."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from drp.domain.events import Body
-from drp.errors import BusyError, DrpError
+from drp.errors import BusyError, DrpError, UsageError
 from drp.workflows import retention, upkeep
-from drp.workflows.retention import BEING_FORGOTTEN, hold, prune
+from drp.workflows.backup_status import backup_status
+from drp.workflows.retention import BEING_FORGOTTEN, accept_size, hold, prune
 from tests.fakes.actions import Ending
-from tests.fakes.city import make_city, service_record
+from tests.fakes.city import NOW, make_city, make_restore_point, service_record
 from tests.fakes.world import Stage, make_stage
 
 
@@ -54,3 +57,24 @@ def test_a_prune_that_was_cut_off_waits_for_a_recovery_like_a_new_one(stage: Sta
     assert "failover-1" in str(result.error)
     assert stage.actions.started == []
     assert stage.ledger.run("prune-1").closed_at is None
+
+
+def test_a_person_accepts_a_size_and_says_why(stage: Stage) -> None:
+    with pytest.raises(UsageError, match="all datasets have their usual size"):
+        accept_size(stage.world, "pengaduan", [], "archived")
+    for number, rows in enumerate((1000, 3)):
+        point = make_restore_point("pengaduan", at=NOW + timedelta(days=number))
+        content = {**point.content, "database": {"rows": {"complaints": rows}}}
+        stage.ledger.open_run(f"backup-{number}", "backup", "0" * 64, ["pengaduan"], {})
+        recorded = replace(point, id=f"backup-{number}", content=content)
+        stage.ledger.append(f"backup-{number}", "restore_point.recorded", recorded.record())
+    stage.clock.at = NOW + timedelta(days=1, minutes=1)
+    assert [one.size.dataset for one in backup_status(stage.world, ["pengaduan"])[0].shrunk] == ["database"]
+    with pytest.raises(UsageError, match="dataset files has its usual size"):
+        accept_size(stage.world, "pengaduan", ["database", "files"], "archived")
+    assert accept_size(stage.world, "pengaduan", [], "archived") == ["database"]
+    assert backup_status(stage.world, ["pengaduan"])[0].shrunk == ()
+    (row,) = stage.ledger.runs(kinds=("accept",))
+    body = stage.ledger.events(row.run)[1].body
+    assert (body["restore_point"], body["reason"], body["by"]) == ("backup-1", "archived", stage.world.operator)
+    assert stage.ledger.restore_points("pengaduan")[0].id == "backup-1", "the restore point stays"

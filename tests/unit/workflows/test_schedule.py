@@ -11,10 +11,10 @@ import pytest
 
 from drp.domain.backups.record import SCHEDULED_KINDS
 from drp.domain.schedules.due import Why
+from drp.domain.schedules.due_text import notes_of
 from drp.errors import BusyError, UnreachableError
 from drp.ports import World
 from drp.workflows.backup import back_up
-from drp.workflows.copy import CopyResult
 from drp.workflows.schedule import LANES, TaskResult, decisions_of, missed_backups, run_lane
 from drp.workflows.task_kinds import TASK_KINDS
 from tests.fakes.actions import Ending
@@ -153,18 +153,35 @@ def test_every_kind_that_a_schedule_knows_can_be_carried_out() -> None:
     assert set(TASK_KINDS) == set(SCHEDULED_KINDS) == {kind for kinds in LANES.values() for kind in kinds}
 
 
-@pytest.mark.parametrize("failing", ["", "drc-2"])
-def test_one_copy_that_failed_fails_the_task_whatever_the_others_did(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch, failing: str
-) -> None:
-    def copied(_world: World, services: list[str], _due: object) -> list[CopyResult]:
-        error = UnreachableError("no route")
-        return [
-            CopyResult(name, centre, "copy-1", error=error if centre == failing else None)
-            for name in services
-            for centre in ("drc-1", "drc-2")
-        ]
+def test_what_cannot_begin_is_tried_again_later_each_time_and_within_the_rpo(stage: Stage) -> None:
+    """A lock that another drp holds: no run tells of it, and it may last for hours."""
+    stage.locks.acquire("backup-pengaduan", "drp prune of pengaduan")
 
-    monkeypatch.setattr("drp.workflows.copy.copy", copied)
-    (result,) = TASK_KINDS["copy"](stage.world, {"pengaduan": EACH_HOUR})
-    assert (result.service, result.error is None) == ("pengaduan", not failing)
+    def one(world: World, due: Mapping[str, datetime]) -> list[TaskResult]:
+        return [TaskResult(row.service, row.error) for row in back_up(world, list(due), due)]
+
+    tried = []
+    began = stage.clock.at
+    while stage.clock.at < began + timedelta(minutes=20):
+        if outcomes := run_lane(stage.world, "backup", {"backup": one}, ["pengaduan"]):
+            assert [outcome.is_busy for outcome in outcomes] == [True]
+            tried.append((stage.clock.at - began) // timedelta(seconds=1))
+        stage.clock.at += timedelta(seconds=30)
+    assert tried == [0, 120, 360, 600, 840, 1080], (
+        "twice as long, but never more than a quarter of the RPO of 15 minutes"
+    )
+    assert stage.ledger.backup_states() == {}, "a lock is no failed backup"
+    (found,) = decisions_of(stage.world, ["pengaduan"], ("backup",))
+    assert found.deferral is not None
+    assert found.deferral.count == 6
+    assert "could not begin, 6 times so far" in "".join(notes_of(found, stage.clock.at))
+    assert "drp prune of pengaduan" in found.deferral.reason
+    assert missed_backups(stage.world, ["pengaduan"]) == {}, "it was never backed up, which is told otherwise"
+    before = stage.ledger.deferrals()
+    stage.ledger.rebuild_projections()
+    assert stage.ledger.deferrals() == before
+    stage.locks.release("backup-pengaduan")
+    stage.clock.at += timedelta(minutes=4)
+    run_lane(stage.world, "backup", {"backup": Runner()}, ["pengaduan"])
+    assert stage.ledger.backup_states()["pengaduan"].outcome == "done"
+    assert stage.ledger.deferrals() == [], "it has begun"
