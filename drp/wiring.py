@@ -272,7 +272,10 @@ def render_runbook(world: World, request: PaperRequest, form: str) -> bytes:
     if form == "markdown":
         return runbook_markdown.render(document).encode()
     page = runbook_html.render(document)
-    return render_pdf.render(page) if form == "pdf" else page.encode()
+    if form == "html":
+        return page.encode()
+    world.say("drawing the PDF; many services take a minute")
+    return render_pdf.render(page)
 
 
 def draw_graph(start: Path, things: Sequence[str], form: Form, *, network: bool, single_points: bool) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import get_args
 
@@ -140,13 +140,12 @@ def _circle(record: Record, runbook: Runbook, services: Mapping[str, Service]) -
     they depend on, and two made-up ones, of which one depends on the other: a runbook must do for any city."""
     if not any(step.before or step.after for step in runbook.steps):
         return
-    edges = {name: [need for need in service.depends_on if need in services] for name, service in services.items()}
     named = {
         anchor.partition("/")[0] for step in runbook.steps for anchor in (*step.before, *step.after) if "/" in anchor
     }
-    if not named <= set(services) or find_cycle(edges):
+    needs = _dependencies(named, services)
+    if not named <= services.keys() or find_cycle(needs):
         return  # said elsewhere
-    needs: dict[str, list[str]] = {name: edges[name] for name in with_dependencies(named, edges)}
     needs |= {"": [], " ": [""]}
     plan = [
         _Stage(
@@ -170,6 +169,18 @@ def _circle(record: Record, runbook: Runbook, services: Mapping[str, Service]) -
             hint = "correct before and after; where services depend on each other, each_service: true may be meant"
             yield _fault(record, ("steps", position), "step-cycle", what, hint)
             return
+
+
+def _dependencies(named: Collection[str], services: Mapping[str, Service]) -> dict[str, list[str]]:
+    """These services and all that they depend on, each with what it needs; of many services only those that matter."""
+    found: dict[str, list[str]] = {}
+    pending = list(named)
+    while pending:
+        name = pending.pop()
+        if name in services and name not in found:
+            found[name] = [need for need in services[name].depends_on if need in services]
+            pending += found[name]
+    return {name: found[name] for name in with_dependencies(found, found)}
 
 
 def _waits(plan: list[_Stage], placed: tuple[PlacedStep, ...]) -> dict[str, list[str]]:
