@@ -158,7 +158,8 @@ def _circle(record: Record, runbook: Runbook, services: Mapping[str, Service]) -
         for name in needs
         for before, stage in zip((None, *STAGES), STAGES, strict=False)
     ]
-    for kind in _RUN_KINDS:
+    kinds = {tuple(step.happens_in(kind) for step in runbook.steps): kind for kind in _RUN_KINDS}
+    for kind in kinds.values():
         placed = place_steps(runbook, kind, plan, STAGES)
         circle = find_cycle(_waits(plan, placed))
         if circle:
