@@ -10,6 +10,7 @@ from pathlib import Path
 
 from drp.domain.events import Body
 from drp.domain.recovery.plan import Step
+from drp.domain.recovery.probing import failing_now
 from drp.domain.recovery.run import Recovery, apply
 from drp.domain.recovery.timeline import Mark
 from drp.domain.trouble import error_of
@@ -165,16 +166,15 @@ class _Execution:
     # -- the outside probe -------------------------------------------------------------------------------------------
 
     def start_probes(self) -> None:
-        """Look at each service's user path from outside from now on, so that its failing is on record as well."""
+        """Try all checks of each service from outside from now on, so that their failing is on record as well."""
         for name, planned in self.recovery.plan.services.items():
             folder = self.probe_folder(name)
             if self.world.actions.state(folder) is ActionState.RUNNING or f"{name}/usable" in self.ended_steps():
                 continue
-            check = self.world.city.services[name].checks[0]
-            baseline = self.recovery.opened.body["baselines"].get(name, {})
-            self.world.actions.start_probe(folder, planned.address, check.model_dump(mode="json"), baseline)
+            stages.start_probe(self.world, self.recovery, name, folder)
             file = str((folder / "samples.jsonl").relative_to(self.world.workspace))
-            self.record("probe.started", {"service": name, "address": planned.address, "check": check.id, "file": file})
+            checks = [check.id for check in self.world.city.services[name].checks]
+            self.record("probe.started", {"service": name, "address": planned.address, "checks": checks, "file": file})
 
     def ended_steps(self) -> set[str]:
         return {name for name, state in self.recovery.steps.items() if state.ended}
@@ -195,12 +195,14 @@ class _Execution:
             self.end(step, "ok", "")
             return
         samples = self.world.watch.run_samples(self.probe_folder(step.service))
-        last = samples[-1].detail if samples else "the probe has not looked yet"
+        failing = failing_now(samples, self.world.city.services[step.service].check_gaps)
+        why = "; ".join(f"check {name}: {detail}" for name, detail in failing.items())
         if self.world.clock.now() > self.given_up_at:
-            self.end(step, "failed", f"the user path did not work from outside; given up ({last})")
-        elif samples and not samples[-1].succeeded and self.told.get(step.id) != last:
-            self.told[step.id] = last
-            self.world.say(f"{step.service}: not usable yet: {last}")
+            why = why or "it did not hold for long enough"
+            self.end(step, "failed", f"the user path did not work from outside; given up ({why})")
+        elif samples and why and self.told.get(step.id) != why:
+            self.told[step.id] = why
+            self.world.say(f"{step.service}: not usable yet: {why}")
 
     def stop_probes(self) -> None:
         for name in self.recovery.plan.services:

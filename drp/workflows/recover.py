@@ -321,7 +321,7 @@ def _mark_disruption(
         outage = None
     if outage is not None:
         evidence = world.watch.keep(service, run_folder(world, run))
-        source = f"drp watch: {outage.detail}; {evidence.path} sha256 {evidence.sha256}"
+        source = f"drp watch, check {outage.check}: {outage.detail}; {evidence.path} sha256 {evidence.sha256}"
         mark(Mark("T0", outage.disrupted_at, "automatic", source, outage.uncertainty or timedelta()))
         # Who declares before the probe is certain has noticed it before.
         mark(Mark("T1", min(outage.detected_at, declared_at), "automatic", source))
@@ -340,18 +340,19 @@ def _seen_outage(world: World, service: str) -> Outage | None:
 
     Who declares within seconds of the disaster is ahead of the probe: it gets the time of its next attempts, at most.
     """
-    check = world.city.services[service].checks[0]
-    limit = world.clock.now() + FAILURES_TO_DETECT * (check.interval + check.timeout) + timedelta(seconds=1)
+    checks = world.city.services[service].checks
+    slowest = max(check.interval + check.timeout for check in checks)
+    limit = world.clock.now() + FAILURES_TO_DETECT * slowest + timedelta(seconds=1)
     while samples := world.watch.samples(service):
-        age = world.clock.now() - samples[-1].ended_at
-        if age > check.largest_gap:
-            world.say(f"{service}: drp watch has not looked for {show_duration(age)}; its record is not used")
-            return None
-        outage = None if samples[-1].succeeded else last_outage(samples, largest_gap=check.largest_gap)
-        is_this_one = outage is not None and all(
-            not sample.succeeded for sample in samples if sample.started_at >= outage.disrupted_at
-        )
-        if is_this_one:
+        for name, gap in world.city.services[service].check_gaps.items():
+            ends = [sample.ended_at for sample in samples if (sample.check or checks[0].id) == name]
+            age = world.clock.now() - max(ends) if ends else None
+            if age is None or age > gap:
+                text = "has not tried" if age is None else f"has not tried for {show_duration(age)}"
+                world.say(f"{service}: drp watch {text} check {name}; its record is not used")
+                return None
+        outage = last_outage(samples, world.city.services[service].check_gaps)
+        if outage is not None and not outage.is_over:
             return outage
         if world.clock.now() > limit:
             return None

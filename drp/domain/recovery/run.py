@@ -10,7 +10,7 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
     task.ended      {step, host, task, outcome, started_at, duration_ms, changed}   from ansible-runner's events
     absence.proved  {service, looked_for: […], found: […]}
     data.verified   {service, dataset, check, expected, actual, ok}
-    probe.started   {service, address, check, file}
+    probe.started   {service, address, checks: […], file}
     probe.ended     {service, evidence: [{path, sha256}]}
 """
 

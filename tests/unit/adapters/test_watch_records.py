@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
-from drp.adapters.probing import keep_probing, load_baseline, read_samples, save_baseline
+from drp.adapters.probing import load_baseline, read_samples, save_baseline
 from drp.adapters.watch_records import FileWatchRecords, TcpReachability
 from drp.domain.inventory import AnsibleHost
 from drp.domain.values import to_stamp
@@ -76,22 +76,6 @@ def test_a_look_of_old_content_reads_back_and_damage_is_none(tmp_path: Path) -> 
     for damage in ("", "{", "5", "[1]", "null"):
         file.write_text(damage)
         assert load_baseline(file) == {}, damage
-
-
-def test_every_attempt_is_on_disk_before_it_is_told(tmp_path: Path) -> None:
-    waits: list[float] = []
-
-    def stop(timeout: float) -> bool:
-        waits.append(timeout)
-        return len(waits) == 3
-
-    file = tmp_path / "samples.jsonl"
-    probing = keep_probing(lambda: record(datetime.now(UTC)), 0.5, lambda _: file, stop)
-    for count, sample in enumerate(probing, 1):
-        assert read_samples(file)[-1] == sample
-        assert len(read_samples(file)) == count
-    assert len(waits) == 3
-    assert all(0 < wait <= 0.5 for wait in waits)
 
 
 def test_a_host_answers_where_its_ssh_port_takes_connections() -> None:
