@@ -62,7 +62,9 @@ def _addresses(answer: bytes, question: bytes) -> set[IPv4Address]:
             kind, class_, _, size = RECORD.unpack_from(answer, position)
             position += RECORD.size
             data = answer[position : position + size]
-            if (kind, class_, len(data)) == (TYPE_A, CLASS_IN, 4):
+            if len(data) < size:
+                raise IndexError
+            if (kind, class_, size) == (TYPE_A, CLASS_IN, 4):
                 found.add(IPv4Address(data))
             position += size
     except (struct.error, IndexError):

@@ -17,6 +17,7 @@ _REASONS = (
     ("in recovery", "it is starting up"),
     ("Connection refused", "connection refused"),
     ("(111)", "connection refused"),
+    ("Can't connect", "no connection to the server"),  # MariaDB's client does not say why
     ("does not exist", "the database, or what is asked for, does not exist"),
     ("Unknown database", "the database does not exist"),
     ("doesn't exist", "what is asked for does not exist"),
