@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -15,6 +15,7 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
 from drp.domain.protection.facts import Facts
+from drp.domain.recovery.clocks import ClockReading
 from drp.domain.recovery.probing import Sample
 from drp.domain.secret import SecretReference
 
@@ -45,6 +46,10 @@ class Clock(Protocol):
     """Wall-clock time in UTC, for stamps; and a clock that never jumps, for waiting."""
 
     def now(self) -> datetime: ...
+    def reading(self) -> ClockReading:
+        """How the wall clock stands to one that nobody sets: whether it was set is told by two of them."""
+        ...
+
     def monotonic(self) -> float: ...
     def sleep(self, seconds: float) -> None: ...
 
@@ -155,6 +160,10 @@ class ObjectStore(Protocol):
     def certificate(self, centre: DrCentre) -> Body | None:
         """Until when its TLS certificate is good, {expires_at: seconds since 1970}, or what is wrong with it,
         {trouble}; None where it is asked without TLS. Never raises."""
+        ...
+
+    def clock_ahead(self, centre: DrCentre) -> tuple[timedelta, timedelta] | None:
+        """How far its clock is ahead of ours, and how sure that is; None where it does not tell. Never raises."""
         ...
 
     def remove_lock(self, centre: DrCentre, prefix: str, lock: str) -> None:

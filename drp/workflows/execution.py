@@ -6,13 +6,15 @@ followed further, one that ended meanwhile is read, one that was lost is started
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from drp.domain.events import Body
+from drp.domain.recovery.clocks import measured, of_hosts
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.probing import failing_now
 from drp.domain.recovery.run import Recovery, apply
-from drp.domain.recovery.timeline import Mark
+from drp.domain.recovery.timeline import Mark, MarkName
 from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp, milliseconds
 from drp.errors import CancelledError, DrpError
@@ -36,6 +38,7 @@ def execute(world: World, recovery: Recovery) -> None:
         world.say(f"drp stops following {recovery.run}; what it started goes on by itself")
         world.say(f"go on: drp run resume {recovery.run}    give it up: drp run abort {recovery.run}")
         raise
+    execution.measure_clocks()
     execution.stop_probes()
     world.actions.close_connections()
 
@@ -77,7 +80,7 @@ class _Execution:
 
     def start(self, step: Step) -> None:
         if "T3" not in self.recovery.marks.get(step.service, {}):
-            self.mark(step.service, Mark("T3", self.world.clock.now(), "automatic", "first recovery step started"))
+            self.mark(step.service, self.moment("T3", "first recovery step started"))
         self.record("step.started", {"step": step.id, "action": step.id.replace("/", "-")})
         self.world.say(f"{step.service}: {stages.NAMES[step.stage]} …")
         if step.stage == "usable":
@@ -110,7 +113,7 @@ class _Execution:
             return
         # The mark comes first: after a crash between the two it would otherwise be missing for good.
         if step.stage == "verify" and "T4" not in self.recovery.marks.get(step.service, {}):
-            self.mark(step.service, Mark("T4", self.world.clock.now(), "automatic", f"{step.id} ended well"))
+            self.mark(step.service, self.moment("T4", f"{step.id} ended well"))
         self.end(step, "ok", "")
 
     def failure(self, step: Step) -> DrpError:
@@ -156,6 +159,11 @@ class _Execution:
             self.world.say(f"{step.service}: {stages.NAMES[step.stage]}: done in {duration / 1000:.1f} s")
         elif outcome == "failed":
             self.world.say(f"{step.service}: {stages.NAMES[step.stage]}: FAILED: {error}")
+
+    def moment(self, name: MarkName, evidence: str) -> Mark:
+        """A mark of now."""
+        clock = self.world.clock
+        return Mark(name, clock.now(), "automatic", evidence, clock=clock.reading())
 
     def mark(self, service: str, mark: Mark) -> None:
         self.record("mark", {"service": service, **mark.record()})
@@ -203,6 +211,24 @@ class _Execution:
         elif samples and why and self.told.get(step.id) != why:
             self.told[step.id] = why
             self.world.say(f"{step.service}: not usable yet: {why}")
+
+    def measure_clocks(self) -> None:
+        """Write down what is known about each clock that a figure rests on. At the end, when nobody waits for it."""
+        known = {event.body["service"] for event in self.recovery.events if event.type == "clock.measured"}
+        centres: dict[str, tuple[timedelta, timedelta] | None] = {}
+        for name, planned in self.recovery.plan.services.items():
+            if name in known:
+                continue
+            point = planned.restore_point
+            for body in of_hosts(name, point):
+                self.record("clock.measured", body)
+            if point.dr_centre not in centres:
+                centre = self.world.city.workspace.dr_centres.get(point.dr_centre)
+                centres[point.dr_centre] = None if centre is None else self.world.store.clock_ahead(centre)
+            use = "when the restore point had arrived there"
+            now = self.world.clock.now()
+            body = measured(name, f"DR centre {point.dr_centre}", use, now, centres[point.dr_centre])
+            self.record("clock.measured", body)
 
     def stop_probes(self) -> None:
         for name in self.recovery.plan.services:

@@ -313,7 +313,7 @@ def _mark_disruption(
         scenario = "the scenario's time: production was not disturbed"
         simulated: tuple[MarkName, ...] = ("T0", "T1", "T2")
         for name in simulated:
-            mark(Mark(name, declared_at, "simulated", scenario))
+            mark(Mark(name, declared_at, "simulated", scenario, clock=world.clock.reading()))
         return
     outage = _seen_outage(world, service)
     if outage is not None and outage.last_good_at is None:
@@ -322,9 +322,9 @@ def _mark_disruption(
     if outage is not None:
         evidence = world.watch.keep(service, run_folder(world, run))
         source = f"drp watch, check {outage.check}: {outage.detail}; {evidence.path} sha256 {evidence.sha256}"
-        mark(Mark("T0", outage.disrupted_at, "automatic", source, outage.uncertainty or timedelta()))
+        mark(Mark("T0", outage.disrupted_at, "automatic", source, outage.uncertainty, outage.clock))
         # Who declares before the probe is certain has noticed it before.
-        mark(Mark("T1", min(outage.detected_at, declared_at), "automatic", source))
+        mark(Mark("T1", min(outage.detected_at, declared_at), "automatic", source, clock=outage.clock))
         world.say(f"{service}: unusable since {outage.disrupted_at:%H:%M:%S} UTC ({outage.detail}), seen by drp watch")
     elif request.disrupted_at is not None:
         mark(Mark("T0", request.disrupted_at, "human", f"declared by {request.by}", timedelta(minutes=1)))
@@ -332,7 +332,8 @@ def _mark_disruption(
         _reserve(declared, service, "T0 and T1 were declared by a person: no probe had watched", request.by)
     else:
         world.say(f"{service}: nobody saw when it went, so RTA and RPA cannot be measured (--disrupted-at TIME)")
-    mark(Mark("T2", declared_at, "human", f"declared by {request.by}: {request.reason}"))
+    declared_by = f"declared by {request.by}: {request.reason}"
+    mark(Mark("T2", declared_at, "human", declared_by, clock=world.clock.reading()))
 
 
 def _seen_outage(world: World, service: str) -> Outage | None:

@@ -171,7 +171,7 @@ def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> Fou
         reservations.append(f"check {names} did not fail before the service was activated: it may not tell an outage")
     if checks[0].compares_old_content and not recovery.opened.body["baselines"].get(service):
         reservations.append("old content was not compared: drp watch had not looked before the disruption")
-    mark = Mark("T5", found.usable_at, "automatic", evidence, found.uncertainty)
+    mark = Mark("T5", found.usable_at, "automatic", evidence, found.uncertainty, found.clock)
     return FoundUse((mark,), tuple(reservations))
 
 

@@ -167,6 +167,9 @@ class FakeStore:
             on_read(item)
         return flaws
 
+    def clock_ahead(self, centre: DrCentre) -> tuple[timedelta, timedelta] | None:
+        return None if centre.bucket in self.refusing else (timedelta(milliseconds=-40), timedelta(milliseconds=510))
+
     def certificate(self, centre: DrCentre) -> Body | None:  # noqa: ARG002 - the port's signature
         return {"expires_at": int(self.at.timestamp()) + 86_400 * 200}
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self
 
+from drp.adapters.clock import reading
 from drp.domain.values import to_stamp
 
 TIMED_OUT = "timed out"
@@ -113,8 +114,9 @@ class Probe(Protocol):
 
 
 def try_once(check: str, probe: Probe, timeout: float, now: Callable[[], datetime]) -> dict[str, Any]:
-    """One attempt as a sample: {check, started_at, ended_at, succeeded, detail}. Never raises."""
+    """One attempt as a sample: {check, started_at, ended_at, succeeded, detail, clock}. Never raises."""
     started_at, started = now(), time.monotonic()
+    clock = reading(started_at)
     succeeded = False
     with Deadline(timeout) as deadline:
         try:
@@ -133,6 +135,7 @@ def try_once(check: str, probe: Probe, timeout: float, now: Callable[[], datetim
         "ended_at": to_stamp(ended_at),
         "succeeded": succeeded,
         "detail": detail,
+        "clock": clock.record(),
     }
 
 

@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from drp.domain.recovery.clocks import ClockReading
 from drp.domain.values import from_stamp
 
 FAILURES_TO_DETECT = 2
@@ -30,6 +31,7 @@ class Sample:
     succeeded: bool
     detail: str
     check: str = ""
+    clock: ClockReading | None = None
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Sample:
@@ -40,6 +42,7 @@ class Sample:
             succeeded=bool(record["succeeded"]),
             detail=str(record["detail"]),
             check=str(record.get("check", "")),
+            clock=ClockReading.from_record(record.get("clock")),
         )
 
 
@@ -73,6 +76,7 @@ class Outage:
     check: str
     detail: str
     is_over: bool
+    clock: ClockReading | None = None
 
     @property
     def uncertainty(self) -> timedelta | None:
@@ -108,6 +112,7 @@ def last_outage(samples: Iterable[Sample], gaps: Gaps) -> Outage | None:
         check=first.samples[0].check,
         detail=first.samples[0].detail,
         is_over=all(end is not None for _, end in newest),
+        clock=first.samples[0].clock,
     )
 
 
@@ -120,6 +125,7 @@ class UsableAgain:
     attempts: int
     check: str
     uncertainty: timedelta
+    clock: ClockReading | None = None
 
 
 def usable_again(samples: Iterable[Sample], gaps: Gaps, *, after: datetime, hold: timedelta) -> UsableAgain | None:
@@ -151,6 +157,7 @@ def _found(turns: Sequence[Turn], last: Turn, after: datetime, hold: timedelta) 
         attempts=len(within),
         check=last.samples[0].check,
         uncertainty=max(last.at - earliest, latest - last.at),
+        clock=last.samples[0].clock,
     )
 
 

@@ -3,7 +3,8 @@
 Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, reason, …} and `run.closed`
 {outcome, exit_code, verdict}:
 
-    mark            {service, mark, at, source, evidence, uncertainty_ms}
+    mark            {service, mark, at, source, evidence, uncertainty_ms, clock}
+    clock.measured  {service, clock, used_for, measured_at, offset_ms, uncertainty_ms}      None: not measured
     reservation     {service, text, accepted_by}             what keeps the result from being plainly MET
     step.started    {step, action}                           action: its folder under the run's, or "" for a wait
     step.ended      {step, outcome: ok | failed | skipped, error, duration_ms, evidence: [{path, sha256}]}
