@@ -333,6 +333,12 @@ PATTERN_HINTS = {
     r"^[A-Za-z][A-Za-z0-9-]*=[^\u0000-\u001f\u007f\"\\<>;*()]{1,250}$": "write a name such as dc=example",
     r"^ldapi?://[A-Za-z0-9%_./:-]{0,200}$": "write an address such as ldapi:/// or ldap://127.0.0.1",
     r"^[^\u0000-\u0008\u000b-\u001f\u007f]*$": "remove the control characters",
+    r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$": "remove the control characters",
+    r"^([0-9a-fA-F]{2}){1,2000}$": "write bytes as pairs of hexadecimal digits, such as 0d0a",
+    r"^(SELECT|select|SHOW|show|WITH|with|VALUES|values|TABLE|table)[ (][^;\\\u0000-\u001f\u007f]+$": (
+        "write one query that reads, such as SELECT count(*) FROM people, without backslash, semicolon and line end"
+    ),
+    r"^([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?$": "write a name such as www.example.org",
     r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$": "use 3 to 63 lower-case letters, digits, dots and hyphens",
 }
 """What a person should write instead, by the pattern that refused it."""

@@ -24,7 +24,7 @@ from drp.workflows.host_jobs import HostJob
 from drp.workflows.naming import new_run, run_folder
 from drp.workflows.repository import living_runs, points_at
 from drp.workflows.selection import reasons_against, recovery_order, runbook_of
-from drp.workflows.stages import changed_since, datasets_of
+from drp.workflows.stages import changed_since, check_secrets, datasets_of
 from drp.workflows.trust import trusted
 
 WATCH_POLL_SECONDS = 0.2
@@ -64,6 +64,8 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
         unfenced = _guard(world, request, order)
         _make_way(world, request.kind, order)
         plan = _plan(world, request, runbook, order, declared_at)
+        for name in plan.services:
+            check_secrets(world, name)  # what is missing is told now, not in the middle
         run = new_run(request.kind, declared_at)
         declared: list[Body] = []
         for name, planned in plan.services.items():

@@ -236,7 +236,8 @@ class FakeWatch:
     """Implements `drp.ports.WatchRecords`.
 
     A run's own probe looks every half second from its start; it succeeds from the moment at which the action that
-    lets users in (`opens`) has ended well, but for the attempts in `relapses` (seconds after that moment).
+    lets users in (`opens`) has ended well, but for the attempts in `relapses` (seconds after that moment). Checks in
+    `more_checks` are tried too; those with False always fail.
     """
 
     def __init__(self, workspace: Path, clock: FakeClock) -> None:
@@ -245,6 +246,7 @@ class FakeWatch:
         self.open_since: dict[str, datetime] = {}
         self.started: dict[str, datetime] = {}
         self.relapses: set[float] = set()
+        self.more_checks: dict[str, bool] = {}
 
     def samples(self, service: str) -> list[Sample]:
         return self.seen.get(service, [])
@@ -273,7 +275,10 @@ class FakeWatch:
                 passed = round((at - self.open_since[service]).total_seconds() * 2) / 2
                 good = passed not in self.relapses
             detail = "1 requests as expected" if good else "GET /: connection refused"
-            found.append(Sample(at, at + timedelta(milliseconds=20), good, detail))
+            clock = self.clock.reading()
+            found.append(Sample(at, at + timedelta(milliseconds=20), good, detail, clock=clock))
+            for name, works in self.more_checks.items():
+                found.append(Sample(at, at + timedelta(milliseconds=20), good and works, "refused", name, clock))
             at += timedelta(milliseconds=500)
         return found
 
@@ -392,7 +397,13 @@ class Stage:
         for number in range(int((lasting + 2) * 2)):
             at = start + timedelta(seconds=number / 2)
             self.watch.seen.setdefault(service, []).append(
-                Sample(at, at + timedelta(milliseconds=20), number < 4, "as expected" if number < 4 else "refused")
+                Sample(
+                    at,
+                    at + timedelta(milliseconds=20),
+                    number < 4,
+                    "as expected" if number < 4 else "refused",
+                    clock=self.clock.reading(),
+                )
             )
 
 

@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -260,3 +261,42 @@ def test_a_database_must_prove_its_name_where_a_certificate_is_declared(tmp_path
     authority = ssl.get_default_verify_paths().cafile or ssl.get_default_verify_paths().openssl_cafile
     sample = ask(postgresql, "SELECT 1", ca_certificate=authority)
     assert not sample.succeeded
+
+
+# -- what a recovery host asks itself ---------------------------------------------------------------------------------
+
+
+def verify(folder: Path, *asks: dict[str, Any]) -> subprocess.CompletedProcess[str]:
+    """Run the role `user_path` on this machine, by Ansible itself."""
+    book = [
+        {
+            "hosts": "localhost",
+            "connection": "local",
+            "gather_facts": False,
+            "vars": {"drp_hosts": ["localhost"], "drp_local_asks": list(asks), "user_path_port_seconds": 2},
+            "roles": ["user_path"],
+        }
+    ]
+    (folder / "book.yml").write_text(json.dumps(book))
+    roles = Path(__file__).parents[2] / "playbooks" / "roles"
+    environment = {**os.environ, "ANSIBLE_ROLES_PATH": str(roles), "ANSIBLE_LOCALHOST_WARNING": "0"}
+    command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(folder / "book.yml")]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_a_recovery_host_asks_itself_what_the_checks_will_ask(tmp_path: Path, postgresql: Server) -> None:
+    (tmp_path / "page").write_text("fine")
+    port = dataset_bench.free_port()
+    command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", str(tmp_path)]
+    web = {"type": "http", "id": "web", "port": port, "steps": [{"request": "GET /page"}]}
+    sql = {"type": "sql", "id": "sql", "engine": "postgresql", "port": postgresql[1], "database": "postgres"}
+    sql |= {"user": "drp_probe", "password": {"env": "X"}, "query": "SELECT 1"}
+    tcp = {"type": "tcp", "id": "tcp", "port": port}
+    asks = [ask for check in (web, sql, tcp) for ask in read_check(check).asks_of_host()]
+    with dataset_bench.running(command, tmp_path, lambda: dataset_bench.answers(port), "a web server"):
+        done = verify(tmp_path, *asks)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.count("ok: [localhost]") == 3
+    missing = verify(tmp_path, {"kind": "tcp", "port": port})
+    assert missing.returncode == 2
+    assert f"Timeout when waiting for 127.0.0.1:{port}" in missing.stdout

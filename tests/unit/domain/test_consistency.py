@@ -183,3 +183,18 @@ def test_where_some_hosts_have_keys_of_their_own_all_that_need_them_have() -> No
     ((_, location, message),) = found_in(workspace=keys_for(*hosts, "elsewhere"))
     assert location == ("dr_centres", "drc", "host_keys", "elsewhere")
     assert message == "unknown host 'elsewhere'"
+
+
+HTTP = {"id": "path", "type": "http", "steps": [{"request": "GET /"}]}
+OLD = {"id": "old", "type": "http", "steps": [{"request": "GET /1", "same_as_before": True}]}
+
+
+def test_checks_are_told_apart_by_name() -> None:
+    found = found_in({"checks": [HTTP, {"id": "path", "type": "tcp", "port": 80}]})
+    assert found == [("pengaduan", ("checks", 1, "id"), "two checks are called 'path'")]
+
+
+def test_old_content_is_compared_by_the_first_check_alone() -> None:
+    assert found_in({"checks": [OLD, HTTP]}) == []
+    found = found_in({"checks": [HTTP, OLD]})
+    assert found == [("pengaduan", ("checks", 1), "check 'old' has same_as_before, and is not the first one")]
