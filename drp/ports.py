@@ -223,8 +223,8 @@ class ObjectStore(Protocol):
 class WatchRecords(Protocol):
     """What probes from outside have seen: `drp watch`, and the probe of a run."""
 
-    def samples(self, service: str) -> list[Sample]:
-        """The newest samples of `drp watch`; empty if it never ran."""
+    def samples(self, service: str, since: datetime | None = None) -> list[Sample]:
+        """The samples of `drp watch` of the two newest days, or those begun since a moment; empty if there are none."""
         ...
 
     def newest(self, service: str) -> Sample | None:
@@ -239,8 +239,8 @@ class WatchRecords(Protocol):
         """Forget the look of old content: it is new."""
         ...
 
-    def keep(self, service: str, folder: Path) -> Evidence:
-        """Copy the samples that `samples` gave into a run's folder, as its evidence."""
+    def keep(self, service: str, folder: Path, since: datetime) -> Evidence:
+        """Copy the samples begun since a moment into a run's folder, as its evidence."""
         ...
 
     def run_samples(self, folder: Path) -> list[Sample]:

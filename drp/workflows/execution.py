@@ -14,7 +14,7 @@ from drp.domain.recovery.clocks import measured, of_hosts
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.probing import failing_now
 from drp.domain.recovery.run import Recovery, apply
-from drp.domain.recovery.timeline import Mark, MarkName
+from drp.domain.recovery.timeline import Mark, MarkName, own_clock
 from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp, milliseconds
 from drp.errors import CancelledError, DrpError
@@ -222,6 +222,7 @@ class _Execution:
             point = planned.restore_point
             for body in of_hosts(name, point):
                 self.record("clock.measured", body)
+            self.record("clock.measured", own_clock(name, self.recovery.marks.get(name, {}), self.world.clock.now()))
             if point.dr_centre not in centres:
                 centre = self.world.city.workspace.dr_centres.get(point.dr_centre)
                 centres[point.dr_centre] = None if centre is None else self.world.store.clock_ahead(centre)

@@ -28,6 +28,10 @@ from drp.workflows.stages import changed_since, check_secrets, datasets_of
 from drp.workflows.trust import trusted
 
 WATCH_POLL_SECONDS = 0.2
+WATCH_LOOK_BACK = timedelta(minutes=1)
+WATCH_LONGEST_LOOK_BACK = timedelta(days=2)
+WATCH_KEPT_BEFORE = timedelta(minutes=10)
+"""How much of what `drp watch` saw before an outage is kept as evidence beside it."""
 
 REMOVING = ("forget", "prune")
 """Kinds of runs that take data away at a DR centre."""
@@ -322,7 +326,7 @@ def _mark_disruption(
         world.say(f"{service}: drp watch never saw it work, so it cannot say when it went")
         outage = None
     if outage is not None:
-        evidence = world.watch.keep(service, run_folder(world, run))
+        evidence = world.watch.keep(service, run_folder(world, run), outage.disrupted_at - WATCH_KEPT_BEFORE)
         source = f"drp watch, check {outage.check}: {outage.detail}; {evidence.path} sha256 {evidence.sha256}"
         mark(Mark("T0", outage.disrupted_at, "automatic", source, outage.uncertainty, outage.clock))
         # Who declares before the probe is certain has noticed it before.
@@ -346,7 +350,8 @@ def _seen_outage(world: World, service: str) -> Outage | None:
     checks = world.city.services[service].checks
     slowest = max(check.interval + check.timeout for check in checks)
     limit = world.clock.now() + FAILURES_TO_DETECT * slowest + timedelta(seconds=1)
-    while samples := world.watch.samples(service):
+    looked_back = 10 * (slowest + WATCH_LOOK_BACK)
+    while samples := world.watch.samples(service, world.clock.now() - looked_back):
         for name, gap in world.city.services[service].check_gaps.items():
             ends = [sample.ended_at for sample in samples if (sample.check or checks[0].id) == name]
             age = world.clock.now() - max(ends) if ends else None
@@ -355,11 +360,18 @@ def _seen_outage(world: World, service: str) -> Outage | None:
                 world.say(f"{service}: drp watch {text} check {name}; its record is not used")
                 return None
         outage = last_outage(samples, world.city.services[service].check_gaps)
+        if outage is not None and outage.earliest is None and looked_back < WATCH_LONGEST_LOOK_BACK:
+            looked_back *= 8  # it began before what was read
+            continue
         if outage is not None and not outage.is_over:
             return outage
         if world.clock.now() > limit:
             return None
         world.clock.sleep(WATCH_POLL_SECONDS)
+    newest = world.watch.newest(service)
+    if newest is not None:
+        silence = show_duration(world.clock.now() - newest.ended_at)
+        world.say(f"{service}: drp watch has not looked for {silence}; its record is not used")
     return None
 
 

@@ -248,8 +248,9 @@ class FakeWatch:
         self.relapses: set[float] = set()
         self.more_checks: dict[str, bool] = {}
 
-    def samples(self, service: str) -> list[Sample]:
-        return self.seen.get(service, [])
+    def samples(self, service: str, since: datetime | None = None) -> list[Sample]:
+        found = self.seen.get(service, [])
+        return found if since is None else [sample for sample in found if sample.started_at >= since]
 
     def newest(self, service: str) -> Sample | None:
         return self.seen[service][-1] if self.seen.get(service) else None
@@ -263,7 +264,7 @@ class FakeWatch:
     def forget(self, service: str) -> None:
         self.baseline(service).unlink(missing_ok=True)
 
-    def keep(self, service: str, folder: Path) -> Evidence:
+    def keep(self, service: str, folder: Path, since: datetime) -> Evidence:  # noqa: ARG002 - the port's signature
         return Evidence(f"var/runs/{folder.name}/{service}-watch.jsonl", "0" * 64)
 
     def run_samples(self, folder: Path) -> list[Sample]:

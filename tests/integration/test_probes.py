@@ -273,7 +273,12 @@ def verify(folder: Path, *asks: dict[str, Any]) -> subprocess.CompletedProcess[s
             "hosts": "localhost",
             "connection": "local",
             "gather_facts": False,
-            "vars": {"drp_hosts": ["localhost"], "drp_local_asks": list(asks), "user_path_port_seconds": 2},
+            "vars": {
+                "ansible_python_interpreter": sys.executable,
+                "drp_hosts": ["localhost"],
+                "drp_local_asks": list(asks),
+                "user_path_port_seconds": 2,
+            },
             "roles": ["user_path"],
         }
     ]

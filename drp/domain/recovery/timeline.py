@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from drp.domain.objectives import Objectives, Verdict, judge, worst
-from drp.domain.recovery.clocks import ClockReading, moved
+from drp.domain.recovery.clocks import ClockReading, measured, moved
 from drp.domain.values import from_stamp, milliseconds, to_stamp
 
 MarkName = Literal["Tb", "T0", "T1", "T2", "T3", "T4", "T5"]
@@ -161,6 +161,14 @@ def uncertainty_between(marks: Mapping[str, Mark], start: str, end: str) -> time
     is_one_clock = start != "Tb" and "human" not in (first.source, last.source)
     set_by = moved(first.clock, last.clock) if is_one_clock else timedelta()
     return None if set_by is None else first.uncertainty + last.uncertainty + set_by
+
+
+def own_clock(service: str, marks: Mapping[str, Mark], now: datetime) -> dict[str, Any]:
+    """The event about the control node's own clock: by how much it was set between the loss and use."""
+    first, last = marks.get("T0"), marks.get("T5")
+    set_by = None if first is None or last is None else moved(first.clock, last.clock)
+    found = None if set_by is None else (set_by, timedelta())
+    return measured(service, "control node", "T0 to T5: by how much it was set meanwhile", now, found)
 
 
 def _rounded_up(duration: timedelta) -> int:

@@ -538,7 +538,7 @@ def test_each_clock_that_a_figure_rests_on_is_written_down(stage: Stage) -> None
     assert {(body["service"], body["clock"], body["offset_ms"]) for body in found} == {
         (name, clock, offset)
         for name in ("identitas", "pengaduan")
-        for clock, offset in ((f"{name}-1", 0), ("DR centre drc", -40))
+        for clock, offset in ((f"{name}-1", 0), ("control node", 0), ("DR centre drc", -40))
     }
     measured = recovery.measurement("pengaduan")
     assert measured.rta_uncertainty is not None
@@ -551,3 +551,20 @@ def test_a_centre_that_does_not_tell_its_clock_is_not_measured(stage: Stage) -> 
     recovery = recover(stage.world, FAILOVER)
     found = [event.body for event in recovery.events if event.type == "clock.measured"]
     assert [body["offset_ms"] for body in found if body["clock"] == "DR centre drc"] == [None, None]
+
+
+@pytest.mark.parametrize("hours", [0.5, 5, 30])
+def test_an_outage_of_long_ago_is_dated_by_its_beginning(alone: Stage, hours: float) -> None:
+    alone.watch.seen.clear()
+    alone.see_outage("pengaduan", lasting=hours * 3600)
+    recovery = recover(alone.world, FAILOVER)
+    mark = recovery.marks["pengaduan"]["T0"]
+    assert abs(NOW - timedelta(hours=hours) - mark.at) < timedelta(seconds=5)
+    assert mark.uncertainty is not None
+
+
+def test_a_watch_that_stopped_is_told_and_not_used(alone: Stage) -> None:
+    alone.clock.at += timedelta(hours=3)
+    recovery = recover(alone.world, FAILOVER)
+    assert "T0" not in recovery.marks["pengaduan"]
+    assert "pengaduan: drp watch has not looked for 3 h; its record is not used" in alone.said[0]
