@@ -315,6 +315,16 @@ Text = Annotated[
     BeforeValidator(_no_number),
 ]
 
+Query = Annotated[
+    str,
+    StringConstraints(
+        max_length=2000,
+        pattern=r"^(SELECT|select|SHOW|show|WITH|with|VALUES|values|TABLE|table)[ (][^;\\\u0000-\u001f\u007f]+$",
+    ),
+]
+"""One query on one line that reads. No backslash and no semicolon: databases' client programs take what follows such
+for commands of their own, some of which start a shell."""
+
 PATTERN_HINTS = {
     r"^[a-z][a-z0-9-]{0,47}$": "use lower-case letters, digits and hyphens, a letter first, at most 48",
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$": "use letters, digits, dots, hyphens and underscores, at most 63",

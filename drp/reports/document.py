@@ -8,6 +8,7 @@ from typing import Any
 from drp.domain.events import Event, first_break, hash_of
 from drp.domain.recovery.plan import PlannedService, Step
 from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.verification import checks_wanted
 from drp.domain.values import from_stamp, milliseconds
 from drp.reports.figures import (
     disordered,
@@ -284,13 +285,8 @@ def _gaps(recovery: Recovery, name: str, lines: dict[str, MarkLine], steps: tupl
     elif recovery.absences[name]["found"]:
         found.append(Gap("absence_found_something", ""))
     made = {(check["dataset"], check["check"]) for check in recovery.checks.get(name, [])}
-    datasets = dict.fromkeys(item.dataset for item in recovery.plan.services[name].restore_point.snapshots)
-    missing = [
-        f"{kind} of {dataset}"
-        for dataset in datasets
-        for kind in ("content", "sentinel")
-        if (dataset, kind) not in made
-    ]
+    wanted = checks_wanted(recovery.plan.services[name].restore_point)
+    missing = [f"{kind} of {dataset}" for dataset, kind in wanted if (dataset, kind) not in made]
     found += [Gap("checks_not_made", ", ".join(missing))] if missing else []
     if len(recovery.plan.services) == 1:
         found.append(Gap("alone", ""))

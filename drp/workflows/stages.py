@@ -115,7 +115,10 @@ def _finish_restore(recovery: Recovery, step: Step, messages: list[Body], record
         record("data.verified", check.record(step.service))
     newest = newest_transaction(point, result)
     if newest is not None:
-        evidence = f"oldest sentinel of {len(result['datasets'])} restored datasets, token {point.sentinel}"
+        dated = sorted({dataset.dated_by for dataset in datasets})
+        what = {"sentinel": f"sentinel, token {point.sentinel}", "freshness": "newest record, by its own query"}
+        told = "; ".join(what[kind] for kind in dated if kind in what)
+        evidence = f"the oldest of what dates the {len(datasets)} restored datasets ({told})"
         record(
             "mark",
             {"service": step.service, **Mark("Tb", newest, "automatic", evidence, point.clock_uncertainty).record()},

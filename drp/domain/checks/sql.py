@@ -5,23 +5,13 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, StrictInt, StringConstraints, model_validator
+from pydantic import Field, StrictInt, model_validator
 
 from drp.domain.checks.base import CheckType, local_port
 from drp.domain.secret import SecretReference
-from drp.domain.values import DatabaseName, FileName, HostAddress, LoginName, PositiveDuration, Text
+from drp.domain.values import DatabaseName, FileName, HostAddress, LoginName, PositiveDuration, Query, Text
 
 PORTS = {"postgresql": 5432, "mariadb": 3306}
-
-Query = Annotated[
-    str,
-    StringConstraints(
-        max_length=2000,
-        pattern=r"^(SELECT|select|SHOW|show|WITH|with|VALUES|values|TABLE|table)[ (][^;\\\u0000-\u001f\u007f]+$",
-    ),
-]
-"""One query on one line that reads. No backslash and no semicolon: the client programs take what follows such for
-commands of their own, some of which start a shell."""
 
 
 class SqlCheck(CheckType):

@@ -25,6 +25,7 @@ from drp.domain.events import Body, Event
 from drp.domain.objectives import Verdict, worst
 from drp.domain.recovery.plan import Plan, Step
 from drp.domain.recovery.timeline import Mark, Measurement, Reservation, measure
+from drp.domain.recovery.verification import checks_wanted
 from drp.domain.values import from_stamp
 
 
@@ -73,15 +74,14 @@ class Recovery:
         return from_stamp((self.closed or self.events[-1]).at)
 
     def data_verdict(self, service: str) -> Verdict:
-        """Whether the recovered data is the restore point's: every check that was made must agree, and the content
-        and the sentinel of each dataset must have been checked."""
+        """Whether the recovered data is the restore point's: every check that was made must agree, and the content of
+        each dataset and what dates it must have been checked."""
         checks = self.checks.get(service, [])
         if any(not check["ok"] or check["expected"] != check["actual"] for check in checks):
             return Verdict.NOT_MET
-        datasets = {snapshot.dataset for snapshot in self.plan.services[service].restore_point.snapshots}
-        wanted = {(dataset, check) for dataset in datasets for check in ("content", "sentinel")}
+        wanted = checks_wanted(self.plan.services[service].restore_point)
         made = {(check["dataset"], check["check"]) for check in checks}
-        return Verdict.MET if wanted and wanted <= made else Verdict.NOT_MEASURED
+        return Verdict.MET if wanted and set(wanted) <= made else Verdict.NOT_MEASURED
 
     def measurement(self, service: str) -> Measurement:
         """The figures of one service, from its marks."""
