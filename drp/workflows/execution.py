@@ -25,6 +25,7 @@ from drp.workflows.naming import action_folder
 POLL_SECONDS = 0.05
 _FOLLOWING = ("run.opened", "run.resumed")
 LOOK_SECONDS = 0.25
+PROBES_SECONDS = 2.0
 
 
 def execute(world: World, recovery: Recovery) -> None:
@@ -48,7 +49,7 @@ class _Execution:
         self.world, self.recovery = world, recovery
         self.messages: dict[str, list[Body]] = {}
         self.told: dict[str, str] = {}
-        self.next_look = 0.0
+        self.next_look = self.probes_due = 0.0
         # Only waiting is given up: a restore that takes its time is ended by a person (drp run abort), not by a clock.
         followed_since = max(from_stamp(event.at) for event in recovery.events if event.type in _FOLLOWING)
         self.given_up_at = followed_since + recovery.plan.give_up_after
@@ -68,6 +69,7 @@ class _Execution:
                 return
             for step in running:
                 self.follow(step)
+            self.keep_probes()
             self.world.clock.sleep(POLL_SECONDS)
 
     def refuse_if_closed(self) -> None:
@@ -175,6 +177,7 @@ class _Execution:
 
     def start_probes(self) -> None:
         """Try all checks of each service from outside from now on, so that their failing is on record as well."""
+        self.probes_due = self.world.clock.monotonic() + PROBES_SECONDS
         for name, planned in self.recovery.plan.services.items():
             folder = self.probe_folder(name)
             if self.world.actions.state(folder) is ActionState.RUNNING or f"{name}/usable" in self.ended_steps():
@@ -183,6 +186,11 @@ class _Execution:
             file = str((folder / "samples.jsonl").relative_to(self.world.workspace))
             checks = [check.id for check in self.world.city.services[name].checks]
             self.record("probe.started", {"service": name, "address": planned.address, "checks": checks, "file": file})
+
+    def keep_probes(self) -> None:
+        """One that was killed goes on; meanwhile nobody looked, and that voids what had held until then."""
+        if self.world.clock.monotonic() >= self.probes_due:
+            self.start_probes()
 
     def ended_steps(self) -> set[str]:
         return {name for name, state in self.recovery.steps.items() if state.ended}

@@ -568,3 +568,23 @@ def test_a_watch_that_stopped_is_told_and_not_used(alone: Stage) -> None:
     recovery = recover(alone.world, FAILOVER)
     assert "T0" not in recovery.marks["pengaduan"]
     assert "pengaduan: drp watch has not looked for 3 h; its record is not used" in alone.said[0]
+
+
+def test_a_probe_that_is_killed_goes_on(alone: Stage) -> None:
+    folder = alone.world.workspace / "var" / "runs"
+    inner = alone.clock.sleep
+    killed: list[Path] = []
+
+    def sleep(seconds: float) -> None:
+        inner(seconds)
+        probes = [path for path in alone.actions.known if path.name == "pengaduan-probe"]
+        if probes and not killed and "pengaduan-restore" in alone.actions.started:
+            alone.actions.lose(probes[0])
+            killed.append(probes[0].relative_to(folder))
+
+    alone.clock.sleep = sleep  # type: ignore[method-assign]
+    recovery = recover(alone.world, DRILL)
+    assert killed
+    assert alone.actions.started.count("pengaduan-probe") == 2
+    assert alone.actions.stopped == ["pengaduan-probe"]
+    assert "T5" in recovery.marks["pengaduan"]
