@@ -85,10 +85,16 @@ def checks_wanted(point: RestorePoint) -> list[tuple[str, str]]:
     point's: the content of each dataset, and what dates it."""
     wanted = []
     for dataset in dict.fromkeys(item.dataset for item in point.snapshots):
-        declared = point.datasets.get(dataset)
-        dated_by = "sentinel" if declared is None else read_dataset(declared).dated_by
-        wanted += [(dataset, check) for check in ("content", dated_by) if check != "nothing"]
+        wanted += [(dataset, check) for check in ("content", _dated_by(point, dataset)) if check != "nothing"]
     return wanted
+
+
+def _dated_by(point: RestorePoint, dataset: str) -> str:
+    """What dates a dataset; the sentinel where its declaration is one that this drp cannot read."""
+    try:
+        return read_dataset(point.datasets[dataset]).dated_by
+    except (KeyError, ValueError):
+        return "sentinel"
 
 
 def newest_transaction(point: RestorePoint, result: dict[str, Any]) -> datetime | None:

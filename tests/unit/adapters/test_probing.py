@@ -132,11 +132,14 @@ def test_the_grid_holds_under_load(tmp_path: Path) -> None:
         for process in busy:
             process.kill()
             process.wait()
-    first = found[0].started_at
-    late = [(sample.started_at - first).total_seconds() % 0.2 for sample in found]
-    late = [min(value, 0.2 - value) for value in late]
-    assert statistics.median(late) < 0.02, late
-    assert max(late) < 0.1, late  # and it never adds up: the last is as punctual as the first
-    ticks = {round((sample.started_at - first).total_seconds() / 0.2) for sample in found}
-    assert len(ticks) == len(found)
-    assert max(ticks) <= len(found)
+    starts = [(sample.started_at - found[0].started_at).total_seconds() for sample in found]
+    ticks = [0]
+    for sooner, later in pairwise(starts):
+        ticks.append(ticks[-1] + max(1, round((later - sooner) / 0.2)))
+    off_grid = [start - tick * 0.2 for start, tick in zip(starts, ticks, strict=True)]
+    late = [value - min(off_grid) for value in off_grid]
+    # Other work of the machine delays single attempts. But nothing adds up: had each attempt waited for the one before,
+    # the last ones would be seconds late.
+    assert statistics.median(late) < 0.1, late
+    assert abs(statistics.median(late[-10:]) - statistics.median(late[:10])) < 0.1, late
+    assert ticks[-1] <= len(found) + 3, ticks
