@@ -182,10 +182,11 @@ class _Execution:
             folder = self.probe_folder(name)
             if self.world.actions.state(folder) is ActionState.RUNNING or f"{name}/usable" in self.ended_steps():
                 continue
-            stages.start_probe(self.world, self.recovery, name, folder)
             file = str((folder / "samples.jsonl").relative_to(self.world.workspace))
             checks = [check.id for check in self.world.city.services[name].checks]
+            # Written down first: that is refused where another terminal has aborted the run, and nothing is started.
             self.record("probe.started", {"service": name, "address": planned.address, "checks": checks, "file": file})
+            stages.start_probe(self.world, self.recovery, name, folder)
 
     def keep_probes(self) -> None:
         """One that was killed goes on; meanwhile nobody looked, and that voids what had held until then."""
