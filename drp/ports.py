@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -25,6 +25,7 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body, Event
 from drp.domain.inventory import AnsibleHost, City, DrCentre
 from drp.domain.protection.facts import Facts
+from drp.domain.recovery.clocks import ClockReading
 from drp.domain.recovery.probing import Sample
 from drp.domain.secret import SecretReference
 
@@ -55,6 +56,10 @@ class Clock(Protocol):
     """Wall-clock time in UTC, for stamps; and a clock that never jumps, for waiting."""
 
     def now(self) -> datetime: ...
+    def reading(self) -> ClockReading:
+        """How the wall clock stands to one that nobody sets: whether it was set is told by two of them."""
+        ...
+
     def monotonic(self) -> float: ...
     def sleep(self, seconds: float) -> None: ...
 
@@ -154,7 +159,9 @@ class Actions(Protocol):
         it cannot be had, the playbook runs all the same, unless it `must_be_kept`."""
         ...
 
-    def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None: ...
+    def start_probe(
+        self, folder: Path, address: str, checks: Sequence[Body], baseline: dict[str, str], secrets: dict[str, str]
+    ) -> None: ...
     def expect_data(self, folder: Path) -> IncomingData:
         """Be ready for the bytes that an action sends; to be called before it is started."""
         ...
@@ -180,6 +187,10 @@ class ObjectStore(Protocol):
     def certificate(self, centre: DrCentre) -> Body | None:
         """Until when its TLS certificate is good, {expires_at: seconds since 1970}, or what is wrong with it,
         {trouble}; None where it is asked without TLS. Never raises."""
+        ...
+
+    def clock_ahead(self, centre: DrCentre) -> tuple[timedelta, timedelta] | None:
+        """How far its clock is ahead of ours, and how sure that is; None where it does not tell. Never raises."""
         ...
 
     def remove_lock(self, centre: DrCentre, prefix: str, lock: str) -> None:
@@ -239,8 +250,8 @@ class ObjectStore(Protocol):
 class WatchRecords(Protocol):
     """What probes from outside have seen: `drp watch`, and the probe of a run."""
 
-    def samples(self, service: str) -> list[Sample]:
-        """The newest samples of `drp watch`; empty if it never ran."""
+    def samples(self, service: str, since: datetime | None = None) -> list[Sample]:
+        """The samples of `drp watch` of the two newest days, or those begun since a moment; empty if there are none."""
         ...
 
     def newest(self, service: str) -> Sample | None:
@@ -255,8 +266,8 @@ class WatchRecords(Protocol):
         """Forget the look of old content: it is new."""
         ...
 
-    def keep(self, service: str, folder: Path) -> Evidence:
-        """Copy the samples that `samples` gave into a run's folder, as its evidence."""
+    def keep(self, service: str, folder: Path, since: datetime) -> Evidence:
+        """Copy the samples begun since a moment into a run's folder, as its evidence."""
         ...
 
     def run_samples(self, folder: Path) -> list[Sample]:

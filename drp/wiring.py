@@ -194,34 +194,18 @@ def _world(workspace: Path, city: City, clock: Clock, say: Say) -> World:
     )
 
 
-def prober_of(world: World) -> Callable[[str, threading.Event], Iterator[Sample]]:
-    """How `drp watch` looks at a service: its first check, at its own address, with the samples in files by day."""
-    from drp.adapters.http_probe import HttpJourney
-    from drp.adapters.probing import keep_probing, load_baseline, save_baseline
+def prober_of(world: World, names: Sequence[str]) -> Callable[[str, threading.Event], Iterator[Sample]]:
+    """How `drp watch` looks at a service: all its checks, at its own address, with the samples in files by day."""
+    from drp.adapters.watching import watch_service
+    from drp.workflows.stages import check_secrets
 
-    records = FileWatchRecords(world.workspace)
+    # Read here: what is wrong with them is told before the watch begins, and none is read by many threads at once.
+    secrets = {name: check_secrets(world, name) for name in names}
 
     def probe(name: str, stop: threading.Event) -> Iterator[Sample]:
         service = world.city.services[name]
-        check = service.checks[0]
-        baseline_file = records.baseline(name)
-        baseline_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        certificate = str(world.workspace / check.ca_certificate) if check.ca_certificate else None
         address = user_place(service) or world.city.hosts[service.runs_on[0]].address
-        journey = HttpJourney(check, address, certificate, load_baseline(baseline_file), learn=True)
-
-        def attempt() -> dict[str, object]:
-            known = dict(journey.baseline)
-            sample = journey.attempt(world.clock.now)
-            # It may also have been forgotten by another drp (`drp lab up`) while this one had seen the new content.
-            if journey.baseline != known or (journey.baseline and not baseline_file.exists()):
-                save_baseline(baseline_file, journey.baseline)
-            return sample
-
-        def file_of(now: datetime) -> Path:
-            return records.file(name, now)
-
-        yield from keep_probing(attempt, check.interval.total_seconds(), file_of, stop.wait)
+        yield from watch_service(world.workspace, service, address, secrets[name], world.clock.now, stop)
 
     return probe
 

@@ -149,10 +149,12 @@ class SupervisedActions:
             "ansible_ssh_common_args": "{{ drp_ssh_arguments[inventory_hostname] }}",
         }
 
-    def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
-        """Try a user path at its interval until stopped; samples go to `samples.jsonl` in the folder."""
-        spec = {"address": address, "check": check, "baseline": baseline, "workspace": str(self.workspace)}
-        self._start(folder, "drp.adapters.probe_worker", spec, {})
+    def start_probe(
+        self, folder: Path, address: str, checks: Sequence[Body], baseline: dict[str, str], secrets: dict[str, str]
+    ) -> None:
+        """Try a service's checks until stopped; samples go to `samples.jsonl` in the folder. Secrets are by check."""
+        spec = {"address": address, "checks": list(checks), "baseline": baseline, "workspace": str(self.workspace)}
+        self._start(folder, "drp.adapters.probe_worker", spec, secrets)
 
     def _start(self, folder: Path, module: str, spec: Body, secrets: Body) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -1,17 +1,16 @@
-"""Worker: probes one user path from outside until it is stopped. It outlives drp, so the record has no hole."""
+"""Worker: tries a service's checks from outside until it is stopped. It outlives drp: the record has no hole."""
 
 from __future__ import annotations
 
 import signal
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 
-from drp.adapters.http_probe import HttpJourney
-from drp.adapters.probing import SAMPLES_FILE, keep_probing
+from drp.adapters.probes.base import Target
+from drp.adapters.probing import SAMPLES_FILE, keep_probing, timed
 from drp.adapters.worker import Worker
-from drp.domain.service import HttpCheck
+from drp.domain.checks import read_check
 
 
 def main() -> None:
@@ -22,17 +21,16 @@ def main() -> None:
         stop.set()
 
     signal.signal(signal.SIGINT, interrupt)
-    check = HttpCheck.model_validate(worker.spec["check"])
-    certificate = str(Path(worker.spec["workspace"]) / check.ca_certificate) if check.ca_certificate else None
-    baseline = worker.spec["baseline"]
-    journey = HttpJourney(check, worker.spec["address"], certificate, baseline)
-    worker.emit({"event": "probe.started", "baseline_known": bool(baseline)})
-
-    def attempt() -> dict[str, object]:
-        return journey.attempt(lambda: datetime.now(UTC))
-
+    spec = worker.spec
+    checks = [
+        timed(
+            check, Target(spec["address"], Path(spec["workspace"]), worker.secrets.get(check.id, ""), spec["baseline"])
+        )
+        for check in map(read_check, spec["checks"])
+    ]
+    worker.emit({"event": "probe.started", "baseline_known": bool(spec["baseline"])})
     file = worker.folder / SAMPLES_FILE
-    for _sample in keep_probing(attempt, check.interval.total_seconds(), lambda _: file, stop.wait):
+    for _sample in keep_probing(checks, lambda _: file, stop):
         pass
 
 

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -159,6 +159,17 @@ class S3ObjectStore:
                 return {"expires_at": int(ssl.cert_time_to_seconds(str(found.get("notAfter"))))}
         except (OSError, ValueError) as error:
             return {"trouble": str(error)[:300]}
+
+    def clock_ahead(self, centre: DrCentre) -> tuple[timedelta, timedelta] | None:
+        """From the date of its answer: see `drp.adapters.s3_check.clock_of`."""
+        from drp.adapters.s3_check import clock_of
+
+        try:
+            with told(centre):
+                ahead, uncertainty = clock_of(self._client(centre), centre)
+        except DrpError:
+            return None
+        return None if ahead is None else (ahead, uncertainty)
 
     def _client(self, centre: DrCentre) -> S3Client:
         """Made once for each pair of keys: to make one takes a tenth of a second. Keys may change while drp runs."""

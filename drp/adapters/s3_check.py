@@ -33,7 +33,7 @@ def look_at(workspace: Path, secret: Secrets, centre: DrCentre, limits: Limits |
     client = make_client(workspace, centre, control_keys(secret, centre), limits)
     try:
         with told(centre):
-            ahead, uncertainty = _clock(client, centre)
+            ahead, uncertainty = clock_of(client, centre)
             versioned = _is_versioned(client, centre)
             knows, mode, lock_time = _object_lock(client, centre)
             is_tls = centre.endpoint.startswith("https:")
@@ -53,7 +53,7 @@ def look_at(workspace: Path, secret: Secrets, centre: DrCentre, limits: Limits |
         client.close()
 
 
-def _clock(client: S3Client, centre: DrCentre) -> tuple[timedelta | None, timedelta]:
+def clock_of(client: S3Client, centre: DrCentre) -> tuple[timedelta | None, timedelta]:
     """How far its clock is ahead, and how sure that is: half the exchange, and the half second that HTTP's date drops.
     This is also what shows that the bucket is there."""
     client.head_bucket(Bucket=centre.bucket)  # the first one also opens the connection

@@ -150,16 +150,16 @@ def _recover(
 def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
     """Write the report of an ended recovery, print its verdicts, and give the exit code."""
     from drp.cli.common import print_table
-    from drp.domain.values import milliseconds, show_duration, show_measured
+    from drp.domain.values import milliseconds, show_duration
     from drp.wiring import write_report
 
     rows, records = [], []
     for name, planned in recovery.plan.services.items():
         measured = recovery.measurement(name)
         at_least = measured.rta_at_least
-        rta = show_measured(measured.rta) if measured.rta is not None else "not measured"
+        rta = _with_uncertainty(measured.rta, measured.rta_uncertainty)
         rta = f"≥ {show_duration(at_least)}, not recovered" if at_least is not None else rta
-        rpa = show_measured(measured.rpa) if measured.rpa is not None else "not measured"
+        rpa = _with_uncertainty(measured.rpa, measured.rpa_uncertainty)
         objectives = planned.objectives
         rows += [
             [name, "recovery time (RTA)", rta, f"RTO {show_duration(objectives.rto)}", str(measured.rto_verdict)],
@@ -172,6 +172,8 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
                 "service": name,
                 "verdict": str(measured.verdict),
                 "rta_ms": None if measured.rta is None else milliseconds(measured.rta),
+                "rta_uncertainty_ms": _whole(measured.rta_uncertainty),
+                "rpa_uncertainty_ms": _whole(measured.rpa_uncertainty),
                 "rta_at_least_ms": None if at_least is None else milliseconds(at_least),
                 "rpa_ms": None if measured.rpa is None else milliseconds(measured.rpa),
                 "rto_ms": milliseconds(objectives.rto),
@@ -202,6 +204,21 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
     click.echo(f"last event hash: {recovery.events[-1].hash}")
     sys.stdout.flush()
     return int(code) if code is not None else int(ExitCode.FAILED)
+
+
+def _with_uncertainty(measured: Any, uncertainty: Any) -> str:
+    from drp.domain.values import show_measured
+
+    if measured is None:
+        return "not measured"
+    return f"{show_measured(measured)} ± {'not measured' if uncertainty is None else show_measured(uncertainty)}"
+
+
+def _whole(uncertainty: Any) -> int | None:
+    """Whole milliseconds, rounded up."""
+    from drp.domain.values import milliseconds
+
+    return None if uncertainty is None else -milliseconds(-uncertainty)
 
 
 def _data_text(recovery: Any, name: str) -> str:

@@ -11,9 +11,10 @@ from drp.cli.common import epilog, world_of
 @click.argument("services", nargs=-1)
 @click.pass_context
 def watch(ctx: click.Context, services: tuple[str, ...]) -> None:
-    """Try the user path of SERVICES (default: all) from here at its interval, until stopped.
+    """Try all checks of SERVICES (default: all) from here, each at its interval, until stopped.
 
-    The whole user path is tried, with what it writes: a check that submits something submits it at each interval.
+    A service is usable while all of its checks succeed; which one fails is told. A whole user path is tried, with what
+    it writes: a check that submits something submits it at each interval.
     Run it outside the primary site, in a unit of its own: what it sees dates the disruption (T0, T1) in reports.
     """
     import signal
@@ -29,4 +30,4 @@ def watch(ctx: click.Context, services: tuple[str, ...]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     world.say(f"watching {', '.join(names)}; end with Ctrl-C")
-    keep_watching(world, names, prober_of(world), stop)
+    keep_watching(world, names, prober_of(world, names), stop)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import warnings
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
@@ -12,14 +10,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StrictBool,
     StrictInt,
     StringConstraints,
-    field_validator,
     model_validator,
 )
 
 from drp.domain.backups.settings import BackupSettings
+from drp.domain.checks import Check
 from drp.domain.datasets import Dataset
 from drp.domain.datasets.base import Command
 from drp.domain.model import Declared, LocalisedText, Model
@@ -30,8 +27,6 @@ from drp.domain.values import (
     AccountName,
     Address,
     Duration,
-    FileName,
-    HostAddress,
     HostName,
     Identifier,
     PositiveDuration,
@@ -127,60 +122,6 @@ class RecoverySettings(Model):
     estimates: StageEstimates = StageEstimates()
 
 
-_NEEDS_LARGE_TABLES = re.compile(r"[^\x00-\x7f]|(?<!\\)(?:\\\\)*\\[uUN]")
-
-
-def _groups_of(pattern: str) -> int:
-    """How many groups a regular expression has. What takes Python long, or makes it stumble, is refused."""
-    if _NEEDS_LARGE_TABLES.search(pattern):
-        raise ValueError(f"{pattern!r} holds more than ASCII; write . for such a character")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return re.compile(pattern).groups
-    except (re.error, OverflowError, RecursionError, Warning) as error:
-        raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
-
-
-class HttpStep(Model):
-    """One request of a user path. `${name}` stands for a captured value, `${random}` for fresh random text."""
-
-    request: Annotated[str, StringConstraints(pattern=r"^(GET|POST|PUT|HEAD) /[!-~]{0,2000}$")]
-    form: dict[Text, str] = Field(default_factory=dict)
-    expect_status: Annotated[StrictInt, Field(ge=100, le=599)] = 200
-    expect_text: Text | None = None
-    capture: dict[Identifier, Text] = Field(default_factory=dict)
-    same_as_before: StrictBool = False
-
-    @field_validator("capture")
-    @classmethod
-    def _patterns(cls, capture: dict[str, str]) -> dict[str, str]:
-        for pattern in capture.values():
-            if _groups_of(pattern) != 1:
-                raise ValueError(f"{pattern!r} needs exactly one group in parentheses: the value to capture")
-        return capture
-
-
-class HttpCheck(Model):
-    """A user path over HTTP, tried from outside both sites at a set interval. All steps must succeed in turn."""
-
-    type: Literal["http"]
-    id: Identifier
-    scheme: Literal["http", "https"] = "http"
-    port: Annotated[StrictInt, Field(ge=1, le=65535)] | None = None
-    host_header: HostAddress | None = None
-    ca_certificate: FileName | None = None
-    interval: PositiveDuration = timedelta(seconds=1)
-    timeout: PositiveDuration = timedelta(seconds=2)
-    steps: Annotated[tuple[HttpStep, ...], Field(min_length=1)]
-
-    @property
-    def largest_gap(self) -> timedelta:
-        """The longest silence between two attempts in which still somebody looked: three of the slowest, and a little
-        for a busy machine. What lies beyond a longer one is unknown."""
-        return 3 * (self.interval + self.timeout) + timedelta(seconds=2)
-
-
 class ManualFallback(Declared):
     """How people go on without the system, and for how long they can."""
 
@@ -223,7 +164,7 @@ class Service(Declared):
     datasets: tuple[Dataset, ...] = ()
     backup: BackupSettings | None = None
     recovery: RecoverySettings = RecoverySettings()
-    checks: tuple[HttpCheck, ...] = ()
+    checks: tuple[Check, ...] = ()
     manual_fallback: ManualFallback | None = None
     notes: Text | None = None
 
@@ -231,6 +172,11 @@ class Service(Declared):
     def states_dependencies(self) -> bool:
         """Whether somebody has said what it depends on; `depends_on: []` says nothing at all."""
         return "depends_on" in self.model_fields_set
+
+    @property
+    def check_gaps(self) -> dict[str, timedelta]:
+        """Its checks by name, the user path first: the longest silence of each in which still somebody looked."""
+        return {check.id: check.largest_gap for check in self.checks}
 
     def stand_in(self, host: str, site: str) -> str:
         """The host that plays the part of `host` at a site."""

@@ -325,6 +325,16 @@ Text = Annotated[
     BeforeValidator(_no_number),
 ]
 
+Query = Annotated[
+    str,
+    StringConstraints(
+        max_length=2000,
+        pattern=r"^(SELECT|select|SHOW|show|WITH|with|VALUES|values|TABLE|table)[ (][^;\\\u0000-\u001f\u007f]+$",
+    ),
+]
+"""One query on one line that reads. No backslash and no semicolon: databases' client programs take what follows such
+for commands of their own, some of which start a shell."""
+
 PATTERN_HINTS = {
     r"^[a-z][a-z0-9-]{0,47}$": "use lower-case letters, digits and hyphens, a letter first, at most 48",
     r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$": "use letters, digits, dots, hyphens and underscores, at most 63",
@@ -350,6 +360,12 @@ PATTERN_HINTS = {
     ),
     r"^[a-z][a-z0-9_-]{0,63}$": "write the name of a file in the workspace's folder playbooks, without its .yml",
     r"^[A-Za-z0-9_.:-]{1,64}$": "use the name that haproxy.cfg has: letters, digits, _ . : -",
+    r"^[^\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f]*$": "remove the control characters",
+    r"^([0-9a-fA-F]{2}){1,2000}$": "write bytes as pairs of hexadecimal digits, such as 0d0a",
+    r"^(SELECT|select|SHOW|show|WITH|with|VALUES|values|TABLE|table)[ (][^;\\\u0000-\u001f\u007f]+$": (
+        "write one query that reads, such as SELECT count(*) FROM people, without backslash, semicolon and line end"
+    ),
+    r"^([A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63}\.?$": "write a name such as www.example.org",
     r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$": "use 3 to 63 lower-case letters, digits, dots and hyphens",
 }
 """What a person should write instead, by the pattern that refused it."""

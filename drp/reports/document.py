@@ -8,6 +8,7 @@ from typing import Any
 from drp.domain.events import Event, first_break, hash_of
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.verification import checks_wanted
 from drp.domain.values import from_stamp, milliseconds
 from drp.reports.figures import (
     disordered,
@@ -24,6 +25,7 @@ from drp.reports.lookup import PLAN_EVENT, Lookup, evidence_of, join, text_of
 from drp.reports.model import (
     AbsenceLine,
     CheckLine,
+    ClockLine,
     Control,
     Document,
     Evidence,
@@ -146,8 +148,8 @@ def _service(recovery: Recovery, name: str, lookup: Lookup) -> ServiceReport:
         rta=rta,
         rpa=rpa_figure(measured, planned, lines),
         mtpd=mtpd_figure(rta, planned),
-        since_declaration=side_figure("since_declaration", measured.since_declaration, "T2", "T5", lines),
-        technical=side_figure("technical", measured.technical, "T2", "T4", lines),
+        since_declaration=side_figure("since_declaration", measured.since_declaration, "T2", "T5", lines, marks),
+        technical=side_figure("technical", measured.technical, "T2", "T4", lines, marks),
         parts=parts,
         parts_sum_ms=total,
         parts_add_up=None if total is None or rta.value_ms is None else total == rta.value_ms,
@@ -166,6 +168,7 @@ def _service(recovery: Recovery, name: str, lookup: Lookup) -> ServiceReport:
         absence=_absence(lookup.of("absence.proved", name)),
         checks=tuple(_check(event) for event in lookup.of("data.verified", name)),
         probe=_probe(lookup, name),
+        clocks=tuple(_clock(event) for event in lookup.of("clock.measured", name)),
     )
 
 
@@ -251,7 +254,24 @@ def _probe(lookup: Lookup, name: str) -> ProbeLine | None:
         return None
     body = events[-1].body
     file = lookup.file(body["file"])
-    return ProbeLine(body["address"], file, join(evidence_of(events), Evidence((), (file,))))
+    return ProbeLine(body["address"], checks_of(body), file, join(evidence_of(events), Evidence((), (file,))))
+
+
+def checks_of(body: dict[str, Any]) -> tuple[str, ...]:
+    """The checks that a probe tried; an older drp tried one, and called it `check`."""
+    return tuple(_as_text(name) for name in body.get("checks") or [body.get("check", "")] if name)
+
+
+def _clock(event: Event) -> ClockLine:
+    body = event.body
+    return ClockLine(
+        clock=_as_text(body["clock"]),
+        used_for=_as_text(body["used_for"]),
+        measured_at=from_stamp(body["measured_at"]),
+        offset_ms=body["offset_ms"],
+        uncertainty_ms=body["uncertainty_ms"],
+        evidence=evidence_of([event]),
+    )
 
 
 def _gaps(recovery: Recovery, name: str, lines: dict[str, MarkLine], steps: tuple[StepLine, ...]) -> tuple[Gap, ...]:
@@ -277,13 +297,8 @@ def _gaps(recovery: Recovery, name: str, lines: dict[str, MarkLine], steps: tupl
         found.append(Gap("absence_found_something", ""))
     made = {(check["dataset"], check["check"]) for check in recovery.checks.get(name, [])}
     point = recovery.point_of(name)
-    datasets = dict.fromkeys(item.dataset for item in (point.snapshots if point else ()))
-    missing = [
-        f"{kind} of {dataset}"
-        for dataset in datasets
-        for kind in ("content", "sentinel")
-        if (dataset, kind) not in made
-    ]
+    wanted = [] if point is None else checks_wanted(point)
+    missing = [f"{kind} of {dataset}" for dataset, kind in wanted if (dataset, kind) not in made]
     found += [Gap("checks_not_made", ", ".join(missing))] if missing else []
     if len(recovery.plan.services) == 1:
         found.append(Gap("alone", ""))

@@ -14,7 +14,7 @@ from itertools import pairwise
 from drp.domain.objectives import Objectives
 from drp.domain.recovery.plan import PlannedService
 from drp.domain.recovery.run import Recovery
-from drp.domain.recovery.timeline import PARTS, Mark, Measurement
+from drp.domain.recovery.timeline import PARTS, Mark, Measurement, uncertainty_between
 from drp.domain.values import from_stamp, milliseconds
 from drp.reports.lookup import PLAN_EVENT, Lookup, evidence_of, join
 from drp.reports.model import EarlierMark, Evidence, Figure, MarkLine, Override, Part
@@ -43,7 +43,7 @@ def mark_lines(recovery: Recovery, service: str, lookup: Lookup) -> dict[str, Ma
             name=name,
             at=mark.at,
             source=mark.source,
-            uncertainty_ms=milliseconds(mark.uncertainty),
+            uncertainty_ms=_off(mark.uncertainty),
             note=mark.evidence,
             evidence=evidence_of(events[-1:], lookup.files_mentioned(mark.evidence, candidates)),
             replaced=tuple(
@@ -95,6 +95,7 @@ def rta_figure(measured: Measurement, planned: PlannedService, lines: Lines, loo
         name="rta",
         value_ms=value,
         at_least_ms=at_least,
+        uncertainty_ms=_off(measured.rta_uncertainty),
         objective="rto",
         objective_ms=rto,
         declared_ms=milliseconds(planned.declared.rto),
@@ -112,6 +113,7 @@ def rpa_figure(measured: Measurement, planned: PlannedService, lines: Lines) -> 
         name="rpa",
         value_ms=value,
         at_least_ms=None,
+        uncertainty_ms=_off(measured.rpa_uncertainty),
         objective="rpo",
         objective_ms=rpo,
         declared_ms=milliseconds(planned.declared.rpo),
@@ -129,6 +131,7 @@ def mtpd_figure(rta: Figure, planned: PlannedService) -> Figure:
         name="mtpd_headroom",
         value_ms=rta.value_ms,
         at_least_ms=rta.at_least_ms,
+        uncertainty_ms=rta.uncertainty_ms,
         objective="mtpd",
         objective_ms=mtpd,
         declared_ms=_whole(planned.declared.mtpd),
@@ -138,10 +141,11 @@ def mtpd_figure(rta: Figure, planned: PlannedService) -> Figure:
     )
 
 
-def side_figure(name: str, duration: timedelta | None, start: str, end: str, lines: Lines) -> Figure:
+def side_figure(name: str, duration: timedelta | None, start: str, end: str, lines: Lines, marks: Marks) -> Figure:
     """A time that is shown beside RTA under its own name, and is judged by nothing."""
     evidence = Evidence() if duration is None else join(lines[start].evidence, lines[end].evidence)
-    return Figure(name, _whole(duration), None, None, None, None, None, None, evidence)
+    off = _off(uncertainty_between(marks, start, end))
+    return Figure(name, _whole(duration), None, off, None, None, None, None, None, evidence)
 
 
 def overrides_of(planned: PlannedService) -> tuple[Override, ...]:
@@ -157,6 +161,11 @@ def overrides_of(planned: PlannedService) -> tuple[Override, ...]:
 
 def _objective(objectives: Objectives, name: str) -> int | None:
     return _whole({"rto": objectives.rto, "rpo": objectives.rpo, "mtpd": objectives.mtpd}[name])
+
+
+def _off(uncertainty: timedelta | None) -> int | None:
+    """An uncertainty in whole milliseconds, rounded up."""
+    return None if uncertainty is None else -milliseconds(-uncertainty)
 
 
 def _whole(duration: timedelta | None) -> int | None:

@@ -17,7 +17,7 @@ from typing import Any
 from drp.domain.events import Event
 from drp.domain.objectives import Verdict
 
-SCHEMA = 1
+SCHEMA = 2
 """Version of the JSON report. Any change of a field's name, meaning or unit makes a new one."""
 
 
@@ -138,12 +138,13 @@ class Figure:
     """A measured time, and the objective that it is held against where there is one.
 
     `at_least_ms` is a lower bound ("not recovered: ≥ x"). `margin_ms` is objective minus measured: negative means
-    exceeded.
+    exceeded. `uncertainty_ms` is how far the value can be off; None beside a value: not measured.
     """
 
     name: str
     value_ms: int | None
     at_least_ms: int | None
+    uncertainty_ms: int | None
     objective: str | None
     objective_ms: int | None
     declared_ms: int | None
@@ -258,10 +259,23 @@ class CheckLine:
 
 @dataclass(frozen=True, slots=True)
 class ProbeLine:
-    """The outside probe that tried the user path, and the file that holds its attempts."""
+    """The outside probe that tried the checks, and the file that holds its attempts."""
 
     address: str
+    checks: tuple[str, ...]
     file: EvidenceFile
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class ClockLine:
+    """A clock that a time comes from: how far it was ahead of the control node's. `offset_ms` None: not measured."""
+
+    clock: str
+    used_for: str
+    measured_at: datetime
+    offset_ms: int | None
+    uncertainty_ms: int | None
     evidence: Evidence
 
 
@@ -298,6 +312,7 @@ class ServiceReport:
     absence: AbsenceLine | None
     checks: tuple[CheckLine, ...]
     probe: ProbeLine | None
+    clocks: tuple[ClockLine, ...]
 
     def mark(self, name: str) -> datetime | None:
         """When a mark was, or None if it was not measured."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from drp.domain.objectives import Verdict
-from drp.reports.model import Document, Figure, Gap, Override, ServiceReport
+from drp.reports.model import ClockLine, Document, Figure, Gap, Override, ServiceReport
 from drp.reports.wording import NOT_MEASURED, LocalTime, exact, spell, spell_measured, utc_text
 
 GAPS = {
@@ -40,6 +40,22 @@ def figure_text(figure: Figure) -> str:
     if figure.at_least_ms is not None:
         return f"≥ {spell(figure.at_least_ms)}, not recovered"
     return NOT_MEASURED
+
+
+def uncertainty_text(figure: Figure) -> str:
+    """How far a measured time can be off: `± 1.2 s`; empty where there is no time."""
+    if figure.value_ms is None:
+        return ""
+    return f"± {NOT_MEASURED}" if figure.uncertainty_ms is None else f"± {spell_measured(figure.uncertainty_ms)}"
+
+
+def clock_text(line: ClockLine) -> str:
+    """How a clock stood to the control node's."""
+    if line.offset_ms is None or line.uncertainty_ms is None:
+        return NOT_MEASURED
+    side = "ahead" if line.offset_ms > 0 else "behind"
+    difference = f"{spell(abs(line.offset_ms))} {side}" if line.offset_ms else "the same"
+    return f"{difference}, ± {spell_measured(line.uncertainty_ms)}"
 
 
 def exact_text(figure: Figure) -> str:
@@ -161,9 +177,9 @@ def _time_against_objective(service: ServiceReport) -> list[str]:
     rta = service.rta
     objective = objective_text(rta)
     if rta.verdict is Verdict.MET:
-        return [f"That is within its RTO of {objective}: {margin_text(rta)}."]
+        return [f"That is within its RTO of {objective}: {margin_text(rta)}.", *_too_close(rta)]
     if rta.value_ms is not None:
-        return [f"That is longer than its RTO of {objective}: {margin_text(rta)}."]
+        return [f"That is longer than its RTO of {objective}: {margin_text(rta)}.", *_too_close(rta)]
     if rta.verdict is Verdict.NOT_MET:
         return [f"Its RTO of {objective} is not met."]
     return [f"Whether its RTO of {objective} was met is not known: a mark is missing."]
@@ -182,8 +198,20 @@ def _data_loss(service: ServiceReport, local: LocalTime) -> list[str]:
         (
             f"The newest record in the recovered data is of {local.full(newest)}: up to "
             f"{spell_measured(rpa.value_ms)} of data is lost, {relation} its RPO of {objective_text(rpa)}."
-        )
+        ),
+        *_too_close(rpa),
     ]
+
+
+def _too_close(figure: Figure) -> list[str]:
+    """A margin that the measurement cannot tell from none."""
+    if figure.value_ms is None or figure.margin_ms is None:
+        return []
+    if figure.uncertainty_ms is None:
+        return ["How far that time can be off was not measured."]
+    if abs(figure.margin_ms) >= figure.uncertainty_ms:
+        return []
+    return [f"The margin is smaller than what the measurement can be off by ({uncertainty_text(figure)})."]
 
 
 def _data_proof(service: ServiceReport) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from drp.domain.events import Event
 from drp.reports.model import Document, Figure, ServiceReport
 from drp.reports.narrative import (
+    clock_text,
     exact_text,
     figure_text,
     gap_sentence,
@@ -20,6 +21,7 @@ from drp.reports.narrative import (
     override_sentences,
     parts_sentence,
     summary,
+    uncertainty_text,
     verdict_reason,
 )
 from drp.reports.picture import draw
@@ -131,6 +133,8 @@ def _names(document: Document, local: LocalTime) -> dict[str, Any]:
         "verdict_reason": verdict_reason,
         "figure_text": figure_text,
         "exact_text": exact_text,
+        "uncertainty_text": uncertainty_text,
+        "clock_text": clock_text,
         "margin_text": margin_text,
         "objective_text": objective_text,
         "override_sentences": override_sentences,

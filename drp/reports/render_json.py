@@ -27,7 +27,7 @@ Canonical JSON: UTF-8, keys sorted, no white space, no floats, characters outsid
 Compare control.head with a copy that was kept outside drp's reach: a chain rewritten as a whole is consistent.
 content_sha256 is the SHA-256 of the canonical JSON of this object without content_sha256.
 """.splitlines()
-"""Part of schema 1: it is compared when a report is verified, so it changes only with the schema."""
+"""Part of the schema: it is compared when a report is verified, so it changes only with the schema."""
 
 
 def content(document: Document) -> dict[str, Any]:

@@ -108,7 +108,12 @@ DEFINITIONS = (
     *((name, f"{meaning}.") for name, meaning in MARK_MEANINGS.items()),
     (
         "Uncertainty",
-        "How far the true moment can be from the printed one, mostly the time between two attempts of the probe.",
+        (
+            "How far the true moment can be from the printed one: the time between two attempts of the probe, what an "
+            "attempt leaves open, and the difference of clocks where another one than the control node's tells the "
+            "time. That of a figure is the sum of those of its two marks, and of what the control node's clock was set "
+            "by in between. An unknown part makes the whole not measured."
+        ),
     ),
     ("Sentinel", "A time-stamped record that drp writes into the data before each backup and looks for afterwards."),
     ("Restore point", "A consistent moment over all data of a service that has arrived at the DR centre."),

@@ -15,6 +15,7 @@ from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from drp.domain.inventory import City
+from drp.domain.recovery.clocks import ClockReading
 from drp.errors import BusyError, DrpError, InvalidInventoryError
 from drp.ports import Clock, Lock, Say, World
 from drp.workflows.notify import note_state
@@ -86,6 +87,9 @@ class LaneClock:
     def now(self) -> datetime:
         self.looked_at = self.clock.monotonic()
         return self.clock.now()
+
+    def reading(self) -> ClockReading:
+        return self.clock.reading()
 
     def monotonic(self) -> float:
         self.looked_at = self.clock.monotonic()

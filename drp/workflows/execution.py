@@ -6,12 +6,15 @@ followed further, one that ended meanwhile is read, one that was lost is started
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from drp.domain.events import Body
+from drp.domain.recovery.clocks import measured, of_hosts
 from drp.domain.recovery.plan import BACKUP_STAGES, Stage, Step
+from drp.domain.recovery.probing import failing_now
 from drp.domain.recovery.run import Recovery, apply
-from drp.domain.recovery.timeline import Mark, MarkName
+from drp.domain.recovery.timeline import Mark, MarkName, own_clock
 from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp, milliseconds
 from drp.errors import CancelledError, DrpError
@@ -25,6 +28,7 @@ POLL_SECONDS = 0.05
 PLANNED_MARKS: tuple[MarkName, ...] = ("T0", "T1", "T2", "T3")
 _FOLLOWING = ("run.opened", "run.resumed")
 LOOK_SECONDS = 0.25
+PROBES_SECONDS = 2.0
 
 
 def execute(world: World, recovery: Recovery) -> None:
@@ -39,6 +43,7 @@ def execute(world: World, recovery: Recovery) -> None:
         world.say(f"drp stops following {recovery.run}; what it started goes on by itself")
         world.say(f"go on: drp run resume {recovery.run}    give it up: drp run abort {recovery.run}")
         raise
+    execution.measure_clocks()
     execution.stop_probes()
     world.actions.close_connections()
 
@@ -50,7 +55,7 @@ class _Execution:
         self.told: dict[str, str] = {}
         self.backups: dict[str, MoveBackup] = {}
         self.runbook = RunbookSteps(world, recovery, self.record)
-        self.next_look = 0.0
+        self.next_look = self.probes_due = 0.0
         # Only waiting is given up: a restore that takes its time is ended by a person (drp run abort), not by a clock.
         followed_since = max(from_stamp(event.at) for event in recovery.events if event.type in _FOLLOWING)
         self.given_up_at = followed_since + recovery.plan.give_up_after
@@ -78,6 +83,7 @@ class _Execution:
                 return
             for step in running:
                 self.follow(step)
+            self.keep_probes()
             self.world.clock.sleep(POLL_SECONDS)
 
     def refuse_if_closed(self) -> None:
@@ -148,7 +154,7 @@ class _Execution:
             return
         # The mark comes first: after a crash between the two it would otherwise be missing for good.
         if step.stage == "verify" and "T4" not in self.recovery.marks.get(step.service, {}):
-            self.mark(step.service, Mark("T4", self.world.clock.now(), "automatic", f"{step.id} ended well"))
+            self.mark(step.service, self.moment("T4", f"{step.id} ended well"))
         self.end(step, "ok", "")
 
     def follow_backup(self, step: Step) -> None:
@@ -253,6 +259,11 @@ class _Execution:
                 text = f"{_BESIDE[step.stage]}: {error}"
                 self.record("reservation", {"service": step.service, "text": text, "accepted_by": None})
 
+    def moment(self, name: MarkName, evidence: str) -> Mark:
+        """A mark of now."""
+        clock = self.world.clock
+        return Mark(name, clock.now(), "automatic", evidence, clock=clock.reading())
+
     def mark(self, service: str, mark: Mark) -> None:
         self.record("mark", {"service": service, **mark.record()})
 
@@ -262,16 +273,22 @@ class _Execution:
     # -- the outside probe -------------------------------------------------------------------------------------------
 
     def start_probes(self) -> None:
-        """Look at each service's user path from outside from now on, so that its failing is on record as well."""
+        """Try all checks of each service from outside from now on, so that their failing is on record as well."""
+        self.probes_due = self.world.clock.monotonic() + PROBES_SECONDS
         for name, planned in self.recovery.plan.services.items():
             folder = self.probe_folder(name)
             if self.world.actions.state(folder) is ActionState.RUNNING or f"{name}/usable" in self.ended_steps():
                 continue
-            check = self.world.city.services[name].checks[0]
-            baseline = self.recovery.opened.body["baselines"].get(name, {})
-            self.world.actions.start_probe(folder, planned.address, check.model_dump(mode="json"), baseline)
             file = str((folder / "samples.jsonl").relative_to(self.world.workspace))
-            self.record("probe.started", {"service": name, "address": planned.address, "check": check.id, "file": file})
+            checks = [check.id for check in self.world.city.services[name].checks]
+            # Written down first: that is refused where another terminal has aborted the run, and nothing is started.
+            self.record("probe.started", {"service": name, "address": planned.address, "checks": checks, "file": file})
+            stages.start_probe(self.world, self.recovery, name, folder)
+
+    def keep_probes(self) -> None:
+        """One that was killed goes on; meanwhile nobody looked, and that voids what had held until then."""
+        if self.world.clock.monotonic() >= self.probes_due:
+            self.start_probes()
 
     def ended_steps(self) -> set[str]:
         return {name for name, state in self.recovery.steps.items() if state.ended}
@@ -292,12 +309,35 @@ class _Execution:
             self.end(step, "ok", "")
             return
         samples = self.world.watch.run_samples(self.probe_folder(step.service))
-        last = samples[-1].detail if samples else "the probe has not looked yet"
+        failing = failing_now(samples, self.world.city.services[step.service].check_gaps)
+        why = "; ".join(f"check {name}: {detail}" for name, detail in failing.items())
         if self.world.clock.now() > self.given_up_at:
-            self.end(step, "failed", f"the user path did not work from outside; given up ({last})")
-        elif samples and not samples[-1].succeeded and self.told.get(step.id) != last:
-            self.told[step.id] = last
-            self.world.say(f"{step.service}: not usable yet: {last}")
+            why = why or "it did not hold for long enough"
+            self.end(step, "failed", f"the user path did not work from outside; given up ({why})")
+        elif samples and why and self.told.get(step.id) != why:
+            self.told[step.id] = why
+            self.world.say(f"{step.service}: not usable yet: {why}")
+
+    def measure_clocks(self) -> None:
+        """Write down what is known about each clock that a figure rests on. At the end, when nobody waits for it."""
+        known = {event.body["service"] for event in self.recovery.events if event.type == "clock.measured"}
+        centres: dict[str, tuple[timedelta, timedelta] | None] = {}
+        for name in self.recovery.plan.services:
+            if name in known:
+                continue
+            self.record("clock.measured", own_clock(name, self.recovery.marks.get(name, {}), self.world.clock.now()))
+            point = self.recovery.point_of(name)
+            if point is None:
+                continue  # a planned move that came to none: no figure rests on another clock
+            for body in of_hosts(name, point):
+                self.record("clock.measured", body)
+            if point.dr_centre not in centres:
+                centre = self.world.city.workspace.dr_centres.get(point.dr_centre)
+                centres[point.dr_centre] = None if centre is None else self.world.store.clock_ahead(centre)
+            use = "when the restore point had arrived there"
+            now = self.world.clock.now()
+            body = measured(name, f"DR centre {point.dr_centre}", use, now, centres[point.dr_centre])
+            self.record("clock.measured", body)
 
     def stop_probes(self) -> None:
         for name in self.recovery.plan.services:

@@ -25,10 +25,15 @@ from drp.workflows.naming import new_run, run_folder
 from drp.workflows.recovery_run import execute_and_close, open_recovery, refuse_running, reservation, resume
 from drp.workflows.repository import points_at, refuse_removal, removing_runs
 from drp.workflows.selection import reasons_against, recovery_order, runbook_of
-from drp.workflows.stages import changed_since, datasets_of
+from drp.workflows.stages import changed_since, check_secrets, datasets_of
 from drp.workflows.trust import trusted
 
 __all__ = ["RecoveryRequest", "make_way", "recover", "resume"]
+
+WATCH_LOOK_BACK = timedelta(minutes=1)
+WATCH_LONGEST_LOOK_BACK = timedelta(days=2)
+WATCH_KEPT_BEFORE = timedelta(minutes=10)
+"""How much of what `drp watch` saw before an outage is kept as evidence beside it."""
 
 WATCH_POLL_SECONDS = 0.2
 
@@ -65,6 +70,8 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
         unfenced = _guard(world, request, order)
         make_way(world, request.kind, order)
         plan = _plan(world, request, runbook, order, declared_at)
+        for name in plan.services:
+            check_secrets(world, name)  # what is missing is told now, not in the middle
         run = new_run(request.kind, declared_at)
         declared: list[Body] = []
         for name, planned in plan.services.items():
@@ -249,18 +256,18 @@ def _mark_disruption(
         scenario = "the scenario's time: production was not disturbed"
         simulated: tuple[MarkName, ...] = ("T0", "T1", "T2")
         for name in simulated:
-            mark(Mark(name, declared_at, "simulated", scenario))
+            mark(Mark(name, declared_at, "simulated", scenario, clock=world.clock.reading()))
         return
     outage = _seen_outage(world, service)
     if outage is not None and outage.last_good_at is None:
         world.say(f"{service}: drp watch never saw it work, so it cannot say when it went")
         outage = None
     if outage is not None:
-        evidence = world.watch.keep(service, run_folder(world, run))
-        source = f"drp watch: {outage.detail}; {evidence.path} sha256 {evidence.sha256}"
-        mark(Mark("T0", outage.disrupted_at, "automatic", source, outage.uncertainty or timedelta()))
+        evidence = world.watch.keep(service, run_folder(world, run), outage.disrupted_at - WATCH_KEPT_BEFORE)
+        source = f"drp watch, check {outage.check}: {outage.detail}; {evidence.path} sha256 {evidence.sha256}"
+        mark(Mark("T0", outage.disrupted_at, "automatic", source, outage.uncertainty, outage.clock))
         # Who declares before the probe is certain has noticed it before.
-        mark(Mark("T1", min(outage.detected_at, declared_at), "automatic", source))
+        mark(Mark("T1", min(outage.detected_at, declared_at), "automatic", source, clock=outage.clock))
         world.say(f"{service}: unusable since {outage.disrupted_at:%H:%M:%S} UTC ({outage.detail}), seen by drp watch")
     elif request.disrupted_at is not None:
         mark(Mark("T0", request.disrupted_at, "human", f"declared by {request.by}", timedelta(minutes=1)))
@@ -268,7 +275,8 @@ def _mark_disruption(
         declared.append(reservation(service, "T0 and T1 were declared by a person: no probe had watched", request.by))
     else:
         world.say(f"{service}: nobody saw when it went, so RTA and RPA cannot be measured (--disrupted-at TIME)")
-    mark(Mark("T2", declared_at, "human", f"declared by {request.by}: {request.reason}"))
+    declared_by = f"declared by {request.by}: {request.reason}"
+    mark(Mark("T2", declared_at, "human", declared_by, clock=world.clock.reading()))
 
 
 def _seen_outage(world: World, service: str) -> Outage | None:
@@ -276,20 +284,29 @@ def _seen_outage(world: World, service: str) -> Outage | None:
 
     Who declares within seconds of the disaster is ahead of the probe: it gets the time of its next attempts, at most.
     """
-    check = world.city.services[service].checks[0]
-    limit = world.clock.now() + FAILURES_TO_DETECT * (check.interval + check.timeout) + timedelta(seconds=1)
-    while samples := world.watch.samples(service):
-        age = world.clock.now() - samples[-1].ended_at
-        if age > check.largest_gap:
-            world.say(f"{service}: drp watch has not looked for {show_duration(age)}; its record is not used")
-            return None
-        outage = None if samples[-1].succeeded else last_outage(samples, largest_gap=check.largest_gap)
-        is_this_one = outage is not None and all(
-            not sample.succeeded for sample in samples if sample.started_at >= outage.disrupted_at
-        )
-        if is_this_one:
+    checks = world.city.services[service].checks
+    slowest = max(check.interval + check.timeout for check in checks)
+    limit = world.clock.now() + FAILURES_TO_DETECT * slowest + timedelta(seconds=1)
+    looked_back = 10 * (slowest + WATCH_LOOK_BACK)
+    while samples := world.watch.samples(service, world.clock.now() - looked_back):
+        for name, gap in world.city.services[service].check_gaps.items():
+            ends = [sample.ended_at for sample in samples if (sample.check or checks[0].id) == name]
+            age = world.clock.now() - max(ends) if ends else None
+            if age is None or age > gap:
+                text = "has not tried" if age is None else f"has not tried for {show_duration(age)}"
+                world.say(f"{service}: drp watch {text} check {name}; its record is not used")
+                return None
+        outage = last_outage(samples, world.city.services[service].check_gaps)
+        if outage is not None and outage.earliest is None and looked_back < WATCH_LONGEST_LOOK_BACK:
+            looked_back *= 8  # it began before what was read
+            continue
+        if outage is not None and not outage.is_over:
             return outage
         if world.clock.now() > limit:
             return None
         world.clock.sleep(WATCH_POLL_SECONDS)
+    newest = world.watch.newest(service)
+    if newest is not None:
+        silence = show_duration(world.clock.now() - newest.ended_at)
+        world.say(f"{service}: drp watch has not looked for {silence}; its record is not used")
     return None

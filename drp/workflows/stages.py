@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.checks import CheckType
 from drp.domain.datasets import DatasetType, read_dataset, with_snapshots
 from drp.domain.events import Body
 from drp.domain.protection.gaps import backup_of
 from drp.domain.recovery.fencing import HostFence, unconfirmed
 from drp.domain.recovery.plan import Step
-from drp.domain.recovery.probing import usable_again
+from drp.domain.recovery.probing import Sample, by_check, usable_again
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests, own_playbooks
 from drp.domain.recovery.timeline import Mark
@@ -140,6 +142,27 @@ def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
     return planned.leaves if is_left else planned.hosts
 
 
+def start_probe(world: World, recovery: Recovery, name: str, folder: Path) -> None:
+    """Start trying a service's checks from outside, where its users will find it."""
+    checks = world.city.services[name].checks
+    world.actions.start_probe(
+        folder,
+        recovery.plan.services[name].address,
+        [check.model_dump(mode="json") for check in checks],
+        recovery.opened.body["baselines"].get(name, {}),
+        check_secrets(world, name),
+    )
+
+
+def check_secrets(world: World, name: str) -> dict[str, str]:
+    """What the checks of a service must know, by check."""
+    return {
+        check.id: world.secrets.read(check.secret, f"the password of check {check.id} of {name}")
+        for check in world.city.services[name].checks
+        if check.secret is not None
+    }
+
+
 def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
     """Take down what an ended stage found. DrpError where it must count as failed although its process ended well."""
     for text in doubts(messages):
@@ -206,7 +229,10 @@ def _finish_restore(recovery: Recovery, step: Step, messages: list[Body], record
         record("data.verified", check.record(step.service))
     newest = newest_transaction(point, result)
     if newest is not None:
-        evidence = f"oldest sentinel of {len(result['datasets'])} restored datasets, token {point.sentinel}"
+        dated = sorted({dataset.dated_by for dataset in datasets})
+        what = {"sentinel": f"sentinel, token {point.sentinel}", "freshness": "newest record, by its own query"}
+        told = "; ".join(what[kind] for kind in dated if kind in what)
+        evidence = f"the oldest of what dates the {len(datasets)} restored datasets ({told})"
         stopped = recovery.marks.get(step.service, {}).get("T0") if recovery.plan.is_planned else None
         if stopped is not None and newest >= stopped.at:
             # The sentinel was written after the stop, so everything that users wrote is older, and in the data.
@@ -245,31 +271,40 @@ def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> Fou
         None if cutover is None else (cutover.ended_at if recovery.opened.body["unfenced"] else cutover.started_at)
     )
     ready_at = switched_at or verify.ended_at or recovery.opened_at
-    check = world.city.services[service].checks[0]
+    checks = world.city.services[service].checks
+    gaps = world.city.services[service].check_gaps
     hold = recovery.plan.hold
     samples = world.watch.run_samples(probe)
-    found = usable_again(
-        samples,
-        after=ready_at,
-        hold=hold,
-        largest_gap=check.largest_gap,
-    )
+    found = usable_again(samples, gaps, after=ready_at, hold=hold)
     if found is None:
         return None
     samples_file = probe.relative_to(world.workspace) / "samples.jsonl"
     evidence = (
-        f"outside probe {check.id}, {samples_file}: {found.attempts} attempts without a failure from"
-        f" {to_stamp(found.usable_at)} to {to_stamp(found.held_until)}, hold {show_duration(hold)}"
+        f"outside probe, {_checks_named(checks, found.check)}, {samples_file}: {found.attempts} attempts without a"
+        f" failure from {to_stamp(found.usable_at)} to {to_stamp(found.held_until)}, hold {show_duration(hold)}"
     )
     reservations = []
     activated_at = recovery.steps[f"{service}/activate"].started_at or ready_at
-    before = [sample for sample in samples if sample.ended_at <= activated_at] or samples[:1]
-    if before[-1].succeeded:
-        reservations.append("the probe did not fail before the service was activated: it may not tell an outage")
-    if any(step.same_as_before for step in check.steps) and not recovery.opened.body["baselines"].get(service):
+    blind = [name for name, of_check in by_check(samples, gaps).items() if _succeeded_before(of_check, activated_at)]
+    if blind:
+        names = ", ".join(blind)
+        reservations.append(f"check {names} did not fail before the service was activated: it may not tell an outage")
+    if checks[0].compares_old_content and not recovery.opened.body["baselines"].get(service):
         reservations.append("old content was not compared: drp watch had not looked before the disruption")
-    mark = Mark("T5", found.usable_at, "automatic", evidence, found.uncertainty)
+    mark = Mark("T5", found.usable_at, "automatic", evidence, found.uncertainty, found.clock)
     return FoundUse((mark,), tuple(reservations))
+
+
+def _succeeded_before(samples: Sequence[Sample], activated_at: datetime) -> bool:
+    """Whether the last look at what was not there yet, or else the first look at all, was a good one."""
+    before = [sample for sample in samples if sample.ended_at <= activated_at] or samples[:1]
+    return before[-1].succeeded
+
+
+def _checks_named(checks: Sequence[CheckType], last: str) -> str:
+    if len(checks) == 1:
+        return f"check {checks[0].id}"
+    return f"checks {', '.join(check.id for check in checks)} (the last to succeed: {last})"
 
 
 def datasets_of(point: RestorePoint) -> list[DatasetType]:
@@ -338,26 +373,10 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
         "drp_commands": {stage: commands_of(service, stage, recovery.plan.site) for stage in _COMMAND_STAGES},
         # What this very run restored before it was cut off may be replaced; anything else only where a person said so.
         "drp_replace_existing": recovery.opened.body["replace_existing"] or recovery.proved_empty(service.id),
-        "drp_local_paths": _local_paths(service),
+        "drp_local_asks": [ask for check in service.checks for ask in check.asks_of_host()],
     }
 
 
 def base_variables(world: World, recovery: Recovery, names: Sequence[str]) -> Body:
     """What every playbook of a run gets to know."""
     return connection_variables(world, names) | {"drp_run": recovery.run, "drp_kind": recovery.plan.kind}
-
-
-def _local_paths(service: Service) -> list[Body]:
-    """Requests that the recovery host can make to itself: those that only read and need nothing captured before."""
-    return [
-        {
-            "path": step.request.split(" ", 1)[1],
-            "status": step.expect_status,
-            "scheme": check.scheme,
-            "port": check.port or (443 if check.scheme == "https" else 80),
-            "host_header": check.host_header or "",
-        }
-        for check in service.checks
-        for step in check.steps
-        if step.request.startswith("GET ") and "${" not in step.request
-    ]

@@ -96,7 +96,11 @@ def _seen(world: World, name: str) -> tuple[datetime | None, bool | None]:
         newest = world.watch.newest(name)
         if newest is None or world.clock.now() - newest.ended_at > LOOKED_WITHIN:
             return None, None
-        changes = [event for event in world.ledger.events(row.run) if event.body.get("service") == name]
+        changes = [
+            event
+            for event in world.ledger.events(row.run)
+            if event.type in ("service.up", "service.down") and event.body["service"] == name
+        ]
         if not changes:
             return None, None
         return from_stamp(changes[-1].at), changes[-1].type == "service.up"

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from drp.domain.events import Body, hash_of
-from drp.domain.recovery.probing import FAILURES_TO_DETECT, Sample
-from drp.domain.values import to_stamp
+from drp.domain.recovery.probing import Sample
+from drp.domain.recovery.watching import Watched
 from drp.errors import ExitCode
 from drp.ports import World
 from drp.workflows.naming import new_run
 
 
 class Prober(Protocol):
-    """Probes one service until told to stop, yielding each sample after it is on disk."""
+    """Tries all checks of one service until told to stop, yielding each sample after it is on disk."""
 
     def __call__(self, service: str, stop: threading.Event, /) -> Iterator[Sample]: ...
 
@@ -35,7 +35,14 @@ def watch(world: World, services: Sequence[str], probe: Prober, stop: threading.
             changes.append((service, type_, body))
             ready.notify()
 
-    threads = [threading.Thread(target=_follow, args=(service, probe, stop, tell), daemon=True) for service in services]
+    threads = [
+        threading.Thread(
+            target=_follow,
+            args=(service, [check.id for check in world.city.services[service].checks], probe, stop, tell),
+            daemon=True,
+        )
+        for service in services
+    ]
     for thread in threads:
         thread.start()
     try:
@@ -55,25 +62,27 @@ def watch(world: World, services: Sequence[str], probe: Prober, stop: threading.
         world.ledger.append(run, "run.closed", {"outcome": "done", "exit_code": int(ExitCode.DONE)})
 
 
-def _follow(service: str, probe: Prober, stop: threading.Event, tell: Callable[[str, str, Body], None]) -> None:
-    failures: list[Sample] = []
-    state = ""
+def _follow(
+    service: str,
+    checks: Sequence[str],
+    probe: Prober,
+    stop: threading.Event,
+    tell: Callable[[str, str, Body], None],
+) -> None:
+    watched = Watched(checks)
     for sample in probe(service, stop):
-        if sample.succeeded:
-            if state != "up":
-                tell(service, "service.up", {"at": to_stamp(sample.ended_at), "detail": sample.detail})
-            state, failures = "up", []
-            continue
-        failures.append(sample)
-        if len(failures) == FAILURES_TO_DETECT and state != "down":
-            state = "down"
-            first = failures[0]
-            body = {"at": to_stamp(first.started_at), "detected_at": to_stamp(sample.ended_at), "detail": first.detail}
-            tell(service, "service.down", body)
-        del failures[FAILURES_TO_DETECT:]
+        change = watched.see(sample)
+        if change is not None:
+            tell(service, *change)
 
 
 def _told(type_: str, body: Body) -> str:
-    if type_ == "service.up":
-        return "usable from outside"
-    return f"NOT usable since {body['at']} ({body['detail']})"
+    match type_:
+        case "service.up":
+            return "usable from outside"
+        case "service.down":
+            return f"NOT usable since {body['at']} (check {body['check']}: {body['detail']})"
+        case "check.down":
+            return f"check {body['check']} fails too since {body['at']} ({body['detail']})"
+        case _:
+            return f"check {body['check']} succeeds again; still failing: {', '.join(body['failing'])}"

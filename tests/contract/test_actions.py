@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from drp.adapters.actions import SupervisedActions
+from drp.domain.checks import HttpCheck
 from drp.domain.inventory import SshAccess
-from drp.domain.service import HttpCheck
 from drp.errors import BusyError
 from drp.ports import Actions, ActionState
 from tests.fakes.actions import Ending, FakeActions
@@ -27,7 +27,7 @@ class Bench:
 
     def start(self) -> None:
         """Start a probe of a port at which nobody listens: it runs until it is stopped."""
-        self.actions.start_probe(self.folder, "127.0.0.1", CHECK.model_dump(mode="json"), {})
+        self.actions.start_probe(self.folder, "127.0.0.1", [CHECK.model_dump(mode="json")], {}, {})
 
     def stop(self) -> None:
         """Ask until it was heard: an action that has only just started does not hear it yet."""

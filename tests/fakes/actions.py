@@ -95,8 +95,11 @@ class FakeActions:
         spec |= {"kept_from": list(kept_from), "must_be_kept": must_be_kept}
         self._start(folder, spec | {"ca": ca_certificate})
 
-    def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
-        spec = {"address": address, "check": check, "baseline": baseline, "started_at": self.clock.now()}
+    def start_probe(
+        self, folder: Path, address: str, checks: Sequence[Body], baseline: dict[str, str], secrets: dict[str, str]
+    ) -> None:
+        spec = {"address": address, "checks": checks, "baseline": baseline, "started_at": self.clock.now()}
+        spec["secrets"] = secrets
         self._start(folder, spec)
 
     def expect_data(self, folder: Path) -> FakeData:

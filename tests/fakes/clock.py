@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+from drp.domain.recovery.clocks import ClockReading
 from tests.fakes.city import NOW
 
 
@@ -16,6 +17,9 @@ class FakeClock:
     def now(self) -> datetime:
         self.at += timedelta(microseconds=1)  # no two looks at a clock give the same
         return self.at
+
+    def reading(self) -> ClockReading:
+        return ClockReading("fake", 0)
 
     def monotonic(self) -> float:
         return self.waited

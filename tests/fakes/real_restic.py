@@ -94,7 +94,9 @@ class RealActions:
     ) -> None:
         raise NotImplementedError
 
-    def start_probe(self, folder: Path, address: str, check: Body, baseline: dict[str, str]) -> None:
+    def start_probe(
+        self, folder: Path, address: str, checks: Sequence[Body], baseline: dict[str, str], secrets: dict[str, str]
+    ) -> None:
         raise NotImplementedError
 
     def state(self, folder: Path) -> ActionState:

@@ -167,6 +167,9 @@ class FakeStore:
             on_read(item)
         return flaws
 
+    def clock_ahead(self, centre: DrCentre) -> tuple[timedelta, timedelta] | None:
+        return None if centre.bucket in self.refusing else (timedelta(milliseconds=-40), timedelta(milliseconds=510))
+
     def certificate(self, centre: DrCentre) -> Body | None:  # noqa: ARG002 - the port's signature
         return {"expires_at": int(self.at.timestamp()) + 86_400 * 200}
 
@@ -236,7 +239,8 @@ class FakeWatch:
     """Implements `drp.ports.WatchRecords`.
 
     A run's own probe looks every half second from its start; it succeeds from the moment at which the action that
-    lets users in (`opens`) has ended well, but for the attempts in `relapses` (seconds after that moment).
+    lets users in (`opens`) has ended well, but for the attempts in `relapses` (seconds after that moment). Checks in
+    `more_checks` are tried too; those with False always fail.
     """
 
     def __init__(self, workspace: Path, clock: FakeClock) -> None:
@@ -245,9 +249,11 @@ class FakeWatch:
         self.open_since: dict[str, datetime] = {}
         self.started: dict[str, datetime] = {}
         self.relapses: set[float] = set()
+        self.more_checks: dict[str, bool] = {}
 
-    def samples(self, service: str) -> list[Sample]:
-        return self.seen.get(service, [])
+    def samples(self, service: str, since: datetime | None = None) -> list[Sample]:
+        found = self.seen.get(service, [])
+        return found if since is None else [sample for sample in found if sample.started_at >= since]
 
     def newest(self, service: str) -> Sample | None:
         return self.seen[service][-1] if self.seen.get(service) else None
@@ -261,7 +267,7 @@ class FakeWatch:
     def forget(self, service: str) -> None:
         self.baseline(service).unlink(missing_ok=True)
 
-    def keep(self, service: str, folder: Path) -> Evidence:
+    def keep(self, service: str, folder: Path, since: datetime) -> Evidence:  # noqa: ARG002 - the port's signature
         return Evidence(f"var/runs/{folder.name}/{service}-watch.jsonl", "0" * 64)
 
     def run_samples(self, folder: Path) -> list[Sample]:
@@ -273,7 +279,10 @@ class FakeWatch:
                 passed = round((at - self.open_since[service]).total_seconds() * 2) / 2
                 good = passed not in self.relapses
             detail = "1 requests as expected" if good else "GET /: connection refused"
-            found.append(Sample(at, at + timedelta(milliseconds=20), good, detail))
+            clock = self.clock.reading()
+            found.append(Sample(at, at + timedelta(milliseconds=20), good, detail, clock=clock))
+            for name, works in self.more_checks.items():
+                found.append(Sample(at, at + timedelta(milliseconds=20), good and works, "refused", name, clock))
             at += timedelta(milliseconds=500)
         return found
 
@@ -392,7 +401,13 @@ class Stage:
         for number in range(int((lasting + 2) * 2)):
             at = start + timedelta(seconds=number / 2)
             self.watch.seen.setdefault(service, []).append(
-                Sample(at, at + timedelta(milliseconds=20), number < 4, "as expected" if number < 4 else "refused")
+                Sample(
+                    at,
+                    at + timedelta(milliseconds=20),
+                    number < 4,
+                    "as expected" if number < 4 else "refused",
+                    clock=self.clock.reading(),
+                )
             )
 
 

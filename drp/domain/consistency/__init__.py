@@ -254,6 +254,20 @@ def _of_people(people: People) -> Iterator[_Reference]:
             yield _Reference(record, ("roles", role, position), "person", name)
 
 
+def _checks_apart(service: Service) -> Iterator[Finding]:
+    """Samples are told apart by their check's name, and old content is looked at by the first check alone."""
+    seen: set[str] = set()
+    for position, check in enumerate(service.checks):
+        if check.id in seen:
+            text, hint = f"two checks are called {check.id!r}", "give each check of a service a name of its own"
+            yield service_fault(service.id, ("checks", position, "id"), "name-twice", text, hint)
+        seen.add(check.id)
+        if position and check.compares_old_content:
+            text = f"check {check.id!r} has same_as_before, and is not the first one"
+            hint = "old content is compared by the first check: put the user's path there"
+            yield service_fault(service.id, ("checks", position), "old-content-elsewhere", text, hint)
+
+
 def _twice_named(services: Mapping[str, Service]) -> Iterator[Finding]:
     for service in services.values():
         seen: set[str] = set()
@@ -276,6 +290,7 @@ def _twice_named(services: Mapping[str, Service]) -> Iterator[Finding]:
                     f"unknown host of runs_on {dataset.host!r}",
                     f"known: {names}",
                 )
+        yield from _checks_apart(service)
         for position, order in enumerate(service.backup.quiesce if service.backup else ()):
             if order.host not in service.runs_on:
                 yield service_fault(

@@ -6,7 +6,7 @@ import shlex
 from typing import Literal
 
 from drp.domain.datasets.base import DatasetType, Procedure, Scratch, made_folder, removed
-from drp.domain.values import AbsolutePath, AccountName, DatabaseName, SocketPath
+from drp.domain.values import AbsolutePath, AccountName, DatabaseName, Query, SocketPath
 
 # Older systems, and MySQL, know the programs by their older names.
 CLIENT, DUMP, CHECK, INSTALL, SERVER = (
@@ -72,6 +72,11 @@ _READ_SENTINEL = """
 SELECT CONCAT('{{"token": "', token, '", "written_at": "', DATE_FORMAT(written_at, '%Y-%m-%dT%H:%i:%s.%fZ'), '"}}')
 FROM {database}.drp_sentinel;
 """
+_READ_NEWEST = """
+SET SESSION TRANSACTION READ ONLY;
+SET SESSION time_zone = '+00:00';
+SELECT DATE_FORMAT(({query}), '%Y-%m-%dT%H:%i:%s.%fZ');
+"""
 _SENTINEL_DATABASE = "drp"
 _DROP_BY_HAND = (
     "{client} -e 'SHOW DATABASES' | grep -vxE 'information_schema|mysql|performance_schema|sys'"
@@ -85,6 +90,9 @@ class MariadbDataset(DatasetType):
     drp logs in over the server's socket as the system's account `run_as`, or with what the file `login` on the host
     says (an option file as MariaDB's programs read it). A scratch place for all is a server of its own. Tables of
     engines without transactions, such as MyISAM, are not of one moment.
+
+    `freshness` is a query for the time of the newest transaction, in UTC (a TIMESTAMP is; of a DATETIME nobody knows:
+    use CONVERT_TZ). It dates the data in the place of the sentinel.
     """
 
     type: Literal["mariadb"]
@@ -93,6 +101,11 @@ class MariadbDataset(DatasetType):
     server_account: AccountName = "mysql"
     socket: SocketPath | None = None
     login: AbsolutePath | None = None
+    freshness: Query | None = None
+
+    @property
+    def dated_by(self) -> Literal["sentinel", "freshness", "nothing"]:
+        return "freshness" if self.freshness else "sentinel"
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -142,6 +155,14 @@ class MariadbDataset(DatasetType):
                 "token": token,
                 "write": {"argv": self._client(), "stdin": written},
                 "read": read,
+            }
+            if self.freshness is None
+            else {
+                "kind": "freshness",
+                "read": {
+                    "argv": self._client(*(["-D", database] if self.database else []), socket=socket),
+                    "stdin": _READ_NEWEST.replace("{query}", self.freshness),
+                },
             },
         }
 

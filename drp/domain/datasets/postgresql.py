@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, StrictInt
 
 from drp.domain.datasets.base import DatasetType, Procedure, Scratch
-from drp.domain.values import AccountName, DatabaseName
+from drp.domain.values import AccountName, DatabaseName, Query
 
 # The roles that a database needs: who owns or may do anything in it, whose settings it keeps, all their members, and
 # the roles that any of these are members of (but not the other members of those).
@@ -110,13 +110,31 @@ SELECT json_build_object('token', token, 'written_at',
 """
 
 
+# A time without its zone could be any zone's: it is told as what it is, which no reader takes for a time.
+_READ_NEWEST = """
+SET default_transaction_read_only = on;
+SELECT CASE WHEN pg_typeof(newest)::text = 'timestamp with time zone'
+  THEN to_char(newest AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') ELSE 'a ' || pg_typeof(newest)::text END
+FROM (SELECT ({query}) AS newest) AS found;
+"""
+
+
 class PostgresqlDataset(DatasetType):
-    """One PostgreSQL database with its roles, dumped as a stream by `pg_dump` on the host."""
+    """One PostgreSQL database with its roles, dumped as a stream by `pg_dump` on the host.
+
+    `freshness` is a query for the time (`timestamptz`) of the newest transaction. It dates the data in the place of the
+    sentinel, for databases that nobody but their application may write to.
+    """
 
     type: Literal["postgresql"]
     database: DatabaseName
     run_as: AccountName = "postgres"
     port: Annotated[StrictInt, Field(ge=1, le=65535)] = 5432
+    freshness: Query | None = None
+
+    @property
+    def dated_by(self) -> Literal["sentinel", "freshness", "nothing"]:
+        return "freshness" if self.freshness else "sentinel"
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -161,7 +179,9 @@ class PostgresqlDataset(DatasetType):
             "prepare_restore": prepare,
             "remove": remove,
             "count": client.count(database),
-            "sentinel": client.sentinel(database, token),
+            "sentinel": client.freshness(database, self.freshness)
+            if self.freshness
+            else client.sentinel(database, token),
             "absence": [
                 {
                     "kind": "command",
@@ -225,6 +245,10 @@ class Client:
 
     def count(self, database: str) -> Procedure:
         return {"argv": self.psql(database), "stdin": COUNT_ROWS}
+
+    def freshness(self, database: str, query: str) -> Procedure:
+        read = {"argv": self.psql(database), "stdin": _READ_NEWEST.replace("{query}", query)}
+        return {"kind": "freshness", "read": read}
 
     def sentinel(self, database: str, token: str) -> Procedure:
         return {

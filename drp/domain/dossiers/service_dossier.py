@@ -249,8 +249,7 @@ def _counted(names: Sequence[str], in_all: int) -> str:
 
 def _proof(city: City, service: Service) -> Iterator[Row]:
     for check in service.checks:
-        paths = ", ".join(step.request for step in check.steps)
-        yield f"check {check.id}", (f"{check.type} every {show_duration(check.interval)}: {paths}",)
+        yield f"check {check.id}", (f"{check.type} every {show_duration(check.interval)}: {check.asks}",)
     if not service.checks:
         yield "checks", ("none: nothing proves that it is usable",)
     documents = _documents(city, service.id)

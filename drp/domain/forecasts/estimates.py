@@ -109,7 +109,7 @@ def estimate_stage(city: City, service: Service, stage: Stage, history: History)
     if declared is not None:
         return Estimate(declared, Basis.DECLARED, "declared in drp.yaml for every service")
     if stage == "usable" and service.checks:
-        check = service.checks[0]
+        check = max(service.checks, key=lambda check: check.interval + check.timeout)
         text = f"one more look of the probe: interval {show_duration(check.interval)} + timeout"
         return Estimate(check.interval + check.timeout, Basis.COMPUTED, text)
     return UNKNOWN

@@ -3,7 +3,8 @@
 Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, reason, …} and `run.closed`
 {outcome, exit_code, verdict}:
 
-    mark            {service, mark, at, source, evidence, uncertainty_ms}
+    mark            {service, mark, at, source, evidence, uncertainty_ms, clock}
+    clock.measured  {service, clock, used_for, measured_at, offset_ms, uncertainty_ms}      None: not measured
     reservation     {service, text, accepted_by}             what keeps the result from being plainly MET
     step.started    {step, action}                           action: its folder under the run's, or "" for a wait
     step.ended      {step, outcome: ok | failed | skipped, error, duration_ms, evidence: [{path, sha256}]}
@@ -15,7 +16,7 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
     stranded.found  {service, found: […], restore_point}     what lay at the old primary before a failback
     step.answered   {step, by, answer, comment}                       what a person said of it; see `ANSWERS`
     run.abandoned   {by, reason}                             a planned move that a person takes back
-    probe.started   {service, address, check, file}
+    probe.started   {service, address, checks: […], file}
     probe.ended     {service, evidence: [{path, sha256}]}
 """
 
@@ -30,6 +31,7 @@ from drp.domain.events import Body, Event
 from drp.domain.objectives import Verdict, worst
 from drp.domain.recovery.plan import Plan, Step
 from drp.domain.recovery.timeline import Mark, Measurement, Reservation, measure
+from drp.domain.recovery.verification import checks_wanted
 from drp.domain.values import from_stamp
 
 
@@ -86,16 +88,15 @@ class Recovery:
         return self.plan.services[service].restore_point or self.chosen.get(service)
 
     def data_verdict(self, service: str) -> Verdict:
-        """Whether the recovered data is the restore point's: every check that was made must agree, and the content
-        and the sentinel of each dataset must have been checked."""
+        """Whether the recovered data is the restore point's: every check that was made must agree, and the content of
+        each dataset and what dates it must have been checked."""
         checks = self.checks.get(service, [])
         if any(not check["ok"] or check["expected"] != check["actual"] for check in checks):
             return Verdict.NOT_MET
         point = self.point_of(service)
-        datasets = set() if point is None else {snapshot.dataset for snapshot in point.snapshots}
-        wanted = {(dataset, check) for dataset in datasets for check in ("content", "sentinel")}
+        wanted = [] if point is None else checks_wanted(point)
         made = {(check["dataset"], check["check"]) for check in checks}
-        return Verdict.MET if wanted and wanted <= made else Verdict.NOT_MEASURED
+        return Verdict.MET if wanted and set(wanted) <= made else Verdict.NOT_MEASURED
 
     def measurement(self, service: str) -> Measurement:
         """The figures of one service, from its marks."""

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 from drp.domain.objectives import Objectives, Verdict, judge, worst
+from drp.domain.recovery.clocks import ClockReading, measured, moved
 from drp.domain.values import from_stamp, milliseconds, to_stamp
 
 MarkName = Literal["Tb", "T0", "T1", "T2", "T3", "T4", "T5"]
@@ -25,13 +26,18 @@ PARTS = (
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A moment of a recovery: when, who or what says so, on what evidence, and how far off it can be."""
+    """A moment of a recovery: when, who or what says so, on what evidence, and how far off it can be, clocks included.
+
+    `uncertainty` None: nobody measured how far. It is never taken for nothing. `clock` is how the control node's clock
+    stood then, where that gave the time.
+    """
 
     name: MarkName
     at: datetime
     source: Source
     evidence: str
-    uncertainty: timedelta = timedelta()
+    uncertainty: timedelta | None = timedelta()
+    clock: ClockReading | None = None
 
     def record(self) -> dict[str, Any]:
         """The mark as the ledger holds it."""
@@ -40,7 +46,8 @@ class Mark:
             "at": to_stamp(self.at),
             "source": self.source,
             "evidence": self.evidence,
-            "uncertainty_ms": milliseconds(self.uncertainty),
+            "uncertainty_ms": None if self.uncertainty is None else _rounded_up(self.uncertainty),
+            "clock": None if self.clock is None else self.clock.record(),
         }
 
     @classmethod
@@ -50,7 +57,10 @@ class Mark:
             at=from_stamp(record["at"]),
             source=record["source"],
             evidence=record["evidence"],
-            uncertainty=timedelta(milliseconds=record["uncertainty_ms"]),
+            uncertainty=(
+                None if record["uncertainty_ms"] is None else timedelta(milliseconds=record["uncertainty_ms"])
+            ),
+            clock=ClockReading.from_record(record.get("clock")),
         )
 
 
@@ -64,11 +74,17 @@ class Reservation:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What a recovery of one service really took. None means not measured, never zero."""
+    """What a recovery of one service really took. None means not measured, never zero.
+
+    The uncertainty of a figure is the sum of those of its two marks, and of what the control node's clock was set by
+    in between: what it can be off at worst.
+    """
 
     rta: timedelta | None
     rta_at_least: timedelta | None
     rpa: timedelta | None
+    rta_uncertainty: timedelta | None
+    rpa_uncertainty: timedelta | None
     parts: dict[str, timedelta | None]
     since_declaration: timedelta | None
     technical: timedelta | None
@@ -115,6 +131,8 @@ def measure(
         rta=rta,
         rta_at_least=at_least,
         rpa=rpa,
+        rta_uncertainty=uncertainty_between(marks, "T0", "T5"),
+        rpa_uncertainty=uncertainty_between(marks, "Tb", "T0"),
         parts={name: _between(marks, start, end) for name, start, end in PARTS},
         since_declaration=_between(marks, "T2", "T5"),
         technical=_between(marks, "T2", "T4"),
@@ -130,3 +148,29 @@ def _between(marks: Mapping[str, Mark], start: str, end: str) -> timedelta | Non
     if start not in marks or end not in marks:
         return None
     return marks[end].at - marks[start].at
+
+
+def uncertainty_between(marks: Mapping[str, Mark], start: str, end: str) -> timedelta | None:
+    """How far the time between two marks can be off; None where a part of that was not measured."""
+    if start not in marks or end not in marks:
+        return None
+    first, last = marks[start], marks[end]
+    if first.uncertainty is None or last.uncertainty is None:
+        return None
+    # Other clocks than the control node's have their offset in the uncertainty of their mark.
+    is_one_clock = start != "Tb" and "human" not in (first.source, last.source)
+    set_by = moved(first.clock, last.clock) if is_one_clock else timedelta()
+    return None if set_by is None else first.uncertainty + last.uncertainty + set_by
+
+
+def own_clock(service: str, marks: Mapping[str, Mark], now: datetime) -> dict[str, Any]:
+    """The event about the control node's own clock: by how much it was set between the loss and use."""
+    first, last = marks.get("T0"), marks.get("T5")
+    set_by = None if first is None or last is None else moved(first.clock, last.clock)
+    found = None if set_by is None else (set_by, timedelta())
+    return measured(service, "control node", "T0 to T5: by how much it was set meanwhile", now, found)
+
+
+def _rounded_up(duration: timedelta) -> int:
+    """Whole milliseconds: what is uncertain is never understated."""
+    return -milliseconds(-duration)

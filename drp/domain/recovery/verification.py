@@ -80,6 +80,23 @@ def _dated(point: RestorePoint, dataset: str, found: Body) -> list[DataCheck]:
     return [DataCheck(dataset, "freshness", expected, expected if is_good else f"newest record {newest}")]
 
 
+def checks_wanted(point: RestorePoint) -> list[tuple[str, str]]:
+    """The comparisons, as (dataset, check), without which nobody knows whether the recovered data is the restore
+    point's: the content of each dataset, and what dates it."""
+    wanted = []
+    for dataset in dict.fromkeys(item.dataset for item in point.snapshots):
+        wanted += [(dataset, check) for check in ("content", _dated_by(point, dataset)) if check != "nothing"]
+    return wanted
+
+
+def _dated_by(point: RestorePoint, dataset: str) -> str:
+    """What dates a dataset; the sentinel where its declaration is one that this drp cannot read."""
+    try:
+        return read_dataset(point.datasets[dataset]).dated_by
+    except (KeyError, ValueError):
+        return "sentinel"
+
+
 def newest_transaction(point: RestorePoint, result: dict[str, Any]) -> datetime | None:
     """Tb of the datasets in a restore's result: the oldest of their sentinels (or newest records, where they are dated
     by these), since only up to there all of them are complete together, by the control node's clock.

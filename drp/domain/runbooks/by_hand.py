@@ -13,6 +13,7 @@ from typing import Literal
 
 from drp.domain.backups.keys import prefix_of
 from drp.domain.backups.restore_point import RestorePoint
+from drp.domain.checks.http import HttpCheck
 from drp.domain.datasets import DatasetType, with_snapshots
 from drp.domain.datasets.base import Procedure
 from drp.domain.datasets.streamed import streamed
@@ -21,7 +22,7 @@ from drp.domain.protection.gaps import backup_of
 from drp.domain.runbooks.folding import fold
 from drp.domain.runbooks.typed_data import here_document, restore_commands
 from drp.domain.runbooks.typed_requests import local_requests, user_path
-from drp.domain.service import HttpCheck, Service
+from drp.domain.service import Service
 
 Language = Literal["en", "id"]
 Site = Literal["primary", "recovery"]

@@ -6,13 +6,14 @@ import re
 import shlex
 from collections.abc import Iterator
 
-from drp.domain.service import HttpCheck, HttpStep, Service
+from drp.domain.checks.http import HttpCheck, HttpStep
+from drp.domain.service import Service
 
 
 def local_requests(service: Service) -> Iterator[str]:
     """The requests that a host can make to itself: those that only read and need nothing captured before."""
-    for check in service.checks:
-        for step in check.steps if isinstance(check, HttpCheck) else ():
+    for check in (check for check in service.checks if isinstance(check, HttpCheck)):
+        for step in check.steps:
             if step.request.startswith("GET ") and "${" not in step.request:
                 yield _curl(check, step, "127.0.0.1", insecure=True)
 

@@ -24,7 +24,11 @@ def write_sentinel(host, dataset):
     if sentinel is None:
         return {"token": "", "written_at": now()}
     if sentinel["kind"] == "freshness":
-        return {"token": "", "written_at": now(), "newest_at": read_freshness(host, sentinel)}
+        newest_at, written_at = read_freshness(host, sentinel), now()
+        if newest_at[:16] > written_at[:16]:  # both are UTC; a minute's difference is a clock's
+            text = "the newest record is of %s, and it is only %s: that time is not in UTC" % (newest_at, written_at)
+            raise Trouble("strange_answer", text)
+        return {"token": "", "written_at": written_at, "newest_at": newest_at}
     if sentinel["kind"] == "command":
         time_stamp = now()
         write = filled(sentinel["write"], {"{now}": time_stamp})

@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from drp.adapters import http_probe
-from drp.adapters.http_probe import HttpJourney
+from drp.adapters.probes import http as http_probe
+from drp.adapters.probes.base import Target, try_once
+from drp.adapters.probes.http import HttpProbe
+from drp.domain.checks import HttpCheck
 from drp.domain.recovery.probing import Sample
-from drp.domain.service import HttpCheck
 
 Answer = Callable[[BaseHTTPRequestHandler, bytes], None]
 
@@ -49,9 +50,9 @@ class Server:
         self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
         self.thread.start()
 
-    def journey(self, *steps: dict[str, Any], timeout: str = "2s", **options: Any) -> HttpJourney:
+    def journey(self, *steps: dict[str, Any], timeout: str = "2s", **options: Any) -> HttpProbe:
         record = {"type": "http", "id": "path", "port": self.port, "timeout": timeout, "steps": list(steps)}
-        return HttpJourney(HttpCheck.model_validate(record), "127.0.0.1", **options)
+        return HttpProbe(HttpCheck.model_validate(record), Target("127.0.0.1", **options))
 
     def close(self) -> None:
         self.released.set()
@@ -79,8 +80,9 @@ def text(content: str | bytes, status: int = 200) -> Answer:
     return answer
 
 
-def attempt(journey: HttpJourney) -> Sample:
-    return Sample.from_record(journey.attempt(lambda: datetime.now(UTC)))
+def attempt(journey: HttpProbe) -> Sample:
+    timeout = journey.check.timeout.total_seconds()
+    return Sample.from_record(try_once("path", journey, timeout, lambda: datetime.now(UTC)))
 
 
 def test_a_whole_user_path_carries_what_it_captured_from_step_to_step(server: Server) -> None:
@@ -145,7 +147,7 @@ def test_nobody_there_is_connection_refused() -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         record = {"type": "http", "id": "path", "port": port, "steps": [{"request": "GET /"}]}
-        sample = attempt(HttpJourney(HttpCheck.model_validate(record), "127.0.0.1"))
+        sample = attempt(HttpProbe(HttpCheck.model_validate(record), Target("127.0.0.1")))
     assert (sample.succeeded, sample.detail) == (False, "GET /: connection refused")
 
 
@@ -236,15 +238,15 @@ def test_old_content_is_learned_by_the_watch_and_compared_by_the_run(server: Ser
     step = {"request": "GET /1", "same_as_before": True}
     watch = server.journey(step, learn=True)
     assert attempt(watch).detail == "1 requests as expected"
-    assert len(watch.baseline) == 1
-    run = server.journey(step, baseline=dict(watch.baseline))
+    assert len(watch.target.baseline) == 1
+    run = server.journey(step, baseline=dict(watch.target.baseline))
     assert attempt(run).detail == "1 requests as expected, old content unchanged"
     server.answers["/1"] = text("another")
     sample = attempt(run)
     assert (sample.succeeded, sample.detail) == (False, "GET /1: the answer differs from the one before the disruption")
-    assert run.baseline == watch.baseline
+    assert run.target.baseline == watch.target.baseline
     assert attempt(watch).succeeded  # the watch learns what is new
-    assert attempt(server.journey(step, baseline=dict(watch.baseline))).succeeded
+    assert attempt(server.journey(step, baseline=dict(watch.target.baseline))).succeeded
 
 
 def test_without_a_baseline_nothing_is_said_to_be_unchanged(server: Server) -> None:
@@ -256,4 +258,4 @@ def test_a_failed_attempt_teaches_nothing(server: Server) -> None:
     server.answers = {"/1": text("x"), "/2": text("x", 500)}
     watch = server.journey({"request": "GET /1", "same_as_before": True}, {"request": "GET /2"}, learn=True)
     assert not attempt(watch).succeeded
-    assert watch.baseline == {}
+    assert watch.target.baseline == {}

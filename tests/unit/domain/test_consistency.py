@@ -234,3 +234,18 @@ def test_what_leads_the_users_of_another_service_along_is_a_fault() -> None:
     assert proxies == [], "another back end is another thing"
     same = found_in({"traffic": [FLOATING, PROXY]}, {"traffic": [FLOATING, PROXY]})
     assert [(name, where) for name, where, _ in same] == [("pengaduan", ("traffic", 1))] * 2
+
+
+HTTP = {"id": "path", "type": "http", "steps": [{"request": "GET /"}]}
+OLD = {"id": "old", "type": "http", "steps": [{"request": "GET /1", "same_as_before": True}]}
+
+
+def test_checks_are_told_apart_by_name() -> None:
+    found = found_in({"checks": [HTTP, {"id": "path", "type": "tcp", "port": 80}]})
+    assert found == [("pengaduan", ("checks", 1, "id"), "two checks are called 'path'")]
+
+
+def test_old_content_is_compared_by_the_first_check_alone() -> None:
+    assert found_in({"checks": [OLD, HTTP]}) == []
+    found = found_in({"checks": [HTTP, OLD]})
+    assert found == [("pengaduan", ("checks", 1), "check 'old' has same_as_before, and is not the first one")]

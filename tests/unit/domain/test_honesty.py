@@ -23,7 +23,7 @@ def sample(seconds: float, succeeded: bool) -> Sample:
 
 def test_a_silence_ends_an_outage_that_nobody_saw_go_on() -> None:
     samples = [sample(0, True), sample(1, False), sample(2, False), sample(36_000, False), sample(36_001, False)]
-    found = last_outage(samples, largest_gap=timedelta(seconds=10))
+    found = last_outage(samples, {"path": timedelta(seconds=10)})
     assert found is not None
     assert found.disrupted_at == NOW + timedelta(seconds=36_000)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
 
@@ -10,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drp.domain.objectives import Objectives, Verdict
+from drp.domain.recovery.clocks import ClockReading, moved, of_hosts
 from drp.domain.recovery.timeline import PARTS, Mark, MarkName, Measurement, Reservation, measure
-from tests.fakes.city import NOW
+from tests.fakes.city import NOW, make_restore_point
 
 NAMES: tuple[MarkName, ...] = ("Tb", "T0", "T1", "T2", "T3", "T4", "T5")
 OBJECTIVES = Objectives(rto=timedelta(minutes=5), rpo=timedelta(minutes=15), mtpd=None)
@@ -132,5 +134,57 @@ def test_a_reservation_does_not_make_a_failure_better() -> None:
 
 
 def test_a_mark_reads_back_what_the_ledger_holds() -> None:
-    mark = Mark("T0", NOW, "human", "declared by siti", timedelta(minutes=1))
-    assert Mark.from_record(mark.record()) == mark
+    for uncertainty, clock in ((timedelta(minutes=1), None), (None, STARTED)):
+        mark = Mark("T0", NOW, "human", "declared by siti", uncertainty, clock)
+        assert Mark.from_record(mark.record()) == mark
+
+
+STARTED = ClockReading("3f2a", 1_000_000)
+
+
+def exact(name: MarkName, off: float | None, clock: ClockReading | None = STARTED, source: str = "automatic") -> Mark:
+    uncertainty = None if off is None else timedelta(seconds=off)
+    return Mark(name, NOW + timedelta(seconds=GOOD[name]), source, "test", uncertainty, clock)  # type: ignore[arg-type]
+
+
+def off_by(*found: Mark) -> tuple[float | None, float | None]:
+    """What RTA and RPA can be off by."""
+    measured = measure({mark.name: mark for mark in found}, OBJECTIVES, data_verdict=Verdict.MET, ended_at=NOW)
+    both = (measured.rta_uncertainty, measured.rpa_uncertainty)
+    rta, rpa = (None if value is None else value.total_seconds() for value in both)
+    return rta, rpa
+
+
+def test_what_a_figure_can_be_off_by_is_the_sum_of_its_marks() -> None:
+    assert off_by(exact("Tb", 0.02, None), exact("T0", 0.5), exact("T5", 0.75)) == (1.25, 0.52)
+
+
+@pytest.mark.parametrize("unknown", ["Tb", "T0", "T5"])
+def test_an_unknown_part_makes_the_whole_unknown_and_never_less(unknown: str) -> None:
+    found = [
+        exact(name, None if name == unknown else 0.5, None if name == "Tb" else STARTED) for name in ("Tb", "T0", "T5")
+    ]
+    assert off_by(*found) == (None if unknown != "Tb" else 1.0, None if unknown != "T5" else 1.0)
+
+
+def test_a_clock_that_was_set_meanwhile_makes_the_recovery_time_as_uncertain() -> None:
+    set_back = replace(STARTED, ahead_us=STARTED.ahead_us - 30_000_000)
+    assert off_by(exact("T0", 0.5), exact("T5", 0.5, set_back))[0] == 31
+
+
+@pytest.mark.parametrize("clock", [None, replace(STARTED, boot="other")])
+def test_a_control_node_that_was_started_anew_cannot_vouch_for_its_clock(clock: ClockReading | None) -> None:
+    assert moved(STARTED, clock) is None
+    assert off_by(exact("T0", 0.5), exact("T5", 0.5, clock))[0] is None
+
+
+def test_a_time_that_a_person_stated_is_as_good_as_that_person_says() -> None:
+    assert off_by(exact("T0", 60, None, "human"), exact("T5", 0.5))[0] == 60.5
+
+
+def test_the_clocks_that_date_the_data_are_named_and_an_unknown_one_is_told_as_that() -> None:
+    point = make_restore_point()
+    (known,) = of_hosts("pengaduan", point)
+    assert (known["clock"], known["offset_ms"], known["uncertainty_ms"]) == ("pengaduan-1", 0, 20)
+    (unknown,) = of_hosts("pengaduan", replace(point, clocks={}))
+    assert (unknown["clock"], unknown["offset_ms"], unknown["uncertainty_ms"]) == ("pengaduan-1", None, None)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from drp.domain.recovery.verification import check_restored, newest_transaction
+from drp.domain.recovery.verification import check_restored, checks_wanted, newest_transaction
 from drp.domain.values import from_stamp, to_stamp
 from tests.fakes.city import make_restore_point
 
@@ -145,3 +145,22 @@ def test_without_a_freshness_nobody_knows_how_old_a_commands_data_is() -> None:
     dated = replace(POINT, datasets={"box": BOX | {"freshness": ["c"]}}, clocks=clock)
     assert newest_transaction(dated, found) == from_stamp(AFTER) - timedelta(milliseconds=500)
     assert newest_transaction(dated, {"datasets": {"box": {"sentinel": None}}}) is None
+
+
+def test_the_checks_that_must_be_made_are_those_of_content_and_of_what_dates_a_dataset() -> None:
+    assert checks_wanted(POINT) == [
+        (name, check) for name in ("database", "files") for check in ("content", "sentinel")
+    ]
+    fresh = POINT.datasets["database"] | {"freshness": "SELECT max(at) FROM complaints"}
+    by_query = replace(POINT, datasets=POINT.datasets | {"database": fresh})
+    assert checks_wanted(by_query)[:2] == [("database", "content"), ("database", "freshness")]
+
+
+def test_the_older_of_a_sentinel_and_a_newest_record_dates_all_of_it() -> None:
+    fresh = POINT.datasets["database"] | {"freshness": "SELECT max(at) FROM complaints"}
+    point = replace(POINT, datasets=POINT.datasets | {"database": fresh})
+    for minutes in (-30, 30):
+        newest = point.sentinel_at + timedelta(minutes=minutes)
+        found = with_dataset("database", sentinel={"newest_at": to_stamp(newest)})
+        assert newest_transaction(point, found) == min(newest, point.sentinel_at)
+    assert newest_transaction(point, with_dataset("database", sentinel={"token": point.sentinel})) is None

@@ -91,6 +91,7 @@ class RunBuilder:
             "source": source,
             "evidence": evidence,
             "uncertainty_ms": off,
+            "clock": {"boot": "12345678", "ahead_us": 1_700_000_000_000_000},
         }
         self.add("mark", body, max(at, 41))
 
@@ -133,7 +134,8 @@ class RunBuilder:
         self.add("step.ended", body, end)
 
     def probe(self, service: str = "pengaduan") -> None:
-        body = {"service": service, "address": "198.18.0.80", "file": f"probes/{service}.jsonl"}
+        file = f"probes/{service}.jsonl"
+        body = {"service": service, "address": "198.18.0.80", "checks": ["web", "database"], "file": file}
         self.add("probe.started", body, 41)
 
     def absence(self, found: tuple[str, ...] = (), service: str = "pengaduan") -> None:

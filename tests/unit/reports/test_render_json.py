@@ -39,7 +39,7 @@ def test_no_floats_and_every_instant_in_utc(document: Documents, scenario: str) 
 
 def test_figures_stand_under_their_names(document: Documents) -> None:
     report = json.loads(render_json.render(document("missed")))
-    assert (report["schema"], report["verdict"]) == (1, "NOT_MET")
+    assert (report["schema"], report["verdict"]) == (2, "NOT_MET")
     service = report["services"][0]
     assert service["rta"]["value_ms"] == 370_400
     assert service["rta"]["margin_ms"] == -70_400

@@ -176,9 +176,9 @@ def test_problems_say_where_and_what(document: Documents) -> None:
         ("null", "not_a_report"),
         ("[" * 100_000, "malformed"),
         ('{"a":' * 50_000, "malformed"),
-        ('{"document": "drp recovery report", "schema": 2}', "unknown_schema"),
+        ('{"document": "drp recovery report", "schema": 3}', "unknown_schema"),
         ('{"document": "drp recovery report", "schema": true}', "unknown_schema"),
-        ('{"document": "drp recovery report", "schema": 1}', "damaged"),
+        ('{"document": "drp recovery report", "schema": 2}', "damaged"),
         ('{"schema": 1, "schema": 1}', "malformed"),
         ("[" + "9" * 5000 + "]", "malformed"),
         ('{"document": NaN}', "malformed"),
@@ -235,7 +235,7 @@ JSON = st.recursive(
 def test_arbitrary_json_gives_problems(events: Any, control: Any, context: Any, plan: Any) -> None:
     report = {
         "document": "drp recovery report",
-        "schema": 1,
+        "schema": 2,
         "events": events,
         "control": control,
         "context": context,

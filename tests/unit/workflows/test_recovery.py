@@ -478,3 +478,113 @@ def test_a_dependency_that_cannot_be_recovered_is_said_and_stands_in_the_verdict
     texts = [item.text for item in run.measurement("pengaduan").exceptions]
     assert "it needs identitas, which cannot be recovered: no check proves that it is usable" in texts
     assert list(run.plan.services) == ["pengaduan"]
+
+
+TWO_CHECKS = [
+    {"id": "path", "type": "http", "interval": "500ms", "steps": [{"request": "GET /"}]},
+    {
+        "id": "database",
+        "type": "sql",
+        "engine": "postgresql",
+        "database": "pengaduan",
+        "user": "drp_probe",
+        "interval": "500ms",
+        "password": {"env": "DRP_TEST_PROBE"},
+        "query": "SELECT 1",
+    },
+]
+
+
+@pytest.fixture
+def checked_twice(tmp_path: Path) -> Stage:
+    """A city of one service with two checks."""
+    record = service_record("pengaduan", address="192.0.2.80", checks=TWO_CHECKS)
+    stage = make_stage(tmp_path, make_city(record))
+    stage.watch.more_checks = {"database": True}
+    return stage
+
+
+def test_all_checks_are_tried_from_the_start_and_only_the_probe_gets_their_secret(checked_twice: Stage) -> None:
+    recovery = recover(checked_twice.world, DRILL)
+    spec = checked_twice.actions.specs["pengaduan-probe"]
+    assert [check["id"] for check in spec["checks"]] == ["path", "database"]
+    assert spec["secrets"] == {"database": SECRET}
+    assert recovery.probes["pengaduan"]["checks"] == ["path", "database"]
+    evidence = recovery.marks["pengaduan"]["T5"].evidence
+    assert "checks path, database (the last to succeed:" in evidence
+    assert SECRET not in str(checked_twice.ledger.events(recovery.run))
+
+
+def test_a_service_of_which_one_check_fails_is_not_usable_and_that_check_is_named(checked_twice: Stage) -> None:
+    checked_twice.watch.more_checks = {"database": False}
+    recovery = recover(checked_twice.world, DRILL)
+    assert "T5" not in recovery.marks["pengaduan"]
+    assert recovery.verdict() is Verdict.NOT_MET
+    assert "check database: refused" in recovery.steps["pengaduan/usable"].error
+    assert "check path" not in recovery.steps["pengaduan/usable"].error
+    assert any("not usable yet: check database: refused" in line for line in checked_twice.said)
+
+
+def test_a_watch_that_did_not_try_every_check_dates_nothing(checked_twice: Stage) -> None:
+    checked_twice.see_outage("pengaduan")  # of its first check only
+    recovery = recover(checked_twice.world, FAILOVER)
+    assert "T0" not in recovery.marks["pengaduan"]
+    assert any("drp watch has not tried check database" in line for line in checked_twice.said)
+
+
+def test_each_clock_that_a_figure_rests_on_is_written_down(stage: Stage) -> None:
+    recovery = recover(stage.world, FAILOVER)
+    found = [event.body for event in recovery.events if event.type == "clock.measured"]
+    assert {(body["service"], body["clock"], body["offset_ms"]) for body in found} == {
+        (name, clock, offset)
+        for name in ("identitas", "pengaduan")
+        for clock, offset in ((f"{name}-1", 0), ("control node", 0), ("DR centre drc", -40))
+    }
+    measured = recovery.measurement("pengaduan")
+    assert measured.rta_uncertainty is not None
+    assert measured.rpa_uncertainty is not None
+    assert measured.rpa_uncertainty >= timedelta(milliseconds=20)
+
+
+def test_a_centre_that_does_not_tell_its_clock_is_not_measured(stage: Stage) -> None:
+    stage.store.refusing = {"drp-bogor"}
+    recovery = recover(stage.world, FAILOVER)
+    found = [event.body for event in recovery.events if event.type == "clock.measured"]
+    assert [body["offset_ms"] for body in found if body["clock"] == "DR centre drc"] == [None, None]
+
+
+@pytest.mark.parametrize("hours", [0.5, 5, 30])
+def test_an_outage_of_long_ago_is_dated_by_its_beginning(alone: Stage, hours: float) -> None:
+    alone.watch.seen.clear()
+    alone.see_outage("pengaduan", lasting=hours * 3600)
+    recovery = recover(alone.world, FAILOVER)
+    mark = recovery.marks["pengaduan"]["T0"]
+    assert abs(NOW - timedelta(hours=hours) - mark.at) < timedelta(seconds=5)
+    assert mark.uncertainty is not None
+
+
+def test_a_watch_that_stopped_is_told_and_not_used(alone: Stage) -> None:
+    alone.clock.at += timedelta(hours=3)
+    recovery = recover(alone.world, FAILOVER)
+    assert "T0" not in recovery.marks["pengaduan"]
+    assert "pengaduan: drp watch has not looked for 3 h; its record is not used" in alone.said[0]
+
+
+def test_a_probe_that_is_killed_goes_on(alone: Stage) -> None:
+    folder = alone.world.workspace / "var" / "runs"
+    inner = alone.clock.sleep
+    killed: list[Path] = []
+
+    def sleep(seconds: float) -> None:
+        inner(seconds)
+        probes = [path for path in alone.actions.known if path.name == "pengaduan-probe"]
+        if probes and not killed and "pengaduan-restore" in alone.actions.started:
+            alone.actions.lose(probes[0])
+            killed.append(probes[0].relative_to(folder))
+
+    alone.clock.sleep = sleep  # type: ignore[method-assign]
+    recovery = recover(alone.world, DRILL)
+    assert killed
+    assert alone.actions.started.count("pengaduan-probe") == 2
+    assert alone.actions.stopped == ["pengaduan-probe"]
+    assert "T5" in recovery.marks["pengaduan"]

@@ -66,3 +66,31 @@ def test_a_service_is_watched_once(stage: Stage) -> None:
     with pytest.raises(BusyError):
         watched(stage, "+")
     assert stage.ledger.runs(kinds=("watch",)) == []
+
+
+def test_a_service_is_usable_while_all_of_its_checks_succeed(tmp_path: Path) -> None:
+    checks = [
+        {"id": "web", "type": "http", "steps": [{"request": "GET /"}]},
+        {"id": "database", "type": "tcp", "port": 5432},
+    ]
+    stage = make_stage(tmp_path, make_city(service_record("pengaduan", checks=checks)))
+    seen = ["+web", "+database", "-database", "-database", "-web", "-web", "+database", "+web", "-web", "+web"]
+
+    def probe(service: str, stop: threading.Event) -> Iterator[Sample]:
+        for number, word in enumerate(seen):
+            at = NOW + timedelta(seconds=number)
+            yield Sample(at, at, word[0] == "+", "refused", word[1:])
+        stop.set()
+
+    watch(stage.world, ["pengaduan"], probe, threading.Event())
+    events = stage.ledger.events(stage.ledger.runs(kinds=("watch",))[0].run)[1:-1]
+    assert [(event.type, event.body.get("check")) for event in events] == [
+        ("service.up", None),
+        ("service.down", "database"),
+        ("check.down", "web"),
+        ("check.up", "database"),
+        ("service.up", None),
+    ]
+    assert stage.said[1].startswith("pengaduan: NOT usable since")
+    assert "check database: refused" in stage.said[1]
+    assert stage.said[3] == "pengaduan: check database succeeds again; still failing: web"
