@@ -99,6 +99,7 @@ class SupervisedActions:
             "facts_folder": str(folder.parent / "facts"),
             "control_path_folder": str(self._control_path_folder()),
             "kept_from": list(kept_from),
+            "guard_tag": self._tag(),
             "must_be_kept": must_be_kept,
             "variables": {
                 **variables,
@@ -227,21 +228,25 @@ class SupervisedActions:
 
     def _control_path_folder(self) -> Path:
         # A socket's path may have 107 characters at most, so it cannot lie in the workspace.
-        name = hashlib.sha256(str(self.workspace).encode()).hexdigest()[:10]
-        return Path("/dev/shm" if os.path.isdir("/dev/shm") else "/tmp") / f"drp-{os.getuid()}-{name}"
+        return Path("/dev/shm" if os.path.isdir("/dev/shm") else "/tmp") / f"drp-{os.getuid()}-{self._tag()}"
+
+    def _tag(self) -> str:
+        """A short name for the workspace, where its path is too long."""
+        return hashlib.sha256(str(self.workspace).encode()).hexdigest()[:10]
 
     def close_connections(self) -> None:
         """End the shared SSH connections that Ansible left for the next stage, and what guarded a drill's."""
         self._close_connections()
         if os.geteuid() == 0:
-            remove_left()
+            remove_left(self._tag(), CLOSE_LIMIT_SECONDS)
 
     def _close_connections(self) -> None:
         folder = self._control_path_folder()
         limit = time.monotonic() + CLOSE_LIMIT_SECONDS
         # Looked at again: an ssh that was cut off as it connected makes its socket only now, and one that answers
-        # removes its own a moment later.
-        while folder.is_dir() and time.monotonic() < limit:
+        # removes its own a moment later. The last look comes after the limit: an answer may have taken all of it.
+        while folder.is_dir():
+            is_last = time.monotonic() >= limit
             for socket in folder.glob("*"):
                 argv = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "drp"]
                 done = subprocess.run(argv, capture_output=True, env=kept_environment(), check=False)
@@ -250,6 +255,8 @@ class SupervisedActions:
             try:
                 folder.rmdir()
             except OSError:
+                if is_last:
+                    return
                 time.sleep(0.05)
 
 

@@ -9,16 +9,20 @@ import json
 import os
 import shlex
 import signal
+import socket
 import sys
 import tempfile
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from drp.adapters.ssh_options import pinned
 from drp.adapters.worker import Worker
 
-_NOT_IN_FORCE = 99
+if TYPE_CHECKING:
+    from drp.adapters.drill_guard import Guard
 
 _OUTCOMES = {
     "runner_on_ok": "ok",
@@ -30,69 +34,93 @@ _OUTCOMES = {
 }
 
 
+class _Cancelling:
+    """Whether this process was interrupted: from its first moment on, and in a child that it becomes."""
+
+    def __init__(self) -> None:
+        self.came = False
+        signal.signal(signal.SIGINT, self._interrupt)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        self.came = True
+
+
 def main() -> None:
+    cancelling = _Cancelling()
     worker = Worker()
     kept_from = worker.spec.get("kept_from", [])
     if kept_from:
-        sys.exit(_under_guard(worker, kept_from))
-    _run(worker)
+        sys.exit(_under_guard(worker, kept_from, cancelling))
+    _run(worker, cancelling)
 
 
-def _under_guard(worker: Worker, addresses: list[str]) -> int:
+def _under_guard(worker: Worker, addresses: list[str], cancelling: _Cancelling) -> int:
     """Run the playbook where nothing can be sent to these addresses. Where that is impossible it is told, and the
     playbook runs all the same only if nobody wants it otherwise (`must_be_kept`)."""
     from drp.adapters import drill_guard
 
     try:
-        guard = drill_guard.set_up(worker.folder, addresses)
+        guard = drill_guard.set_up(worker.folder, addresses, worker.spec["guard_tag"])
         trial = drill_guard.listen_for_trial()
     except (drill_guard.NotInForceError, OSError) as error:
-        return _without_guard(worker, str(error))
+        return _without_guard(worker, str(error), cancelling)
     sys.stdout.flush()
+    heard, told = os.pipe()
     child = os.fork()
     if child == 0:
-        code = 1
-        try:
-            guard.enter(trial.getsockname()[1])
-            trial.close()
-            worker.emit({"event": "guard", "in_force": True, "addresses": addresses})
-            _run(worker)
-        except SystemExit as ended:
-            code = ended.code if isinstance(ended.code, int) else 1
-        except (drill_guard.NotInForceError, OSError) as error:
-            code = _NOT_IN_FORCE
-            sys.stderr.write(f"{error}\n")
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the child is interrupted too, and ends in its own way
+        _in_child(lambda: _enter_and_run(worker, guard, trial, told, cancelling))
+    os.close(told)
+    is_in_force = os.read(heard, 1) != b""  # nothing where the child ended before it was under guard
+    os.close(heard)
+    # An interrupt reaches the child too, which ends in its own way; this process only waits for it.
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     trial.close()
-    worker.emit({"event": "guard.ended", "refused": guard.refused()})
+    if not is_in_force and not cancelling.came:
+        guard.remove()
+        return _without_guard(worker, "the kernel does not apply the rules to a group of its own", cancelling)
+    try:
+        worker.emit({"event": "guard.ended", "refused": guard.refused()})
+    except drill_guard.NotInForceError as error:
+        worker.emit({"event": "guard", "in_force": False, "reason": f"its rules are gone: {error}"})
     guard.remove()
-    if code == _NOT_IN_FORCE:
-        return _without_guard(worker, "the kernel does not apply the rules to a group of its own")
     return code if code >= 0 else 128 - code
 
 
-def _without_guard(worker: Worker, reason: str) -> int:
+def _enter_and_run(worker: Worker, guard: Guard, trial: socket.socket, told: int, cancelling: _Cancelling) -> None:
+    guard.enter(trial.getsockname()[1])
+    trial.close()
+    os.write(told, b"1")
+    os.close(told)
+    worker.emit({"event": "guard", "in_force": True, "addresses": worker.spec["kept_from"]})
+    _run(worker, cancelling)
+
+
+def _in_child(act: Callable[[], None]) -> NoReturn:
+    """Do something in a process that was just forked, and end with it: it must not go on where its parent was."""
+    code = 1
+    try:
+        act()
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else 1
+    except BaseException:  # noqa: BLE001 - there is nobody above to tell
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _without_guard(worker: Worker, reason: str, cancelling: _Cancelling) -> int:
     worker.emit({"event": "guard", "in_force": False, "reason": reason})
     if worker.spec.get("must_be_kept"):
         worker.emit({"event": "trouble", "kind": "guard", "text": reason, "dataset": ""})
         return 1
-    _run(worker)
+    _run(worker, cancelling)
     return 0
 
 
-def _run(worker: Worker) -> None:
-    cancelled = False
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        nonlocal cancelled
-        cancelled = True
-
-    signal.signal(signal.SIGINT, interrupt)
+def _run(worker: Worker, cancelling: _Cancelling) -> None:
     # ansible-playbook is in the same environment as drp, which need not be on the operator's path.
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     import ansible_runner
@@ -126,7 +154,7 @@ def _run(worker: Worker) -> None:
             envvars=_environment(worker.spec),
             settings={"suppress_env_files": True, "fact_cache": worker.spec["facts_folder"]},
             event_handler=on_event,
-            cancel_callback=lambda: cancelled,
+            cancel_callback=lambda: cancelling.came,
             quiet=False,
         )
     finally:
@@ -136,7 +164,7 @@ def _run(worker: Worker) -> None:
         text = _last_words(private / "artifacts" / "run" / "stdout")
         worker.emit({"event": "trouble", "kind": "playbook", "text": text, "dataset": ""})
     worker.emit({"event": "runner.ended", "status": done.status, "rc": done.rc})
-    sys.exit(130 if cancelled else (done.rc or (0 if done.status == "successful" else 1)))
+    sys.exit(130 if cancelling.came else (done.rc or (0 if done.status == "successful" else 1)))
 
 
 def _secrets_file(secrets: dict[str, Any]) -> Path:

@@ -18,6 +18,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -32,6 +33,7 @@ TRIAL_ADDRESS = "127.61.68.80"
 SYSTEM_PATH = "/usr/sbin:/sbin:/usr/bin:/bin"
 LIMIT_SECONDS = 20
 TRIAL_SECONDS = 2
+RETRY_SECONDS = 0.05
 
 _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 24, 38
 _CLONE_NEWNS = 0x20000
@@ -95,8 +97,8 @@ class Guard:
         return found
 
 
-def set_up(folder: Path, addresses: Sequence[str]) -> Guard:
-    """Make the group and the table of an action. NotInForceError where that is not possible."""
+def set_up(folder: Path, addresses: Sequence[str], tag: str = "") -> Guard:
+    """Make the group and the table of an action; `tag` is its workspace's. NotInForceError where it is impossible."""
     if os.geteuid() != 0:
         raise NotInForceError("drp does not run as root")
     if shutil.which("nft", path=SYSTEM_PATH) is None:
@@ -104,7 +106,7 @@ def set_up(folder: Path, addresses: Sequence[str]) -> Guard:
     mounted_at, own = own_group()
     remove_left()
     # With its owner's number: what a living one is setting up, or counts at its end, nobody else may take away.
-    name = f"{NAME}{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}-{os.getpid()}"
+    name = f"{NAME}{tag}{hashlib.sha256(str(folder).encode()).hexdigest()[:12]}-{os.getpid()}"
     group = own / name
     try:
         group.mkdir(exist_ok=True)
@@ -119,16 +121,28 @@ def set_up(folder: Path, addresses: Sequence[str]) -> Guard:
     return Guard(name, group, mounted_at)
 
 
-def remove_left() -> None:
-    """Remove groups of drills in which nothing runs any more and whose owners are gone, and their tables."""
+def remove_left(tag: str = "", wait_seconds: float = 0) -> None:
+    """Remove groups of drills in which nothing runs any more and whose owners are gone, and their tables; wait so long
+    for what is just ending. With a `tag`, only those of that workspace."""
     try:
         _, own = own_group()
     except NotInForceError:
         return
-    for group in own.glob(f"{NAME}*"):
+    limit = time.monotonic() + wait_seconds
+    while _still_left(own, tag) and time.monotonic() < limit:
+        time.sleep(RETRY_SECONDS)
+
+
+def _still_left(own: Path, tag: str) -> bool:
+    """Remove what can be removed; whether something is left in which a process still runs."""
+    is_left = False
+    for group in own.glob(f"{NAME}{tag}*"):
         owner = group.name.rpartition("-")[2]
-        if not (owner.isdecimal() and Path("/proc", owner).is_dir()):
-            _remove(group)
+        if owner.isdecimal() and Path("/proc", owner).is_dir():
+            continue
+        _remove(group)
+        is_left = is_left or group.is_dir()
+    return is_left
 
 
 def _remove(group: Path) -> None:

@@ -163,6 +163,26 @@ def test_whatever_a_playbook_tries_the_primaries_hear_nothing(bench: Workbench, 
     assert leftovers() == []
 
 
+def test_a_playbook_that_fails_under_guard_is_run_once(bench: Workbench, control: Control, tmp_path: Path) -> None:
+    path, mark = bench.folder / "playbooks/failing.yml", tmp_path / "runs"
+    path.write_text(f"""- hosts: {RECOVERY_NAME}
+  gather_facts: false
+  tasks:
+    - ansible.builtin.debug: {{msg: "{{{{ lookup('ansible.builtin.pipe', 'echo run >>{mark}') }}}}"}}
+    - ansible.builtin.fail: {{msg: on purpose}}
+""")
+    ended = control.carry_out(
+        lambda world, folder: world.actions.start_playbook(
+            folder, "failing", [RECOVERY_NAME], {}, {}, "", kept_from=primaries(world)
+        )
+    )
+    path.unlink()
+    assert ended.code == 2
+    assert mark.read_text() == "run\n"
+    assert [message["error"] for message in ended.failures] == ["on purpose"]
+    assert ended.messages[-1] == {"event": "guard.ended", "refused": {}}
+
+
 def test_a_killed_drill_leaves_its_children_under_guard(bench: Workbench, control: Control, tmp_path: Path) -> None:
     mark = tmp_path / "tried"
     text = f"""- hosts: {RECOVERY_NAME}
