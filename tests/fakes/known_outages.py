@@ -57,7 +57,7 @@ class Case:
 
     @property
     def seconds(self) -> float:
-        return self.script[-1][0] + HOLD.total_seconds() + 3 * (self.interval + TIMEOUT)
+        return self.script[-1][0] + HOLD.total_seconds() + 2 * (self.interval + TIMEOUT)
 
     def checks(self, port: int) -> list[dict[str, Any]]:
         common = {"port": port, "interval": f"{int(self.interval * 1000)}ms", "timeout": f"{int(TIMEOUT * 1000)}ms"}
