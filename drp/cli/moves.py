@@ -16,27 +16,32 @@ if TYPE_CHECKING:
 Command = Callable[..., Any]
 
 
-def _options(command: Command) -> Command:
-    for option in reversed(
-        [
-            click.argument("services", nargs=-1, required=True),
-            click.option("--runbook", default="site-loss", metavar="NAME", help="The scenario. [site-loss]"),
-            click.option("--by", metavar="NAME", help="Who decides it; default: the operating-system user."),
-            click.option("--reason", metavar="TEXT", help="Why; printed in the report."),
-            click.option("--hold", type=DURATION, help="How long the user path must hold; default: the runbook's."),
-            click.option("--yes", is_flag=True, help="Do not ask; needs --reason."),
-            json_option,
-        ]
-    ):
-        command = option(command)
-    return command
+def _options(runbook: str) -> Callable[[Command], Command]:
+    def add(command: Command) -> Command:
+        for option in reversed(_all_options(runbook)):
+            command = option(command)
+        return command
+
+    return add
+
+
+def _all_options(runbook: str) -> list[Command]:
+    return [
+        click.argument("services", nargs=-1, required=True),
+        click.option("--runbook", default=runbook, metavar="NAME", help=f"The scenario. [{runbook}]"),
+        click.option("--by", metavar="NAME", help="Who decides it; default: the operating-system user."),
+        click.option("--reason", metavar="TEXT", help="Why; printed in the report."),
+        click.option("--hold", type=DURATION, help="How long the user path must hold; default: the runbook's."),
+        click.option("--yes", is_flag=True, help="Do not ask; needs --reason."),
+        json_option,
+    ]
 
 
 @click.command(
     short_help="Move services to the recovery site as planned; nothing is lost.",
     epilog=epilog("drp switchover pengaduan", 'drp switchover pengaduan --yes --reason "power works in the hall"'),
 )
-@_options
+@_options("planned-switchover")
 @click.pass_context
 def switchover(ctx: click.Context, /, **options: Any) -> int:
     """Move SERVICES from the living primary site to the recovery site.
@@ -52,7 +57,7 @@ def switchover(ctx: click.Context, /, **options: Any) -> int:
     short_help="Bring services home to the primary site; nothing is lost.",
     epilog=epilog("drp failback pengaduan", 'drp failback pengaduan --yes --reason "the data centre is repaired"'),
 )
-@_options
+@_options("failback")
 @click.option("--discard-stranded", is_flag=True, help="Overwrite what lies at the old primary unkept; in --by's name.")
 @click.pass_context
 def failback(ctx: click.Context, /, **options: Any) -> int:

@@ -52,7 +52,7 @@ from drp.reports.runbook_words import (
     say,
 )
 
-_COMMANDS: dict[str, str] = {"failover": "failover"}
+_COMMANDS: dict[str, str] = {"failover": "failover", "switchover": "switchover", "failback": "failback"}
 """What drp has a command for; the other operations are typed as the last part of the paper says."""
 
 

@@ -10,8 +10,30 @@ import pytest
 from tests.e2e.workbench import ADDRESS, PRIMARY, RECOVERY, SERVICE, Done, Workbench, eventually, processes_of, told
 
 pytestmark = pytest.mark.e2e
-THERE = ("switchover", SERVICE, "--yes", "--reason", "power works", "--by", "Kepala Diskominfo")
-HOME = ("failback", SERVICE, "--yes", "--reason", "power is back", "--by", "Kepala Diskominfo")
+# Their own runbooks have people work and decide.
+NOBODY_ASKED = ("--by", "Kepala Diskominfo", "--runbook", "site-loss")
+THERE = (
+    "switchover",
+    SERVICE,
+    "--yes",
+    "--reason",
+    "power works",
+    "--by",
+    "Kepala Diskominfo",
+    "--runbook",
+    "site-loss",
+)
+HOME = (
+    "failback",
+    SERVICE,
+    "--yes",
+    "--reason",
+    "power is back",
+    "--by",
+    "Kepala Diskominfo",
+    "--runbook",
+    "site-loss",
+)
 
 GONE = "ls -d /srv/pengaduan /etc/pengaduan /etc/nginx/sites-enabled/pengaduan 2>/dev/null || true"
 
