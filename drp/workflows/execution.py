@@ -6,13 +6,14 @@ followed further, one that ended meanwhile is read, one that was lost is started
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 from drp.domain.events import Body
 from drp.domain.recovery.clocks import measured, of_hosts
 from drp.domain.recovery.plan import BACKUP_STAGES, Stage, Step
-from drp.domain.recovery.probing import failing_now
+from drp.domain.recovery.probing import failing_now, last_outage
 from drp.domain.recovery.run import Recovery, apply
 from drp.domain.recovery.timeline import Mark, MarkName, own_clock
 from drp.domain.trouble import error_of
@@ -113,15 +114,28 @@ class _Execution:
     def mark_start(self, step: Step) -> None:
         """T3; and in a planned move T0 to T2 with it: nobody has to find out what drp itself does."""
         known = self.recovery.marks.get(step.service, {})
-        now = self.world.clock.now()
         if step.extra is not None:
             return  # what people do and decide is before the first machine does anything
         if not self.recovery.plan.is_planned:
             if "T3" not in known:
-                self.mark(step.service, Mark("T3", now, "automatic", "first recovery step started"))
-        elif step.stage == "stop":
-            for name in (name for name in PLANNED_MARKS if name not in known):
-                self.mark(step.service, Mark(name, now, "automatic", "drp began to stop it, as planned"))
+                self.mark(step.service, self.moment("T3", "first recovery step started"))
+        elif step.stage == "stop" and "T0" not in known:
+            self.mark_stop(step.service)
+
+    def mark_stop(self, service: str) -> None:
+        """Users may have been sent away before drp stops anything, as by a maintenance page: then the probe saw it."""
+        folder = self.probe_folder(service)
+        outage = last_outage(self.world.watch.run_samples(folder), self.world.city.services[service].check_gaps)
+        marks = [self.moment(name, "drp began to stop it, as planned") for name in PLANNED_MARKS]
+        if outage is not None and not outage.is_over and outage.disrupted_at < marks[0].at:
+            file = folder.relative_to(self.world.workspace) / "samples.jsonl"
+            seen = f"outside probe, {file}, before drp stopped it: {outage.detail}"
+            early = replace(
+                marks[0], at=outage.disrupted_at, evidence=seen, uncertainty=outage.uncertainty or timedelta()
+            )
+            marks[:2] = [early, replace(early, name="T1", at=min(outage.detected_at, marks[2].at))]
+        for mark in marks:
+            self.mark(service, mark)
 
     def follow(self, step: Step) -> None:
         if step.stage == "usable":

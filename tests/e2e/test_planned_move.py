@@ -172,3 +172,45 @@ def test_home_to_a_new_primary_after_a_disaster(bench: Workbench) -> None:
     moved(bench, done)
     writes_arrive(bench)
     assert len(lost(bench, PRIMARY)) == before, "the failover lost something; the failback nothing more"
+
+
+DOOR = """schema: 1
+id: door
+title: {en: Close the door, id: Tutup pintu}
+purpose: {en: Send users away first, id: Pengguna diminta menunggu lebih dahulu}
+kind: full
+hold: 4s
+steps:
+  - id: close-the-door
+    kind: manual
+    title: {en: Put up the maintenance page, id: Pasang halaman pemeliharaan}
+    instructions: {en: Nobody enters anything from now on., id: Tidak ada entri lagi.}
+    expected: 1m
+    before: start
+"""
+
+
+def test_a_service_is_unusable_from_when_users_are_sent_away(bench: Workbench) -> None:
+    """Not only from when drp stops it: the outside probe saw it, and RTA counts from there."""
+    (bench.folder / "runbooks/door.yaml").write_text(DOOR)
+    bench.back_up()
+    going = bench.start("switchover", SERVICE, "--yes", "--reason", "works", "--runbook", "door", "--json")
+    going.until("waits for")
+    run = bench.open_run("switchover")
+    samples = bench.folder / f"var/runs/{run}/{SERVICE}-probe/samples.jsonl"
+    eventually(lambda: samples.exists() and '"succeeded": true' in samples.read_text(), "the probe sees it work")
+    bench.ssh(PRIMARY, "service nginx stop")
+    eventually(lambda: samples.read_text().count('"succeeded": false') >= 3, "the probe sees users sent away")
+    bench.drp("run", "approve", run, "close-the-door", "--by", "Siti")
+    going.end()
+    events = bench.events(run)
+    t0 = next(event["body"] for event in events if event["type"] == "mark" and event["body"]["mark"] == "T0")
+    stop = next(
+        event["at"]
+        for event in events
+        if event["type"] == "step.started" and event["body"]["step"] == f"{SERVICE}/stop"
+    )
+    assert "outside probe" in t0["evidence"]
+    assert t0["at"] < stop
+    (bench.folder / "runbooks/door.yaml").unlink()
+    moved(bench, bench.drp(*HOME, "--json"))
