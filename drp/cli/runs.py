@@ -7,8 +7,11 @@ from typing import Any
 import click
 
 from drp.cli.common import epilog, json_option, plain_time, print_json, print_table, world_of, zone_of
+from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, show_duration
 from drp.errors import ExitCode
+
+FOLLOW_SECONDS = 0.5
 
 
 @click.group()
@@ -45,27 +48,36 @@ def list_(ctx: click.Context, limit: int, as_json: bool) -> None:
 
 @run.command(
     short_help="Show the events of a run, as the ledger holds them.",
-    epilog=epilog("drp run show failover-20261122-054750-3fa2"),
+    epilog=epilog("drp run show failover-20261122-054750-3fa2", "drp run show drill-20261122-054750-3fa2 --follow"),
 )
 @click.argument("name", metavar="RUN")
+@click.option("--follow", is_flag=True, help="Go on with what happens, from any terminal, until the run has ended.")
 @json_option
 @click.pass_context
-def show(ctx: click.Context, name: str, as_json: bool) -> None:
+def show(ctx: click.Context, name: str, follow: bool, as_json: bool) -> None:
     """Show the events of a run, as the ledger holds them; its chain is verified first."""
     from dataclasses import asdict
 
-    from drp.domain.events import canonical_json
-
-    ledger = world_of(ctx).ledger
-    ledger.verify(name)
-    events = ledger.events(name)
-    if as_json:
+    world = world_of(ctx)
+    world.ledger.verify(name)
+    events, last = world.ledger.events(name), 0
+    if as_json and not follow:
         print_json([asdict(event) for event in events])
         return
-    for event in events:
-        body = {key: value for key, value in event.body.items() if key not in ("plan", "evidence")}
-        text = canonical_json(body)
-        click.echo(f"{event.sequence:4}  {event.at}  {event.type:<18}  {text if len(text) < 300 else text[:297] + '…'}")
+    while True:
+        for event in events:
+            click.echo(canonical_json(asdict(event)) if as_json else _line(event))
+        if not follow or any(event.type == "run.closed" for event in events):
+            return
+        last = events[-1].sequence if events else last
+        world.clock.sleep(FOLLOW_SECONDS)
+        events = world.ledger.events(name, after=last)
+
+
+def _line(event: Event) -> str:
+    body = {key: value for key, value in event.body.items() if key not in ("plan", "evidence")}
+    text = canonical_json(body)
+    return f"{event.sequence:4}  {event.at}  {event.type:<18}  {text if len(text) < 300 else text[:297] + '…'}"
 
 
 @run.command(

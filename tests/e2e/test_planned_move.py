@@ -205,11 +205,8 @@ def test_a_service_is_unusable_from_when_users_are_sent_away(bench: Workbench) -
     going.end()
     events = bench.events(run)
     t0 = next(event["body"] for event in events if event["type"] == "mark" and event["body"]["mark"] == "T0")
-    stop = next(
-        event["at"]
-        for event in events
-        if event["type"] == "step.started" and event["body"]["step"] == f"{SERVICE}/stop"
-    )
+    begun = [event for event in events if event["type"] == "step.started"]
+    stop = next(event["at"] for event in begun if event["body"]["step"] == f"{SERVICE}/stop")
     assert "outside probe" in t0["evidence"]
     assert t0["at"] < stop
     (bench.folder / "runbooks/door.yaml").unlink()

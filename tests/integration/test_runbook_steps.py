@@ -115,8 +115,14 @@ def test_people_and_programs_have_their_place_in_the_plan(bench: Workbench) -> N
     going.until("look-around: Look around")
     assert bench.ssh(RECOVERY, "cat /tmp/marks") == "{{ begun }}\n", "once, and by the letter"
     assert bench.ssh(RECOVERY, "cat /tmp/our-own") == f"{SERVICE} drill"
+    following = bench.start("run", "show", run, "--follow")
     approve(bench, run, "look-around", "--comment", "dry", by="Satpam")
     result = going.end()
+    followed = following.end()
+    assert followed.code == 0, "it ends with the run"
+    assert [line.split()[0] for line in followed.stdout.splitlines()] == [
+        str(event["sequence"]) for event in bench.events(run)
+    ]
     outcomes = ends(bench, run)
     assert {outcomes[name] for name in ("tell", "may-begin", "make-a-mark", "own-playbook", "look-around")} == {"ok"}
     # Nobody is named in drp.yaml to be told: that is said, and keeps nothing from going on.
