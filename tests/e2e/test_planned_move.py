@@ -91,6 +91,10 @@ def test_there_and_home_again(bench: Workbench) -> None:
     assert bench.drp("backup", "status", SERVICE, code=(0, 4)).stdout
 
     # What only the old primary has: written there after the move, by somebody who did not know.
+    assert bench.ssh(PRIMARY, "service postgresql status >/dev/null; echo $?") != "0\n", "the primary is closed"
+    bench.ssh(
+        PRIMARY, "pg_lsclusters --no-header | while read version name rest; do pg_ctlcluster $version $name start; done"
+    )
     bench.sql(PRIMARY, "INSERT INTO complaints (name, subject, message) VALUES ('Warga', 'tersisa', 'hanya di sini')")
     home = moved(bench, bench.drp(*HOME, "--json"))
     assert active_site(bench) == "primary"
