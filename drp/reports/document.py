@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from drp.domain.events import Event, first_break, hash_of
-from drp.domain.recovery.plan import Step
+from drp.domain.recovery.plan import WAY_BACK, Step
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.verification import checks_wanted
 from drp.domain.values import from_stamp, milliseconds
@@ -311,7 +311,7 @@ def _gaps(recovery: Recovery, name: str, lines: dict[str, MarkLine], steps: tupl
 def is_spare(step: StepLine) -> bool:
     """Steps for a planned move that has failed: nothing is missing where there was no need for them."""
     is_undoing = step.stage == "cleanup" and any(need.endswith("/reopen") for need in step.needs)
-    return step.stage in ("reopen", "return") or is_undoing
+    return step.stage in WAY_BACK or is_undoing
 
 
 def _as_text(value: Any) -> str:

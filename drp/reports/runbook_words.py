@@ -212,12 +212,14 @@ STAGES = {
     "after-activate": ("Run your own playbook after the start", "Jalankan playbook sendiri setelah layanan jalan"),
     "verify": ("See whether they answer on their hosts", "Periksa apakah layanan menjawab di host-nya"),
     "after-verify": ("Run your own playbook after the check", "Jalankan playbook sendiri setelah pemeriksaan"),
+    "stopped": ("See that nothing runs where it was", "Pastikan tidak ada yang jalan di tempat semula"),
     "fence": ("Close the hosts that are left", "Tutup host yang ditinggalkan"),
     "cutover": ("Switch users' traffic", "Alihkan lalu lintas pengguna"),
     "usable": ("Use them from outside, without a break", "Gunakan dari luar tanpa putus"),
     "protect": ("Make the first backup at the new site", "Buat rekam cadang pertama di situs baru"),
     "reopen": ("Only after a failure: start them where they were", "Hanya bila gagal: jalankan di tempat semula"),
     "return": ("Only after a failure: send users back", "Hanya bila gagal: arahkan pengguna kembali"),
+    "close-again": ("Only after a failure: close the old primary", "Hanya bila gagal: tutup kembali situs utama lama"),
     "cleanup": ("Remove what an exercise built", "Hapus hasil bangunan uji coba"),
 }
 PURPOSES = {

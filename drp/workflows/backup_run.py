@@ -16,7 +16,7 @@ from drp.domain.events import Body, hash_of
 from drp.domain.protection.gaps import backup_of
 from drp.domain.service import Service
 from drp.domain.values import show_size, to_stamp
-from drp.errors import DrpError, ExitCode
+from drp.errors import BusyError, DrpError, ExitCode
 from drp.ports import ActionState, RunRow, World
 from drp.workflows import quiescing
 from drp.workflows.backup_point import restore_point_of
@@ -60,13 +60,19 @@ class BackupRun:
         may_be_locked: bool,
         kind: BackupKind = "backup",
         site: str | None = None,
+        is_of_move: bool = False,
+        quiesce: bool = True,
     ) -> None:
         """Take the service's locks, and take up its unfinished run or open a new one. BusyError where another drp is
         at work on the service or on its repositories.
 
         `may_be_locked`: something that worked on the repositories may have left a lock behind. `site`: another one than
-        that on which the service is active.
+        that on which the service is active. `is_of_move`: a planned move of the service makes it; no other one begins
+        meanwhile. `quiesce`: whether the service's own commands hold it still.
         """
+        if not is_of_move:
+            refuse_beside_move(world, service)
+        self.quiesce = quiesce
         self.world, self.service, self.may_be_locked = world, service, may_be_locked
         self.kind: BackupKind = kind
         self.site = site or world.ledger.active_site(service.id)
@@ -133,7 +139,8 @@ class BackupRun:
     def _open(self, hosts: list[str], due_at: datetime | None) -> str:
         world, service = self.world, self.service
         run = new_run(self.kind, world.clock.now())
-        plan = {"service": service.id, "site": self.site, "hosts": hosts, "sentinel": f"{run}-{secrets.token_hex(8)}"}
+        plan: Body = {} if self.quiesce else {"quiesce": False}
+        plan |= {"service": service.id, "site": self.site, "hosts": hosts, "sentinel": f"{run}-{secrets.token_hex(8)}"}
         body: Body = {"plan": plan, "by": world.operator}
         if due_at is not None:
             body["due_at"] = to_stamp(due_at)
@@ -227,7 +234,7 @@ class BackupRun:
             "tags": list(backup_of(service).tags),
             "requires": ["restic", *(name for procedure in procedures for name in procedure["requires"])],
             "datasets": procedures,
-            "quiesce": quiescing.orders_of(service, plan["site"], host),
+            "quiesce": quiescing.orders_of(service, plan["site"], host) if plan.get("quiesce", True) else {},
         }
 
     def _look(self) -> None:
@@ -271,6 +278,15 @@ class BackupRun:
         """What its restics send that run now."""
         hosts = self.world.city.hosts
         return [Upload(hosts[host].site, self.uploads[host]) for host in self.jobs if host not in self.results]
+
+
+def refuse_beside_move(world: World, service: Service) -> None:
+    """BusyError while a planned move of the service has not ended: it makes backups of its own, and the commands that
+    hold a service still could start it again where it was stopped."""
+    for row in world.ledger.runs(kinds=("switchover", "failback"), only_open=True):
+        if service.id in row.services:
+            hint = f"wait for it; if it was cut off: drp run resume {row.run}"
+            raise BusyError(f"{row.run} moves the service and backs it up itself", where=service.id, hint=hint)
 
 
 def service_lock(service: Service) -> str:

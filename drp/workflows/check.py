@@ -127,7 +127,11 @@ def record_checks(
         return []
     hit = set(result["hit"])
     affected = [point for point in here if hit & {item.snapshot for item in point.snapshots}]
-    bad = [point.id for point in affected or here]
+    stranded = [
+        point for point in world.ledger.stranded(service.id) if hit & {item.snapshot for item in point.snapshots}
+    ]
+    # Where the damage is in what a failback has kept, the restore points are as good as they were.
+    bad = [point.id for point in [*affected, *stranded] or here]
     for id_ in bad:
         if id_ not in distrusted:
             reason = f"{run} {DAMAGE} of {repository.host}"

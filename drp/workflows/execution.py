@@ -6,6 +6,7 @@ followed further, one that ended meanwhile is read, one that was lost is started
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -109,6 +110,9 @@ class _Execution:
                 return
             stages.start(self.world, self.recovery, step, self.folder(step))
         except DrpError as error:
+            if step.extra is not None:
+                self.end_runbook(step, Ending("failed", _told(error), f"step {step.id} failed: {error}"))
+                return
             self.end(step, "failed", _told(error))
 
     def mark_start(self, step: Step) -> None:
@@ -119,22 +123,22 @@ class _Execution:
         if not self.recovery.plan.is_planned:
             if "T3" not in known:
                 self.mark(step.service, self.moment("T3", "first recovery step started"))
-        elif step.stage == "stop" and "T0" not in known:
-            self.mark_stop(step.service)
+        elif step.stage == "stop":
+            self.mark_stop(step.service, known)
 
-    def mark_stop(self, service: str) -> None:
+    def mark_stop(self, service: str, known: Mapping[str, Mark]) -> None:
         """Users may have been sent away before drp stops anything, as by a maintenance page: then the probe saw it."""
+        marks = [self.moment(name, "drp began to stop it, as planned") for name in PLANNED_MARKS]
         folder = self.probe_folder(service)
         outage = last_outage(self.world.watch.run_samples(folder), self.world.city.services[service].check_gaps)
-        marks = [self.moment(name, "drp began to stop it, as planned") for name in PLANNED_MARKS]
-        if outage is not None and not outage.is_over and outage.disrupted_at < marks[0].at:
+        was_seen_well = outage is not None and not outage.is_over and outage.last_good_at is not None
+        if outage is not None and was_seen_well and outage.disrupted_at < marks[0].at:
             file = folder.relative_to(self.world.workspace) / "samples.jsonl"
             seen = f"outside probe, {file}, before drp stopped it: {outage.detail}"
-            early = replace(
-                marks[0], at=outage.disrupted_at, evidence=seen, uncertainty=outage.uncertainty or timedelta()
-            )
+            uncertainty = outage.uncertainty or timedelta()
+            early = replace(marks[0], at=outage.disrupted_at, evidence=seen, uncertainty=uncertainty)
             marks[:2] = [early, replace(early, name="T1", at=min(outage.detected_at, marks[2].at))]
-        for mark in marks:
+        for mark in (mark for mark in marks if mark.name not in known):
             self.mark(service, mark)
 
     def follow(self, step: Step) -> None:
@@ -151,7 +155,7 @@ class _Execution:
         state = self.world.actions.state(folder)
         self.take_messages(step, folder)
         if state is ActionState.RUNNING:
-            if self.recovery.abandoned is not None and not step.is_way_back:
+            if self.recovery.abandoned is not None and step.id in self.recovery.before_users_go:
                 self.world.actions.stop(folder)  # each time: one that has only just started does not hear it yet
             return
         try:
@@ -173,22 +177,27 @@ class _Execution:
 
     def follow_backup(self, step: Step) -> None:
         """A planned move's own backups; see `drp.workflows.move_backup`."""
+        is_given_up = self.is_given_up(step) or self.recovery.abandoned is not None
         if step.stage == "keep" and not self.must_keep(step):
             self.end(step, "ok", "")
             return
         if step.id not in self.backups:
             self.backups[step.id] = MoveBackup(self.world, self.recovery, step)
+        if is_given_up:
+            if self.backups[step.id].has_stopped():
+                del self.backups[step.id]
+                self.end(step, "failed", "the move was given up")
+            return
         try:
             point = self.backups[step.id].follow()
         except DrpError as error:
             self.backups.pop(step.id).let_go()
             self.end(step, "failed", _told(error) + _WHAT_THEN.get(step.stage, ""))
-            if step.stage == "protect":
-                text = "no backup has arrived from the site that it has moved to"
-                self.record("reservation", {"service": step.service, "text": text, "accepted_by": None})
             return
         if point is None:
             return
+        if self.backups[step.id].trouble:
+            self.reserve(step.service, f"after the backup {point.id}: {self.backups[step.id].trouble}")
         del self.backups[step.id]
         if step.stage == "backup":
             self.record("restore_point.chosen", point.record())
@@ -200,16 +209,29 @@ class _Execution:
 
     def follow_runbook(self, step: Step) -> None:
         """A step of the runbook; see `drp.workflows.runbook_steps`."""
+        if self.is_given_up(step):
+            self.world.actions.stop(self.folder(step))
+            if self.world.actions.state(self.folder(step)) is not ActionState.RUNNING:
+                self.end(step, "failed", "the move was given up")
+            return
         try:
             ending = self.runbook.follow(step, self.folder(step))
         except DrpError as error:
             ending = Ending("failed", _told(error), f"step {step.id} failed: {error}")
-        if ending is None:
-            return
+        if ending is not None:
+            self.end_runbook(step, ending)
+
+    def end_runbook(self, step: Step, ending: Ending) -> None:
         for service in step.also if ending.reservation else ():
-            body = {"service": service, "text": ending.reservation, "accepted_by": ending.accepted_by}
-            self.record("reservation", body)
+            self.reserve(service, ending.reservation, ending.accepted_by)
         self.end(step, ending.outcome, ending.error)
+
+    def is_given_up(self, step: Step) -> bool:
+        """Whether a planned move goes back, so that nobody has to wait for this step any more."""
+        return self.recovery.plan.is_planned and self.recovery.has_failed and step.id in self.recovery.before_users_go
+
+    def reserve(self, service: str, text: str, accepted_by: str | None = None) -> None:
+        self.record("reservation", {"service": service, "text": text, "accepted_by": accepted_by})
 
     def must_keep(self, step: Step) -> bool:
         """Whether something lies at the old primary that nobody has given up."""
@@ -256,6 +278,9 @@ class _Execution:
         self.record("task.ended", {"step": step.id, **{name: message[name] for name in kept}})
 
     def end(self, step: Step, outcome: str, error: str) -> None:
+        if outcome == "failed" and step.stage in _BESIDE:
+            # Before the end is on record: after a crash between the two, the result would look plainly good.
+            self.reserve(step.service, f"{_BESIDE[step.stage]}: {error}")
         started_at = self.recovery.steps[step.id].started_at
         now = self.world.clock.now()
         evidence = [item.record() for item in self.world.actions.evidence(self.folder(step))]
@@ -269,9 +294,6 @@ class _Execution:
             self.world.say(f"{what}: done in {duration / 1000:.1f} s")
         elif outcome == "failed":
             self.world.say(f"{what}: FAILED: {error}")
-            if step.stage in _BESIDE:
-                text = f"{_BESIDE[step.stage]}: {error}"
-                self.record("reservation", {"service": step.service, "text": text, "accepted_by": None})
 
     def moment(self, name: MarkName, evidence: str) -> Mark:
         """A mark of now."""
@@ -308,6 +330,9 @@ class _Execution:
         return {name for name, state in self.recovery.steps.items() if state.ended}
 
     def look_for_use(self, step: Step) -> None:
+        if self.recovery.abandoned is not None:
+            self.end(step, "failed", "the run was given up")
+            return
         if self.world.clock.monotonic() < self.next_look:
             return
         self.next_look = self.world.clock.monotonic() + LOOK_SECONDS
@@ -368,7 +393,9 @@ class _Execution:
 
 
 _BESIDE: dict[Stage, str] = {
+    "protect": "no backup has arrived from the site that it has moved to",
     "fence": "the hosts that were left are not closed",
+    "close-again": "the old primary was opened, and is not closed again",
     "cleanup": "what should be removed is still there",
 }
 """Stages that no use of the service waits for: where one fails, nobody may take the result for plainly good."""

@@ -9,7 +9,7 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.run import Recovery
 from drp.domain.values import show_size
-from drp.errors import BusyError, DrpError
+from drp.errors import BusyError, DrpError, ExitCode
 from drp.ports import World
 from drp.workflows.backup_run import BackupKind, BackupRun
 
@@ -26,6 +26,8 @@ class MoveBackup:
         self.not_before = _not_before(recovery, step)
         self.run: BackupRun | None = None
         self.told = ""
+        self.trouble = ""
+        """What a person must still do although the data is good."""
 
     def follow(self) -> RestorePoint | None:
         """Look once, without waiting. DrpError where the backup has failed."""
@@ -41,6 +43,8 @@ class MoveBackup:
             return None
         was_taken_up = self.run.was_taken_up
         self.let_go()
+        if result.restore_point is not None and result.error is not None:
+            self.trouble = str(result.error)
         # One that a schedule had begun may be older than the stop, or have failed meanwhile: the next look begins anew.
         if result.restore_point is None and result.error is not None and not was_taken_up:
             raise result.error
@@ -51,9 +55,30 @@ class MoveBackup:
             self.run.let_go()
             self.run = None
 
+    def has_stopped(self) -> bool:
+        """End it, for the move was given up; to be asked until it is so."""
+        if self.run is None:
+            return True
+        self.run.ask_to_stop()
+        if not self.run.has_stopped():
+            return False
+        self.run.close_as_cancelled()
+        self.let_go()
+        return True
+
     def _begin(self) -> bool:
         try:
-            self.run = BackupRun(self.world, self.service, None, may_be_locked=True, kind=self.kind, site=self.site)
+            self.run = BackupRun(
+                self.world,
+                self.service,
+                None,
+                may_be_locked=True,
+                kind=self.kind,
+                site=self.site,
+                is_of_move=True,
+                # What is stopped must not be started again by the commands that hold it still for a backup.
+                quiesce=self.step.stage == "protect",
+            )
         except BusyError as error:
             if self.told != str(error):
                 self.told = str(error)
@@ -65,7 +90,10 @@ class MoveBackup:
         """What the ledger holds already: also after a crash between the backup's end and the step's."""
         ledger = self.world.ledger
         points = ledger.stranded(self.service.id) if self.kind == "keep" else ledger.restore_points(self.service.id, 50)
-        return next((point for point in points if point.site == self.site and self._is_new(point)), None)
+        found = next((point for point in points if point.site == self.site and self._is_new(point)), None)
+        if found is not None and ledger.run(found.id).closed_at is None and self.run is None:
+            ledger.append(found.id, "run.closed", {"outcome": "done", "exit_code": int(ExitCode.DONE)})
+        return found
 
     def _is_new(self, point: RestorePoint) -> bool:
         return point.sentinel_at - point.clock_uncertainty >= self.not_before

@@ -13,18 +13,21 @@ from typing import Literal
 
 from drp.domain.events import Body
 from drp.domain.objectives import Objectives, objectives_of
-from drp.domain.recovery.cutover import ways_of
+from drp.domain.recovery.cutover import secrets_of, ways_of
 from drp.domain.recovery.plan import Plan, Site, compile_recovery, hosts_at
 from drp.domain.recovery.run import Recovery
-from drp.domain.recovery.shared_hosts import services_beside
+from drp.domain.recovery.shared_hosts import own_units, services_beside
 from drp.domain.runbooks.model import Runbook
+from drp.domain.runbooks.steps import TrafficStep
 from drp.domain.values import show_duration
-from drp.errors import DrpError, UnreachableError, UsageError
+from drp.errors import BusyError, DrpError, UnreachableError, UsageError
 from drp.ports import World
 from drp.workflows.naming import new_run
 from drp.workflows.recover import make_way
 from drp.workflows.recovery_run import execute_and_close, open_recovery, refuse_running, reservation
+from drp.workflows.repository import living_runs
 from drp.workflows.selection import runbook_of
+from drp.workflows.stages import check_secrets
 
 MoveKind = Literal["switchover", "failback"]
 
@@ -52,9 +55,16 @@ def move(world: World, request: MoveRequest) -> Recovery:
         _refuse_wrong_site(world, request)
         refuse_running(world, request.services)
         _refuse_split(world, request)
+        _refuse_unstoppable(world, request)
+        _refuse_beside_backup(world, request)
         _refuse_unreachable(world, request)
         make_way(world, request.kind, request.services)
         plan = _plan(world, request, runbook)
+        _refuse_early_switch(plan)
+        for name in plan.services:
+            check_secrets(world, name)  # what is missing is told now, not in the middle
+            for reference in secrets_of(world.city.services[name]).values():
+                world.secrets.read(reference, f"the key for updates of the zone of {name}")
         run = new_run(request.kind, declared_at)
         declared = [
             reservation(name, text, request.by)
@@ -103,6 +113,34 @@ def _refuse_split(world: World, request: MoveRequest) -> None:
                 raise UsageError(text, where=name, hint=f"move both: drp {request.kind} {name} {other}")
 
 
+def _refuse_unstoppable(world: World, request: MoveRequest) -> None:
+    """Where nothing can be stopped, users write on while the data moves."""
+    for name in request.services:
+        if not own_units(world.city.services[name]):
+            text = (
+                "nothing of it can be stopped: its file lists no unit but its databases' servers under recovery.start"
+            )
+            hint = f"list what writes to them in inventories/services/{name}.yaml; or move it by hand"
+            raise UsageError(text, where=name, hint=hint)
+
+
+def _refuse_beside_backup(world: World, request: MoveRequest) -> None:
+    """The commands that hold a service still for a backup start it again at its end, whatever was stopped meanwhile."""
+    for name in request.services:
+        for run in living_runs(world, world.city.services[name]):
+            if world.ledger.run(run).kind == "backup":
+                raise BusyError(f"{run} is backing it up", where=name, hint="wait for it, then try again")
+
+
+def _refuse_early_switch(plan: Plan) -> None:
+    """A switch of the runbook's own would not be taken back where the move fails."""
+    before = plan.before_users_go
+    for step in plan.steps:
+        if step.id in before and isinstance(step.extra, TrafficStep):
+            hint = "the move switches traffic itself; place the step after usable, or name another runbook"
+            raise UsageError(f"step {step.id} of the runbook switches traffic before the services run there", hint=hint)
+
+
 def _refuse_unreachable(world: World, request: MoveRequest) -> None:
     """A planned move needs both sites alive; that is cheaper to find out before anything is stopped."""
     for name in request.services:
@@ -123,6 +161,12 @@ def _exceptions(world: World, request: MoveRequest, name: str, runbook: Runbook)
         found.append(
             f"the user path had to hold for {show_duration(request.hold)} instead of {show_duration(runbook.hold)}"
         )
+    leaves, _ = sites_of(request.kind)
+    others = world.city.services.values()
+    needed = [other for other in service.depends_on if other not in request.services]
+    needing = [other.id for other in others if name in other.depends_on and other.id not in request.services]
+    for other in (other for other in (*needed, *needing) if world.ledger.active_site(other) == leaves):
+        found.append(f"{other} stays at the {leaves} site: the two work together over the line between the sites")
     if request.discard_stranded:
         found.append("what lay at the old primary was not kept")
     return found

@@ -183,6 +183,8 @@ def _fates(
 ) -> dict[str, RunFate]:
     """What became of the runs that have snapshots but no restore point."""
     known, gone = {point.id for point in points}, set(given_up)
+    # What failbacks have kept stays, however the run that made it ended.
+    kept = {point.id for service in {point.service for point in points} for point in world.ledger.stranded(service)}
     fates: dict[str, RunFate] = {}
     for run in {run for snapshot in snapshots if (run := snapshot.tagged("run"))} - known:
         try:
@@ -191,7 +193,7 @@ def _fates(
             continue
         fates[run] = RunFate(
             is_open=row.closed_at is None,
-            is_done=row.outcome == "done",
+            is_done=row.outcome == "done" or run in kept,
             closed_at=None if row.closed_at is None else from_stamp(row.closed_at),
             is_forgotten=run in gone,
         )

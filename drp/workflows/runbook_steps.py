@@ -133,7 +133,7 @@ class RunbookSteps:
         return tuple(dict.fromkeys(host for name in step.also for host in planned[name].hosts))
 
     def _follow_playbook(self, step: Step, extra: PlaybookStep | CommandStep, folder: Path) -> Ending | None:
-        started = self.recovery.steps[step.id].started_at
+        started = self.recovery.steps[step.id].begun_at
         state = self.world.actions.state(folder)
         is_late = started is not None and self.world.clock.now() > started + extra.timeout
         if state is ActionState.RUNNING:
@@ -173,7 +173,12 @@ class RunbookSteps:
         states = [self.world.actions.state(place) for _, place in switches]
         if ActionState.RUNNING in states:
             return None
-        release = self.recovery.plan.is_planned
+        plan, release = self.recovery.plan, self.recovery.plan.is_planned
+        lost = [item for item, state in zip(switches, states, strict=True) if state is not ActionState.ENDED]
+        for name, place in lost:  # drp was cut off before it had started all of them, or they were lost with it
+            start_switch(self.world, place, name, extra.to, run=self.recovery.run, kind=plan.kind, release=release)
+        if lost:
+            return None
         for (name, place), state in zip(switches, states, strict=True):
             if state is not ActionState.ENDED or self.world.actions.exit_code(place) != 0:
                 text = _last_error(self.world, place)

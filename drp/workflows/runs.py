@@ -102,16 +102,20 @@ def _take_back(world: World, run: str, reason: str) -> None:
     """End a planned move before users are sent over: the services start again where they were. Whoever follows the run
     does that; where nobody does, this process."""
     recovery = replay(run, world.ledger.run(run).genesis, world.ledger.events(run))
-    over = [name for name in recovery.plan.services if recovery.steps[f"{name}/cutover"].started_at is not None]
-    if over and recovery.abandoned is None:
-        text = "users have been sent over already; it cannot be taken back any more"
-        hint = f"let it end (drp run resume {run}), then go back as planned: drp failback or drp switchover"
-        raise UsageError(text, where=", ".join(over), hint=hint)
+    switches = [recovery.steps[f"{name}/cutover"] for name in recovery.plan.services]
+    begun = [switch for switch in switches if switch.started_at is not None]
+    if begun and not all(switch.ended for switch in switches) and recovery.abandoned is None:
+        hint = f"wait a moment, or let it go on: drp run resume {run}"
+        raise UsageError("users are being sent over at this moment", where=run, hint=hint)
     if recovery.abandoned is None:
         world.ledger.append(run, "run.abandoned", {"by": world.operator, "reason": reason})
-    world.say(f"{run} is given up; the services start again where they were")
     while world.ledger.run(run).closed_at is None:
         try:
             resume(world, run)
         except BusyError:
             world.clock.sleep(POLL_SECONDS)  # another drp follows it, and has taken notice
+        except UsageError:
+            if world.ledger.run(run).closed_at is None:
+                raise
+    for name in recovery.plan.services:
+        world.say(f"{name}: {run} is given up; its users are at the {world.ledger.active_site(name)} site")

@@ -14,9 +14,10 @@ from drp.domain.datasets import DatasetType, read_dataset, with_snapshots
 from drp.domain.events import Body
 from drp.domain.protection.gaps import backup_of
 from drp.domain.recovery.fencing import HostFence, unconfirmed
-from drp.domain.recovery.plan import Step
+from drp.domain.recovery.plan import Site, Stage, Step
 from drp.domain.recovery.probing import Sample, by_check, usable_again
 from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.shared_hosts import services_beside
 from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests, own_playbooks
 from drp.domain.recovery.timeline import Mark
 from drp.domain.recovery.verification import check_restored, newest_transaction, proof_of, proved_datasets
@@ -32,6 +33,7 @@ from drp.workflows.traffic import connection_variables, finish_switch, start_swi
 
 Record = Callable[[str, Body], None]
 
+FENCING: tuple[Stage, ...] = ("fence", "unfence", "close-again")
 _COMMAND_STAGES: tuple[CommandStage, ...] = ("activate", "verify")
 
 NAMES = {
@@ -46,12 +48,14 @@ NAMES = {
     "after-activate": "running the workspace's own playbook after the start",
     "verify": "verifying",
     "after-verify": "running the workspace's own playbook after the verification",
+    "stopped": "making sure that nothing runs where it was",
     "fence": "closing the hosts that are left",
     "cutover": "switching traffic",
     "usable": "waiting until users can work again",
     "protect": "backing up at the new site",
     "reopen": "going back: starting it again where it was",
     "return": "going back: leading users there",
+    "close-again": "going back: closing the old primary again",
     "cleanup": "cleaning up",
 }
 
@@ -63,7 +67,7 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
         site = plan.site if step.stage == "cutover" else plan.site_left
         start_switch(world, folder, step.service, site, run=recovery.run, kind=plan.kind, release=plan.is_planned)
         return
-    if step.stage in ("fence", "unfence"):
+    if step.stage in FENCING:
         _start_fencing(world, recovery, step, folder)
         return
     if step.stage.startswith("after-"):
@@ -100,7 +104,7 @@ def _start_own(world: World, recovery: Recovery, step: Step, folder: Path) -> No
 
 
 def _start_fencing(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
-    start_it = start_fence if step.stage == "fence" else start_unfence
+    start_it = start_unfence if step.stage == "unfence" else start_fence
     opened = recovery.opened.body
     start_it(
         world,
@@ -138,7 +142,8 @@ def _finish_fencing(world: World, recovery: Recovery, step: Step, messages: list
 def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
     """The hosts that a stage works on: those that the service comes back on, or those that a planned move leaves."""
     planned = recovery.plan.services[step.service]
-    is_left = step.stage in ("stop", "reopen") or (step.stage == "cleanup" and recovery.plan.kind == "failback")
+    clears_home = step.stage == "cleanup" and recovery.plan.kind == "failback"
+    is_left = step.stage in ("stop", "stopped", "reopen") or clears_home
     return planned.leaves if is_left else planned.hosts
 
 
@@ -174,7 +179,7 @@ def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], r
         record("site.activated", {"service": step.service, "site": recovery.plan.site, "reason": recovery.run})
     elif step.stage == "return":
         finish_switch(world, step.service, recovery.plan.site_left, messages, record, release=True)
-    elif step.stage in ("fence", "unfence"):
+    elif step.stage in FENCING:
         _finish_fencing(world, recovery, step, messages, record)
     elif step.stage == "look":
         results = _looks(messages)
@@ -363,6 +368,8 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
     jobs = _jobs(world, recovery, step)
     units = sorted({unit for job in jobs for unit in job["datasets"][0]["units"]})
     own_units = [unit for unit in service.recovery.start if unit not in units]
+    if step.stage == "cleanup":
+        own_units = [unit for unit in own_units if unit not in _needed_by_others(world, step)]
     return base_variables(world, recovery, hosts_of(recovery, step)) | {
         "drp_service": service.id,
         "drp_jobs": jobs,
@@ -375,6 +382,14 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
         "drp_replace_existing": recovery.opened.body["replace_existing"] or recovery.proved_empty(service.id),
         "drp_local_asks": [ask for check in service.checks for ask in check.asks_of_host()],
     }
+
+
+def _needed_by_others(world: World, step: Step) -> set[str]:
+    """Units on the hosts that are cleared that belong to services in use there, too."""
+    site: Site = "recovery"
+    in_use = [item for item in world.city.services.values() if world.ledger.active_site(item.id) == site]
+    beside = services_beside(world.city.services[step.service], in_use, site)
+    return {unit for _, units in beside for unit in units}
 
 
 def base_variables(world: World, recovery: Recovery, names: Sequence[str]) -> Body:

@@ -9,7 +9,7 @@ from typing import get_args
 from drp.domain.findings import RUNBOOK, Finding, Location, Record, listed
 from drp.domain.graph import find_cycle, with_dependencies
 from drp.domain.inventory import AnsibleHost
-from drp.domain.recovery.plan import STAGES
+from drp.domain.recovery.plan import STAGES, WAY_BACK
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.placement import PlacedStep, place_steps
 from drp.domain.runbooks.steps import (
@@ -95,6 +95,8 @@ def _fault(record: Record, location: Location, code: str, message: str, hint: st
 
 def _nowhere(record: Record, runbook: Runbook) -> Iterator[Finding]:
     fixed = (*STAGES, START, END)
+    # What happens only where a move has failed has no place in the order.
+    places = tuple(name for name in fixed if name not in WAY_BACK)
     steps = [step.id for step in runbook.steps]
     for location, step in _located(runbook):
         if step.id in fixed:
@@ -103,10 +105,10 @@ def _nowhere(record: Record, runbook: Runbook) -> Iterator[Finding]:
         for key in ("before", "after"):
             for position, anchor in enumerate(getattr(step, key)):
                 _, slash, stage = anchor.rpartition("/")
-                known = fixed if slash else (*fixed, *steps)
+                known = places if slash else (*places, *steps)
                 if stage not in known or stage == step.id:
                     what = f"step {step.id!r} waits for itself" if stage == step.id else f"unknown place {anchor!r}"
-                    hint = f"write a stage ({listed(STAGES)}), SERVICE/STAGE, start, end, or another step's id"
+                    hint = f"write a stage ({listed(places[:-2])}), SERVICE/STAGE, start, end, or another step's id"
                     yield _fault(record, (*location, key, position), "unknown-name", what, hint)
 
 

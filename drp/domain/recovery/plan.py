@@ -40,18 +40,22 @@ Stage = Literal[
     "after-activate",
     "verify",
     "after-verify",
+    "stopped",
     "fence",
     "cutover",
     "usable",
     "protect",
     "reopen",
     "return",
+    "close-again",
     "cleanup",
     "runbook",
 ]
 """What a step is: a stage of a service, in the order in which one passes through them; or a step of the runbook."""
 STAGES: tuple[Stage, ...] = tuple(stage for stage in get_args(Stage) if stage != "runbook")
 _EXTRA: TypeAdapter[AnyStep] = TypeAdapter(RunbookStep)
+WAY_BACK: tuple[Stage, ...] = ("reopen", "return", "close-again")
+"""Stages of a planned move that has failed."""
 BACKUP_STAGES: tuple[Stage, ...] = ("keep", "backup", "protect")
 """Stages that make a restore point, in a run of its own."""
 
@@ -82,7 +86,7 @@ class Step:
     def is_way_back(self) -> bool:
         """Whether it gives users back the site that a planned move was about to leave; it runs only where the move has
         failed."""
-        return self.stage in ("reopen", "return")
+        return self.stage in WAY_BACK
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +132,19 @@ class Plan:
     def site(self) -> Site:
         """Where the services come back."""
         return "primary" if self.kind == "failback" else "recovery"
+
+    @property
+    def before_users_go(self) -> set[str]:
+        """Everything that the traffic switches wait for, near and far, and they themselves."""
+        needs = {step.id: step.needs for step in self.steps}
+        found: set[str] = set()
+        ahead = [step.id for step in self.steps if step.stage == "cutover"]
+        while ahead:
+            name = ahead.pop()
+            if name not in found:
+                found.add(name)
+                ahead += needs[name]
+        return found
 
     @property
     def site_left(self) -> Site:
@@ -239,7 +256,7 @@ def compile_recovery(
 def with_runbook(stages: Sequence[Step], runbook: Runbook, kind: RecoveryKind) -> tuple[Step, ...]:
     """The stages of a plan and the runbook's own steps between them."""
     # A way back is no place in the order: nothing waits for what happens only where a move has failed.
-    order = [stage for stage in STAGES if stage not in ("reopen", "return")]
+    order = [stage for stage in STAGES if stage not in WAY_BACK]
     placed = place_steps(runbook, kind, [step for step in stages if not step.is_way_back], order)
     awaited: dict[str, list[str]] = {}
     for item in placed:
@@ -308,16 +325,30 @@ def steps_of_move(services: Sequence[Service], kind: RecoveryKind) -> list[Step]
         name: tuple(service.id for service in services if name in service.depends_on and service.id != name)
         for name in planned
     }
-    verified = tuple(_start_of(service, planned)[-1].id for service in services)
-    return [step for service in services for step in _move_of(service, kind, planned, needed_by[service.id], verified)]
+    all_of = _OfAll(
+        kept=tuple(f"{service.id}/keep" for service in services) if kind == "failback" else (),
+        verified=tuple(_start_of(service, planned)[-1].id for service in services),
+        stopped=tuple(f"{service.id}/stopped" for service in services),
+        over=tuple(f"{service.id}/cutover" for service in services),
+    )
+    return [step for service in services for step in _move_of(service, kind, planned, needed_by[service.id], all_of)]
+
+
+@dataclass(frozen=True, slots=True)
+class _OfAll:
+    """Steps of all services of a planned move that others wait for."""
+
+    kept: tuple[str, ...]
+    verified: tuple[str, ...]
+    stopped: tuple[str, ...]
+    over: tuple[str, ...]
 
 
 def _move_of(
-    service: Service, kind: RecoveryKind, planned: Collection[str], needed_by: Sequence[str], verified: tuple[str, ...]
+    service: Service, kind: RecoveryKind, planned: Collection[str], needed_by: Sequence[str], all_of: _OfAll
 ) -> list[Step]:
     name = service.id
     steps: list[Step] = []
-    first: tuple[str, ...] = tuple(f"{other}/stop" for other in needed_by)
     if kind == "failback":
         # What lies at the old primary is found and kept while users still work: it costs them nothing.
         steps += [
@@ -325,20 +356,24 @@ def _move_of(
             _step(service, "look", f"{name}/unfence"),
             _step(service, "keep", f"{name}/look"),
         ]
-        first = (*first, f"{name}/keep")
+    needs_back = tuple(f"{other}/reopen" for other in service.depends_on if other in planned)
     steps += [
-        _step(service, "stop", *first),
+        _step(service, "stop", *(f"{other}/stop" for other in needed_by), *all_of.kept),
         _step(service, "backup", f"{name}/stop"),
         _step(service, "restore", f"{name}/backup"),
         *_start_of(service, planned),
-        _step(service, "cutover", *verified),
+        # Whoever started it again meanwhile where it was has made data that is in no backup.
+        _step(service, "stopped", *all_of.verified),
+        _step(service, "cutover", *all_of.stopped),
         _step(service, "usable", f"{name}/cutover"),
         # Closed only now: until users are over, it is where they would be sent back.
-        *([_step(service, "fence", f"{name}/cutover")] if kind == "switchover" else []),
+        *([_step(service, "fence", *all_of.over)] if kind == "switchover" else []),
         _step(service, "protect", f"{name}/usable"),
-        _step(service, "reopen", f"{name}/stop"),
+        _step(service, "reopen", f"{name}/stop", *needs_back),
         _step(service, "return", f"{name}/reopen"),
     ]
+    if kind == "failback":
+        steps.append(_step(service, "close-again", f"{name}/return"))
     # A failback clears what it has left; a switchover that failed, what it had begun at the other site.
     steps.append(_step(service, "cleanup", f"{name}/protect" if kind == "failback" else f"{name}/reopen"))
     return steps

@@ -46,6 +46,7 @@ class StepState:
     error: str = ""
     evidence: list[dict[str, str]] = field(default_factory=list)
     tasks: list[Body] = field(default_factory=list)
+    begun_at: datetime | None = None
     answer: Body | None = None
 
     @property
@@ -131,27 +132,19 @@ class Recovery:
         """Whether a step has failed on the way to the traffic switch of a planned move, or a person has given it up: it
         then goes back."""
         return self.abandoned is not None or any(
-            self.steps[name].outcome in ("failed", "skipped") for name in self._before_users_go
+            self.steps[name].outcome in ("failed", "skipped") for name in self.before_users_go
         )
 
     @property
-    def _before_users_go(self) -> set[str]:
-        """Everything that the traffic switches wait for, near and far, and they themselves."""
-        needs = {step.id: step.needs for step in self.plan.steps}
-        found: set[str] = set()
-        ahead = [step.id for step in self.plan.steps if step.stage == "cutover"]
-        while ahead:
-            name = ahead.pop()
-            if name not in found:
-                found.add(name)
-                ahead += needs[name]
-        return found
+    def before_users_go(self) -> set[str]:
+        return self.plan.before_users_go
 
     def _is_idle(self, step: Step) -> bool:
         if step.runs_last:
             return False
         if step.is_way_back:
-            return self._others_ended() and not self._goes_back(step)
+            is_over = self._others_ended() or (self.has_failed and self._way_there_ended())
+            return is_over and not self._goes_back(step)
         if step.is_clean_up:
             return self._others_ended() and not self._may_clean_up(step)
         return self._is_called_off(step) or any(
@@ -163,21 +156,26 @@ class Recovery:
             return all(self.steps[need].ended for need in step.needs)
         if step.is_way_back:
             is_next = all(self.steps[need].ended for need in step.needs)
-            return is_next and self._others_ended() and self._goes_back(step)
+            return is_next and self._way_there_ended() and self._goes_back(step)
         if step.is_clean_up:
             return self._others_ended() and self._may_clean_up(step)
         return not self._is_called_off(step) and all(self.steps[need].outcome == "ok" for need in step.needs)
 
     def _is_called_off(self, step: Step) -> bool:
         """In a planned move that has failed, what runs may end, and nothing more is begun."""
-        return self.plan.is_planned and self.has_failed and step.id in self._before_users_go
+        return self.plan.is_planned and self.has_failed and step.id in self.before_users_go
 
     def _may_clean_up(self, step: Step) -> bool:
         """A drill removes only what was proved absent before, and so does a switchover that goes back; a failback
         removes what it has left, once users work at the other site and a backup of it has arrived."""
+        switches = [self.steps[other.id] for other in self.plan.steps if other.stage == "cutover"]
         if self.plan.kind == "failback":
-            return all(self.steps[need].outcome == "ok" for need in step.needs)
-        if self.plan.kind == "switchover" and not self._goes_back(step):
+            is_over = all(switch.outcome == "ok" for switch in switches)
+            return is_over and all(self.steps[need].outcome == "ok" for need in step.needs)
+        # Once a switch has begun, somebody may have written there.
+        if self.plan.kind == "switchover" and (
+            not self._goes_back(step) or any(switch.started_at is not None for switch in switches)
+        ):
             return False
         return self.proved_empty(step.service)
 
@@ -185,10 +183,18 @@ class Recovery:
         """Whether users must get the old site back: the service was stopped there, or half stopped, and never sent
         over."""
         stopped, cutover = (self.steps[f"{step.service}/{stage}"] for stage in ("stop", "cutover"))
+        if step.stage == "close-again":  # the old primary, which a failback has opened
+            was_opened = self.steps[f"{step.service}/unfence"].started_at is not None
+            return self.has_failed and was_opened and cutover.outcome != "ok"
         if not self.has_failed or stopped.started_at is None or cutover.outcome == "ok":
             return False
         # Traffic is led back only where a switch has begun.
         return step.stage != "return" or cutover.started_at is not None
+
+    def _way_there_ended(self) -> bool:
+        """Whether nothing of a planned move is at work any more that users wait for: those who go back do not wait for
+        what others do after the switch."""
+        return all(self.steps[name].ended for name in self.before_users_go)
 
     def _others_ended(self) -> bool:
         """Whether all but the last steps have ended: one that is cleaned up takes others down with it."""
@@ -245,6 +251,7 @@ def _apply_to_step(state: StepState, event: Event) -> None:
     match event.type:
         case "step.started":
             state.outcome, state.action = "running", body["action"]
+            state.begun_at = from_stamp(event.at)
             if body.get("again"):
                 state.answer = None  # a person's word of the try before says nothing of this one
             state.started_at = state.started_at or from_stamp(event.at)

@@ -13,19 +13,20 @@ def services_beside(service: Service, others: Iterable[Service], site: Site) -> 
 
     Servers that hold datasets are left out: they are not stopped with a service.
     """
-    own = _units_of(service)
+    own = own_units(service)
     hosts = set(hosts_at(service, site))
     found = []
     for other in others:
         if other.id == service.id or not other.runs_on or not hosts & set(_hosts_at(other, site)):
             continue
-        shared = [unit for unit in own if unit in _units_of(other)]
+        shared = [unit for unit in own if unit in own_units(other)]
         if shared:
             found.append((other.id, shared))
     return found
 
 
-def _units_of(service: Service) -> list[str]:
+def own_units(service: Service) -> list[str]:
+    """What is stopped with a service: its units without the servers that hold its data."""
     servers = {unit for dataset in service.datasets for unit in dataset.procedure(service.id)["units"]}
     return [unit for unit in service.recovery.start if unit not in servers]
 

@@ -31,13 +31,20 @@ def test_what_needs_a_service_stops_before_it(kind: RecoveryKind) -> None:
 def test_users_go_over_when_all_services_run_there() -> None:
     steps = needs(plan_of("switchover"))
     for name in ("identitas", "pengaduan"):
-        assert set(steps[f"{name}/cutover"]) == {"identitas/verify", "pengaduan/verify"}
+        assert set(steps[f"{name}/cutover"]) == {"identitas/stopped", "pengaduan/stopped"}
+        assert set(steps[f"{name}/stopped"]) == {"identitas/verify", "pengaduan/verify"}
+
+
+def test_a_failback_stops_nothing_before_all_that_stranded_is_kept() -> None:
+    steps = needs(plan_of("failback"))
+    for name in ("identitas", "pengaduan"):
+        assert {"identitas/keep", "pengaduan/keep"} <= set(steps[f"{name}/stop"])
 
 
 def test_only_a_failback_looks_at_the_old_primary_first_and_clears_up_last() -> None:
     there, home = needs(plan_of("switchover")), needs(plan_of("failback"))
     assert set(home) - set(there) == {
-        f"{name}/{stage}" for name in ("identitas", "pengaduan") for stage in ("unfence", "look", "keep")
+        f"{name}/{stage}" for name in ("identitas", "pengaduan") for stage in ("unfence", "look", "keep", "close-again")
     } - set(there)
     assert {name.partition("/")[2] for name in set(there) - set(home)} == {"fence"}
     assert "pengaduan/keep" in home["pengaduan/stop"]
@@ -68,7 +75,7 @@ def test_a_move_without_trouble_goes_back_nowhere(kind: RecoveryKind) -> None:
     journal = Journal(plan_of(kind))
     carry_out(journal, frozenset(), frozenset())
     state = journal.replayed()
-    spare = {"reopen", "return"} | ({"cleanup"} if kind == "switchover" else set())
+    spare = {"reopen", "return"} | ({"cleanup"} if kind == "switchover" else {"close-again"})
     assert {step.outcome for name, step in state.steps.items() if name.split("/")[1] in spare} == {"skipped"}
     assert {step.outcome for name, step in state.steps.items() if name.split("/")[1] not in spare} == {"ok"}
 
@@ -116,6 +123,31 @@ def test_where_the_switch_itself_fails_users_are_led_back() -> None:
     assert set(outcomes(state, "reopen").values()) == {"ok"}
     assert set(outcomes(state, "return").values()) == {"ok"}
     assert set(outcomes(state, "fence").values()) == {"skipped"}
+    assert set(outcomes(state, "cleanup").values()) == {"skipped"}, "somebody may have written there"
+
+
+def test_who_goes_back_does_not_wait_for_what_others_do_after_the_switch() -> None:
+    journal = Journal(plan_of("switchover"))
+    carry_out(journal, frozenset({"pengaduan/cutover"}), frozenset())
+    states = [journal.replayed(count) for count in range(1, len(journal.events) + 1)]
+    early = [state for state in states if state.steps["identitas/usable"].outcome == "pending"]
+    assert any("pengaduan/reopen" in {step.id for step in state.ready()} for state in early)
+
+
+@pytest.mark.parametrize("stage", ["unfence", "look", "keep", "verify"])
+def test_a_failback_that_fails_closes_the_old_primary_again(stage: str) -> None:
+    journal = Journal(plan_of("failback"))
+    carry_out(journal, frozenset({f"pengaduan/{stage}"}), frozenset())
+    state = journal.replayed()
+    assert outcomes(state, "close-again")["pengaduan"] == "ok"
+
+
+def test_nothing_is_removed_at_the_recovery_site_while_one_of_a_failback_is_still_there() -> None:
+    journal = Journal(plan_of("failback"))
+    carry_out(journal, frozenset({"pengaduan/cutover"}), frozenset())
+    state = journal.replayed()
+    assert outcomes(state, "protect")["identitas"] == "ok"
+    assert set(outcomes(state, "cleanup").values()) == {"skipped"}
 
 
 def test_a_person_who_gives_up_has_it_go_back() -> None:
