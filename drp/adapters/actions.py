@@ -27,7 +27,8 @@ from drp.domain.inventory import AnsibleHost, SshAccess, jumps_to
 from drp.errors import BusyError, DrpError
 from drp.ports import ActionState, Evidence, IncomingData
 
-CLOSE_LIMIT_SECONDS = 5
+CLOSE_LIMIT_SECONDS = 15
+"""An ssh that was cut off as it connected tries on for ten seconds."""
 EVIDENCE_FILES = ("stdout", "stderr", MESSAGES_FILE, "samples.jsonl")
 
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from drp.domain.events import Body
@@ -29,6 +30,7 @@ from drp.workflows.drill_guard import kept_from, refuse_touching
 from drp.workflows.traffic import finish_switch, start_switch
 
 Record = Callable[[str, Body], None]
+KILL_AFTER_SECONDS, GRACE_SECONDS = 5, 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +125,9 @@ class RunbookSteps:
         variables |= {"drp_services": list(step.also)}
         playbook = "command" if isinstance(extra, CommandStep) else extra.playbook
         if isinstance(extra, CommandStep):
-            variables["drp_argv"] = list(extra.argv)
+            # Ended on the host itself: what Ansible has begun there outlives it.
+            seconds = f"{extra.timeout.total_seconds():g}s"
+            variables["drp_argv"] = ["timeout", f"--kill-after={KILL_AFTER_SECONDS}s", seconds, *extra.argv]
         refuse_touching(self.world, kind, step.id, variables, hosts)
         kept = kept_from(self.world, kind)
         self.world.actions.start_playbook(folder, playbook, hosts, variables, {}, "", kept_from=kept)
@@ -135,9 +139,12 @@ class RunbookSteps:
     def _follow_playbook(self, step: Step, extra: PlaybookStep | CommandStep, folder: Path) -> Ending | None:
         started = self.recovery.steps[step.id].begun_at
         state = self.world.actions.state(folder)
-        is_late = started is not None and self.world.clock.now() > started + extra.timeout
+        passed = timedelta() if started is None else self.world.clock.now() - started
+        is_late = passed >= extra.timeout
         if state is ActionState.RUNNING:
-            if is_late:
+            # A command is ended on its host, which takes a moment; a playbook only from here.
+            grace = timedelta(seconds=GRACE_SECONDS if isinstance(extra, CommandStep) else 0)
+            if passed > extra.timeout + grace:
                 self.world.actions.stop(folder)
             return None
         if state is ActionState.ENDED:

@@ -54,7 +54,7 @@ def stage(control: Control, name: str) -> Ended:
             "drp_units": units,
             "drp_unit_tests": configuration_tests(units),
             "drp_commands": {on: commands_of(service, on, "primary") for on in ("activate", "verify")},
-            "drp_local_paths": [],
+            "drp_local_asks": [],
         }
         world.actions.start_playbook(folder, name, [PRIMARY_NAME], variables, {}, "")
 

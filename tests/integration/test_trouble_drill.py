@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.workbench import RECOVERY, RECOVERY_NAME, SERVICE, Done, Workbench
+from tests.e2e.workbench import RECOVERY, RECOVERY_NAME, SERVICE, Done, Workbench, eventually
 
 pytestmark = pytest.mark.integration
 
@@ -72,6 +72,7 @@ def test_the_recovery_host_is_down(bench: Workbench, backed_up: None) -> None:
         done = failed_drill(bench)
     finally:
         subprocess.run(["ip", "link", "set", cable, "up"], check=True)
+        eventually(lambda: "here" in bench.ssh(RECOVERY, "echo here", check=False), "the cable carries again")
     assert "the host cannot be reached by SSH" in done.stderr
     assert RECOVERY_NAME in done.stderr
 
