@@ -64,7 +64,7 @@ def moved(bench: Workbench, done: Done) -> dict[str, Any]:
         for event in bench.events(result["run"])
         if event["type"] == "step.ended"
     }
-    spare = {"reopen", "return"} | ({"cleanup"} if result["run"].startswith("switchover") else set())
+    spare = {"reopen", "return"} | ({"cleanup"} if result["run"].startswith("switchover") else {"close-again"})
     assert {stage: outcomes.pop(stage) for stage in spare} == dict.fromkeys(spare, "skipped")
     assert set(outcomes.values()) == {"ok"}
     return dict(result)
