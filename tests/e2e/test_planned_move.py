@@ -152,7 +152,7 @@ def test_a_move_that_a_person_gives_up_goes_back(bench: Workbench) -> None:
     run = bench.open_run("switchover")
     aborted = bench.drp("run", "abort", run, "--reason", "the minister visits", code=130)
     assert going.end().code == 130
-    assert "start again where they were" in aborted.stderr
+    assert "its users are at the primary site" in aborted.stderr
     assert active_site(bench) == "primary"
     (row,) = [row for row in bench.runs("switchover") if row.run == run]
     assert (row.outcome, row.verdict) == ("aborted", "ABORTED")
