@@ -14,6 +14,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -158,6 +159,8 @@ def _run(worker: Worker, cancelling: _Cancelling) -> None:
             quiet=False,
         )
     finally:
+        if cancelling.came:
+            _end_forks(variables)
         secrets_file.unlink(missing_ok=True)
         _scrub(private / "artifacts" / "run" / "command")
     if done.status == "failed" and not explained:
@@ -165,6 +168,31 @@ def _run(worker: Worker, cancelling: _Cancelling) -> None:
         worker.emit({"event": "trouble", "kind": "playbook", "text": text, "dataset": ""})
     worker.emit({"event": "runner.ended", "status": done.status, "rc": done.rc})
     sys.exit(130 if cancelling.came else (done.rc or (0 if done.status == "successful" else 1)))
+
+
+def _end_forks(variables: Path) -> None:
+    """Ansible's workers are in sessions of their own, and outlive what ansible-runner ends. They have its arguments;
+    what they started (ssh) is theirs by parentage."""
+    ended: set[int] = set()
+    while fresh := _family_of(str(variables).encode()) - ended:
+        for process in fresh:
+            ended.add(process)
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
+def _family_of(argument: bytes) -> set[int]:
+    """The processes with this argument, and their children, but this one."""
+    parents: dict[int, int] = {}
+    found: set[int] = set()
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError, IndexError):
+            if not entry.name.isdecimal() or int(entry.name) == os.getpid():
+                continue
+            parents[int(entry.name)] = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+            if argument in (entry / "cmdline").read_bytes():
+                found.add(int(entry.name))
+    return found | {child for child, parent in parents.items() if parent in found}
 
 
 def _secrets_file(secrets: dict[str, Any]) -> Path:

@@ -195,6 +195,11 @@ _MEANINGS = {
     ),
     "program": _Meaning(DrpError, "a command failed", "run it by hand where it ran; the message above is its own"),
     "too_long": _Meaning(DrpError, "a command took too long", "run it by hand; raise its timeout if it only is slow"),
+    "not_alone": _Meaning(
+        DrpError,
+        "an older job of the same service still changes data on the host, and could not be ended",
+        "its process's number is in /run/drp-jobs on the host; see what it waits for, end it, and run this again",
+    ),
     "lost": _Meaning(DrpError, "the work was lost without a result (was the machine restarted?)", "run it again"),
 }
 

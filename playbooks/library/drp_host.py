@@ -19,6 +19,7 @@ from ansible.module_utils.drp_host import (  # noqa: F401
     program_with_password,
     restore,
 )
+from ansible.module_utils.drp_host.alone import be_alone
 from ansible.module_utils.drp_host.main import carry_out
 from ansible.module_utils.drp_host.trouble import Trouble
 
@@ -45,6 +46,8 @@ def main():
     )
     job = module.params["job"]
     try:
+        if job["verb"] in ("restore", "remove"):
+            be_alone(job["service"])
         result = carry_out(job, module.params["secrets"], module.params["ca_pem"], lambda _message: None, False)
     except Trouble as trouble:
         where = " of dataset %s" % trouble.dataset if trouble.dataset else ""
