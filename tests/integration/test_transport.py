@@ -94,6 +94,17 @@ class Server:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
             self.process = None
+            # The server is a child of what was waited for: on a busy machine its socket lives a moment longer.
+            eventually(self.refuses, f"{self.name} is gone")
+
+    def refuses(self) -> bool:
+        try:
+            socket.create_connection(("127.0.0.1", self.port), 1).close()
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            pass
+        return False
 
     @property
     def known(self) -> str:
