@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,6 +21,8 @@ from drp.cli.common import (
     print_wrapped,
     world_of,
 )
+from drp.cli.restore_choice import choice_options, known_service, moment_of
+from drp.cli.restore_files import download, list_
 from drp.domain.values import show_duration, show_size, to_stamp
 from drp.errors import DrpError, ExitCode, UsageError
 
@@ -55,17 +57,8 @@ def restore() -> None:
     """
 
 
-def choice_options(command: Any) -> Any:
-    for option in reversed(
-        [
-            click.option("--at", metavar="TIME", help='The newest data that is not younger: "2026-11-20 14:00".'),
-            click.option("--restore-point", metavar="ID", help="This one; see drp backup list."),
-            click.option("--snapshot", metavar="ID", help="The dataset and restore point of this restic snapshot."),
-            click.option("--from", "from_centre", metavar="CENTRE", help="Take the copy at this DR centre."),
-        ]
-    ):
-        command = option(command)
-    return command
+restore.add_command(list_)
+restore.add_command(download)
 
 
 @restore.command(
@@ -135,27 +128,6 @@ def run(ctx: click.Context, /, service: str, **options: Any) -> int:
         backup_first=options["backup_first"],
     )
     return finish(carry_out(world, plan, consent), as_json=options["as_json"])
-
-
-def known_service(world: World, service: str) -> str:
-    """A service that is backed up, by its name; UsageError where it is none."""
-    from drp.workflows.selection import services_for
-
-    return services_for(world, [service], "backup")[0]
-
-
-def moment_of(world: World, text: str | None) -> datetime | None:
-    """What `--at` says, in the organisation's time zone."""
-    from zoneinfo import ZoneInfo
-
-    from drp.domain.recovery.restore_choice import parse_moment
-
-    if text is None:
-        return None
-    try:
-        return parse_moment(text, world.clock.now(), ZoneInfo(world.city.workspace.organisation.time_zone))
-    except ValueError as error:
-        raise UsageError(str(error), where="--at") from error
 
 
 def _agree(plan: RestorePlan, seen: Look, options: dict[str, Any]) -> bool:
@@ -375,7 +347,3 @@ def _finish_tests(results: list[TestResult], *, as_json: bool) -> int:
         show_error(error)
     sys.stdout.flush()
     return code
-
-
-# The commands of files stand in a module of their own and join the group here.
-from drp.cli import restore_files  # noqa: E402, F401

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from drp.cli.common import epilog, json_option, local_time, print_json, print_table, print_wrapped, world_of
-from drp.cli.restore import choice_options, known_service, moment_of, restore
+from drp.cli.restore_choice import choice_options, known_service, moment_of
 from drp.domain.values import show_size
 from drp.errors import UsageError
 
@@ -37,7 +37,7 @@ def _request(world: World, service: str, options: dict[str, Any]) -> RestoreRequ
 _dataset_option = click.option("--dataset", "datasets", multiple=True, metavar="ID", help="Look only into this one.")
 
 
-@restore.command(
+@click.command(
     short_help="List what a restore point holds.",
     name="list",
     epilog=epilog(
@@ -111,7 +111,7 @@ def _time(stamp: str, zone: str) -> str:
     return f"{datetime.fromisoformat(stamp).astimezone(ZoneInfo(zone)):%Y-%m-%d %H:%M:%S}" if stamp else ""
 
 
-@restore.command(
+@click.command(
     short_help="Get one file, or a folder as a tar archive.",
     epilog=epilog(
         "drp restore download pengaduan /srv/pengaduan/uploads/17.jpg",
