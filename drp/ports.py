@@ -135,6 +135,18 @@ class NewFile(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class ProbeTarget:
+    """What a run's outside probe tries of a service: its checks, at an address. `baseline` is what old content looked
+    like before; `secrets` are by check. Samples go into `samples.jsonl` in `folder`."""
+
+    address: str
+    checks: Sequence[Body]
+    baseline: Mapping[str, str]
+    secrets: Mapping[str, str]
+    folder: Path
+
+
 class Actions(Protocol):
     """Outside actions, each in a detached supervisor process of its own that outlives drp.
 
@@ -159,9 +171,10 @@ class Actions(Protocol):
         it cannot be had, the playbook runs all the same, unless it `must_be_kept`."""
         ...
 
-    def start_probe(
-        self, folder: Path, address: str, checks: Sequence[Body], baseline: dict[str, str], secrets: dict[str, str]
-    ) -> None: ...
+    def start_probe(self, folder: Path, targets: Mapping[str, ProbeTarget]) -> None:
+        """Try the checks of services until stopped."""
+        ...
+
     def expect_data(self, folder: Path) -> IncomingData:
         """Be ready for the bytes that an action sends; to be called before it is started."""
         ...

@@ -194,20 +194,18 @@ def _world(workspace: Path, city: City, clock: Clock, say: Say) -> World:
     )
 
 
-def prober_of(world: World, names: Sequence[str]) -> Callable[[str, threading.Event], Iterator[Sample]]:
-    """How `drp watch` looks at a service: all its checks, at its own address, with the samples in files by day."""
-    from drp.adapters.watching import watch_service
+def prober_of(world: World, names: Sequence[str]) -> Callable[[threading.Event], Iterator[tuple[str, Sample]]]:
+    """How `drp watch` looks at services: all checks, at their own addresses, with the samples in files by day."""
+    from drp.adapters.probing import keep_probing
+    from drp.adapters.watching import watched_checks
     from drp.workflows.stages import check_secrets
 
-    # Read here: what is wrong with them is told before the watch begins, and none is read by many threads at once.
-    secrets = {name: check_secrets(world, name) for name in names}
-
-    def probe(name: str, stop: threading.Event) -> Iterator[Sample]:
+    checks = []
+    for name in names:
         service = world.city.services[name]
         address = user_place(service) or world.city.hosts[service.runs_on[0]].address
-        yield from watch_service(world.workspace, service, address, secrets[name], world.clock.now, stop)
-
-    return probe
+        checks += watched_checks(world.workspace, service, address, check_secrets(world, name), world.clock.now)
+    return lambda stop: keep_probing(checks, stop)
 
 
 def newest_recovery(world: World) -> str:

@@ -25,7 +25,7 @@ from drp.domain.datasets.streamed import through_control_node
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost, SshAccess, jumps_to
 from drp.errors import BusyError, DrpError
-from drp.ports import ActionState, Evidence, IncomingData
+from drp.ports import ActionState, Evidence, IncomingData, ProbeTarget
 
 CLOSE_LIMIT_SECONDS = 15
 """An ssh that was cut off as it connected tries on for ten seconds."""
@@ -151,11 +151,23 @@ class SupervisedActions:
             "ansible_ssh_common_args": "{{ drp_ssh_arguments[inventory_hostname] }}",
         }
 
-    def start_probe(
-        self, folder: Path, address: str, checks: Sequence[Body], baseline: dict[str, str], secrets: dict[str, str]
-    ) -> None:
-        """Try a service's checks until stopped; samples go to `samples.jsonl` in the folder. Secrets are by check."""
-        spec = {"address": address, "checks": list(checks), "baseline": baseline, "workspace": str(self.workspace)}
+    def start_probe(self, folder: Path, targets: Mapping[str, ProbeTarget]) -> None:
+        """Try the checks of services until stopped, all in one process."""
+        for target in targets.values():
+            target.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        spec = {
+            "workspace": str(self.workspace),
+            "targets": {
+                service: {
+                    "address": target.address,
+                    "checks": list(target.checks),
+                    "baseline": dict(target.baseline),
+                    "folder": str(target.folder),
+                }
+                for service, target in targets.items()
+            },
+        }
+        secrets = {service: dict(target.secrets) for service, target in targets.items()}
         self._start(folder, "drp.adapters.probe_worker", spec, secrets)
 
     def _start(self, folder: Path, module: str, spec: Body, secrets: Body) -> None:
@@ -163,7 +175,7 @@ class SupervisedActions:
         if self.state(folder) is ActionState.RUNNING:
             raise BusyError("this action is running already", where=str(folder))
         for name in ("exit_code", "pid", "stdout", "stderr", MESSAGES_FILE):
-            (folder / name).unlink(missing_ok=True)  # a probe's samples stay: it goes on with them
+            (folder / name).unlink(missing_ok=True)
         specification = os.open(folder / "spec.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(specification, "w") as file:
             json.dump(spec, file, indent=1)

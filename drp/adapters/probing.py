@@ -26,26 +26,36 @@ MOST_AT_ONCE = 32
 PATIENCE_SECONDS = 2
 """How much longer than its timeout an attempt may take to come to its end. After that it is left to itself."""
 STOP_POLL_SECONDS = 0.2
+SPREAD_SECONDS = 1.0
+"""Over how long the first attempts of all checks are spread, so that they do not wait for each other at every tick."""
 
 Record = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class TimedCheck:
-    """A check's rhythm, in seconds, and how it is tried once: `drp.adapters.probes.base.try_once`."""
+    """A service's check: its rhythm, in seconds, how it is tried once (`drp.adapters.probes.base.try_once`), and the
+    file of samples for an attempt that began at a time."""
 
+    service: str
     id: str
     interval: float
     timeout: float
     attempt: Callable[[], Record]
+    file_of: Callable[[datetime], Path]
 
 
-def timed(check: CheckType, target: Target, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> TimedCheck:
+def timed(
+    service: str,
+    check: CheckType,
+    target: Target,
+    file_of: Callable[[datetime], Path],
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> TimedCheck:
     """A check against a target, ready to be tried."""
     probe, timeout = probe_of(check, target), check.timeout.total_seconds()
-    return TimedCheck(
-        check.id, check.interval.total_seconds(), timeout, lambda: try_once(check.id, probe, timeout, now)
-    )
+    interval = check.interval.total_seconds()
+    return TimedCheck(service, check.id, interval, timeout, lambda: try_once(check.id, probe, timeout, now), file_of)
 
 
 class _Attempt:
@@ -105,14 +115,15 @@ class _Line:
             yield record
 
 
-def keep_probing(
-    checks: Sequence[TimedCheck], file_of: Callable[[datetime], Path], stop: threading.Event
-) -> Iterator[Sample]:
+def keep_probing(checks: Sequence[TimedCheck], stop: threading.Event) -> Iterator[tuple[str, Sample]]:
     """Try each check at every tick of a grid of its own until `stop` is set, whatever the attempts before take: one
-    that hangs delays none. Each sample is in its file (`file_of` its start) before it is yielded."""
+    that hangs delays none. Each sample is in its file before it is yielded, with the name of its service."""
     wake = threading.Event()
     begun = time.monotonic()
-    lines = [_Line(check, begun, wake) for check in checks]
+    lines = [
+        _Line(check, begun + min(check.interval, SPREAD_SECONDS) * number / len(checks), wake)
+        for number, check in enumerate(checks)
+    ]
     while True:
         wake.clear()
         is_stopping = stop.is_set()
@@ -121,7 +132,7 @@ def keep_probing(
                 line.start_due(time.monotonic())
         for line in lines:
             for record in line.take_ended():
-                yield _kept(record, file_of)
+                yield line.check.service, _kept(record, line.check.file_of)
         if is_stopping and not any(line.waiting for line in lines):
             return
         until = min(line.next_at for line in lines) - time.monotonic()

@@ -3,36 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from drp.adapters.probes.base import Target
-from drp.adapters.probing import TimedCheck, keep_probing, load_baseline, save_baseline, timed
+from drp.adapters.probing import TimedCheck, load_baseline, save_baseline, timed
 from drp.adapters.watch_records import FileWatchRecords
-from drp.domain.recovery.probing import Sample
 from drp.domain.service import Service
 
 
-def watch_service(
-    workspace: Path,
-    service: Service,
-    address: str,
-    secrets: Mapping[str, str],
-    now: Callable[[], datetime],
-    stop: threading.Event,
-) -> Iterator[Sample]:
-    """Try the checks until `stop` is set; each sample is on disk before it is yielded. `secrets` are by check."""
+def watched_checks(
+    workspace: Path, service: Service, address: str, secrets: Mapping[str, str], now: Callable[[], datetime]
+) -> list[TimedCheck]:
+    """A service's checks, ready to be tried; each sample goes into the file of its day. `secrets` are by check."""
     records = FileWatchRecords(workspace)
     baseline_file = records.baseline(service.id)
     baseline_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     target = Target(address, workspace, baseline=load_baseline(baseline_file), learn=True)
-    checks = [timed(check, replace(target, secret=secrets.get(check.id, "")), now) for check in service.checks]
+    checks = [
+        timed(
+            service.id,
+            check,
+            replace(target, secret=secrets.get(check.id, "")),
+            lambda at: records.file(service.id, at),
+            now,
+        )
+        for check in service.checks
+    ]
     if service.checks[0].compares_old_content:
         checks[0] = _with_memory(checks[0], target.baseline, baseline_file)
-    yield from keep_probing(checks, lambda at: records.file(service.id, at), stop)
+    return checks
 
 
 def _with_memory(check: TimedCheck, baseline: dict[str, str], file: Path) -> TimedCheck:

@@ -311,15 +311,20 @@ class _Execution:
     def start_probes(self) -> None:
         """Try all checks of each service from outside from now on, so that their failing is on record as well."""
         self.probes_due = self.world.clock.monotonic() + PROBES_SECONDS
-        for name, planned in self.recovery.plan.services.items():
-            folder = self.probe_folder(name)
-            if self.world.actions.state(folder) is ActionState.RUNNING or f"{name}/usable" in self.ended_steps():
+        if self.world.actions.state(self.probes_folder) is ActionState.RUNNING:
+            return
+        targets = {}
+        for name in self.recovery.plan.services:
+            if f"{name}/usable" in self.ended_steps():
                 continue
-            file = str((folder / "samples.jsonl").relative_to(self.world.workspace))
-            checks = [check.id for check in self.world.city.services[name].checks]
+            target = stages.probe_target(self.world, self.recovery, name, self.probe_folder(name))
+            file = str((target.folder / "samples.jsonl").relative_to(self.world.workspace))
+            checks = [check["id"] for check in target.checks]
             # Written down first: that is refused where another terminal has aborted the run, and nothing is started.
-            self.record("probe.started", {"service": name, "address": planned.address, "checks": checks, "file": file})
-            stages.start_probe(self.world, self.recovery, name, folder)
+            self.record("probe.started", {"service": name, "address": target.address, "checks": checks, "file": file})
+            targets[name] = target
+        if targets:
+            self.world.actions.start_probe(self.probes_folder, targets)
 
     def keep_probes(self) -> None:
         """One that was killed goes on; meanwhile nobody looked, and that voids what had held until then."""
@@ -379,14 +384,21 @@ class _Execution:
             self.record("clock.measured", body)
 
     def stop_probes(self) -> None:
+        self.world.actions.stop(self.probes_folder)
+        limit = self.world.clock.monotonic() + 40
+        while self.world.actions.state(self.probes_folder) is ActionState.RUNNING:
+            if self.world.clock.monotonic() > limit:
+                break
+            self.world.clock.sleep(POLL_SECONDS)
+        of_all = self.world.actions.evidence(self.probes_folder)
         for name in self.recovery.plan.services:
-            folder = self.probe_folder(name)
-            self.world.actions.stop(folder)
-            limit = self.world.clock.monotonic() + 40
-            while self.world.actions.state(folder) is ActionState.RUNNING and self.world.clock.monotonic() < limit:
-                self.world.clock.sleep(POLL_SECONDS)
-            evidence = [item.record() for item in self.world.actions.evidence(folder)]
-            self.record("probe.ended", {"service": name, "evidence": evidence})
+            found = [*self.world.actions.evidence(self.probe_folder(name)), *of_all]
+            self.record("probe.ended", {"service": name, "evidence": [item.record() for item in found]})
+
+    @property
+    def probes_folder(self) -> Path:
+        """Of the process that tries all services. No step can have this name."""
+        return action_folder(self.world, self.recovery.run, "_probe")
 
     def probe_folder(self, service: str) -> Path:
         return action_folder(self.world, self.recovery.run, f"{service}-probe")

@@ -24,7 +24,7 @@ from drp.domain.recovery.verification import check_restored, newest_transaction,
 from drp.domain.service import Service
 from drp.domain.values import show_duration, to_stamp
 from drp.errors import DrpError
-from drp.ports import World
+from drp.ports import ProbeTarget, World
 from drp.workflows.drill_guard import doubts, kept_from, refuse_touching
 from drp.workflows.fencing import finish_fence, finish_unfence, plan_fences, start_fence, start_unfence
 from drp.workflows.own_playbooks import start_own_playbook
@@ -147,15 +147,14 @@ def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
     return planned.leaves if is_left else planned.hosts
 
 
-def start_probe(world: World, recovery: Recovery, name: str, folder: Path) -> None:
-    """Start trying a service's checks from outside, where its users will find it."""
-    checks = world.city.services[name].checks
-    world.actions.start_probe(
-        folder,
-        recovery.plan.services[name].address,
-        [check.model_dump(mode="json") for check in checks],
-        recovery.opened.body["baselines"].get(name, {}),
-        check_secrets(world, name),
+def probe_target(world: World, recovery: Recovery, name: str, folder: Path) -> ProbeTarget:
+    """A service's checks, to be tried from outside where its users will find it; samples go to `folder`."""
+    return ProbeTarget(
+        address=recovery.plan.services[name].address,
+        checks=[check.model_dump(mode="json") for check in world.city.services[name].checks],
+        baseline=recovery.opened.body["baselines"].get(name, {}),
+        secrets=check_secrets(world, name),
+        folder=folder,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from drp.domain.events import Body, hash_of
@@ -15,13 +15,13 @@ from drp.workflows.naming import new_run
 
 
 class Prober(Protocol):
-    """Tries all checks of one service until told to stop, yielding each sample after it is on disk."""
+    """Tries all checks of the services until told to stop, yielding each service's sample after it is on disk."""
 
-    def __call__(self, service: str, stop: threading.Event, /) -> Iterator[Sample]: ...
+    def __call__(self, stop: threading.Event, /) -> Iterator[tuple[str, Sample]]: ...
 
 
 def watch(world: World, services: Sequence[str], probe: Prober, stop: threading.Event) -> None:
-    """Watch until `stop` is set. One thread a service; only transitions go into the ledger."""
+    """Watch until `stop` is set. Only transitions go into the ledger."""
     for service in services:
         world.locks.acquire(f"watch-{service}", "drp watch")
     run = new_run("watch", world.clock.now())
@@ -35,20 +35,14 @@ def watch(world: World, services: Sequence[str], probe: Prober, stop: threading.
             changes.append((service, type_, body))
             ready.notify()
 
-    threads = [
-        threading.Thread(
-            target=_follow,
-            args=(service, [check.id for check in world.city.services[service].checks], probe, stop, tell),
-            daemon=True,
-        )
-        for service in services
-    ]
-    for thread in threads:
-        thread.start()
+    states = {name: Watched([check.id for check in world.city.services[name].checks]) for name in services}
+    # A daemon: an attempt that hangs must not keep drp from ending.
+    looking = threading.Thread(target=_follow, args=(states, probe, stop, tell), daemon=True)
+    looking.start()
     try:
         ended = False
         while not ended:
-            ended = stop.is_set() and not any(thread.is_alive() for thread in threads)
+            ended = stop.is_set() and not looking.is_alive()
             with ready:
                 if not ended and not changes:
                     ready.wait(timeout=0.2)
@@ -63,15 +57,10 @@ def watch(world: World, services: Sequence[str], probe: Prober, stop: threading.
 
 
 def _follow(
-    service: str,
-    checks: Sequence[str],
-    probe: Prober,
-    stop: threading.Event,
-    tell: Callable[[str, str, Body], None],
+    states: Mapping[str, Watched], probe: Prober, stop: threading.Event, tell: Callable[[str, str, Body], None]
 ) -> None:
-    watched = Watched(checks)
-    for sample in probe(service, stop):
-        change = watched.see(sample)
+    for service, sample in probe(stop):
+        change = states[service].see(sample)
         if change is not None:
             tell(service, *change)
 

@@ -12,7 +12,7 @@ from drp.adapters.actions import SupervisedActions
 from drp.domain.checks import HttpCheck
 from drp.domain.inventory import SshAccess
 from drp.errors import BusyError
-from drp.ports import Actions, ActionState
+from drp.ports import Actions, ActionState, ProbeTarget
 from tests.fakes.actions import Ending, FakeActions
 from tests.fakes.clock import FakeClock
 
@@ -27,7 +27,8 @@ class Bench:
 
     def start(self) -> None:
         """Start a probe of a port at which nobody listens: it runs until it is stopped."""
-        self.actions.start_probe(self.folder, "127.0.0.1", [CHECK.model_dump(mode="json")], {}, {})
+        target = ProbeTarget("127.0.0.1", [CHECK.model_dump(mode="json")], {}, {}, self.folder)
+        self.actions.start_probe(self.folder, {"service": target})
 
     def stop(self) -> None:
         """Ask until it was heard: an action that has only just started does not hear it yet."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost
 from drp.errors import BusyError
-from drp.ports import ActionState, Evidence
+from drp.ports import ActionState, Evidence, ProbeTarget
 from tests.fakes.clock import FakeClock
 
 
@@ -95,12 +95,9 @@ class FakeActions:
         spec |= {"kept_from": list(kept_from), "must_be_kept": must_be_kept}
         self._start(folder, spec | {"ca": ca_certificate})
 
-    def start_probe(
-        self, folder: Path, address: str, checks: Sequence[Body], baseline: dict[str, str], secrets: dict[str, str]
-    ) -> None:
-        spec = {"address": address, "checks": checks, "baseline": baseline, "started_at": self.clock.now()}
-        spec["secrets"] = secrets
-        self._start(folder, spec)
+    def start_probe(self, folder: Path, targets: Mapping[str, ProbeTarget]) -> None:
+        found = {service: {**asdict(target), "started_at": self.clock.now()} for service, target in targets.items()}
+        self._start(folder, {"targets": found})
 
     def expect_data(self, folder: Path) -> FakeData:
         return FakeData(self, folder)

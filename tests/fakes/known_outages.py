@@ -21,7 +21,7 @@ from drp.domain.inventory import SshAccess
 from drp.domain.objectives import Objectives, Verdict
 from drp.domain.recovery.probing import Sample, last_outage, usable_again
 from drp.domain.recovery.timeline import Mark, measure
-from drp.ports import ActionState
+from drp.ports import ActionState, ProbeTarget
 from tests.integration.dataset_bench import free_port
 
 TIMEOUT = 1.0
@@ -129,7 +129,7 @@ def run_case(workspace: Path, case: Case) -> Result:
             folder = workspace / "var" / "service-probe"
             actions = SupervisedActions(workspace, SshAccess(private_key="k", known_hosts="h"), workspace, workspace)
             checks = case.checks(port)
-            actions.start_probe(folder, "127.0.0.1", checks, {}, {})
+            actions.start_probe(folder, {"service": ProbeTarget("127.0.0.1", checks, {}, {}, folder)})
             try:
                 _wait_for_use(folder, len(checks))
                 service.stdin.write(json.dumps(case.script) + "\n")

@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from pathlib import Path
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost, DrCentre
 from drp.domain.values import to_stamp
-from drp.ports import ActionState, Evidence, IncomingData
+from drp.ports import ActionState, Evidence, IncomingData, ProbeTarget
 from tests.fakes.city import make_city, service_record
 from tests.fakes.clock import FakeClock
 from tests.fakes.world import SECRET, FakeStore, Stage, make_stage
@@ -94,9 +94,7 @@ class RealActions:
     ) -> None:
         raise NotImplementedError
 
-    def start_probe(
-        self, folder: Path, address: str, checks: Sequence[Body], baseline: dict[str, str], secrets: dict[str, str]
-    ) -> None:
+    def start_probe(self, folder: Path, targets: Mapping[str, ProbeTarget]) -> None:
         raise NotImplementedError
 
     def state(self, folder: Path) -> ActionState:

@@ -312,11 +312,12 @@ class Recovering:
         self.wrong: set[str] = set()
 
     def __call__(self, name: str, spec: Body) -> Ending:
-        service, stage = name.rsplit("-", 1)
         now = self.clock.now()
-        if stage == "probe":
-            self.watch.started.setdefault(service, now)
+        if name == "_probe":
+            for service in spec["targets"]:
+                self.watch.started.setdefault(service, now)
             return Ending(running=True)
+        service, stage = name.rsplit("-", 1)
         host = f"drc-{service}-1"
         if name in self.endless:
             return Ending(exit_code=130, running=True)

@@ -26,7 +26,7 @@ from drp.adapters.probing import read_samples
 from drp.domain.checks import read_check
 from drp.domain.inventory import SshAccess
 from drp.domain.recovery.probing import Sample, last_outage, usable_again
-from drp.ports import ActionState
+from drp.ports import ActionState, ProbeTarget
 from tests.e2e.workbench import eventually
 from tests.integration import dataset_bench
 
@@ -220,7 +220,8 @@ def test_a_service_is_back_when_the_last_of_its_checks_is(tmp_path: Path, postgr
     gaps = {check.id: check.largest_gap for check in declared}
     ssh = SshAccess(private_key="key", known_hosts="known_hosts")
     actions = SupervisedActions(tmp_path, ssh, tmp_path, tmp_path / "hosts.yaml")
-    folder = tmp_path / "var" / "runs" / "drill-1" / "service-probe"
+    run = tmp_path / "var" / "runs" / "drill-1"
+    folder, action = run / "service-probe", run / "_probe"
     records = [check.model_dump(mode="json") for check in declared]
 
     def samples() -> list[Sample]:
@@ -228,7 +229,7 @@ def test_a_service_is_back_when_the_last_of_its_checks_is(tmp_path: Path, postgr
 
     port = int(checks[0]["port"])
     listening = socket.create_server(("127.0.0.1", port))
-    actions.start_probe(folder, "127.0.0.1", records, {}, {"database": PASSWORD})
+    actions.start_probe(action, {"service": ProbeTarget("127.0.0.1", records, {}, {"database": PASSWORD}, folder)})
     try:
         eventually(lambda: {s.check for s in samples() if s.succeeded} == {"web", "database"}, "both succeed", 20)
         went = datetime.now(UTC)
@@ -239,8 +240,8 @@ def test_a_service_is_back_when_the_last_of_its_checks_is(tmp_path: Path, postgr
         eventually(lambda: samples()[-1].started_at.timestamp() > back.timestamp() + 2, "it goes on", 20)
     finally:
         listening.close()
-        while actions.state(folder) is ActionState.RUNNING:
-            actions.stop(folder)
+        while actions.state(action) is ActionState.RUNNING:
+            actions.stop(action)
             time.sleep(0.05)
     seen = [sample for sample in samples() if sample.started_at < back + timedelta(seconds=2)]
     outage = last_outage(seen, gaps)
@@ -253,7 +254,7 @@ def test_a_service_is_back_when_the_last_of_its_checks_is(tmp_path: Path, postgr
     assert abs(again.usable_at - back) < timedelta(seconds=0.3)
     content = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"rahasia" not in content
-    assert json.loads((folder / "spec.json").read_text())["checks"][1]["password"]["env"] == "X"
+    assert json.loads((action / "spec.json").read_text())["targets"]["service"]["checks"][1]["password"]["env"] == "X"
 
 
 def test_a_database_must_prove_its_name_where_a_certificate_is_declared(tmp_path: Path, postgresql: Server) -> None:

@@ -40,10 +40,16 @@ def attempt(seconds: Callable[[int], float], check: str = "path", *, good: bool 
     return act
 
 
-def probed(folder: Path, *checks: TimedCheck, count: int) -> list[Sample]:
+def timed_check(
+    folder: Path, interval: float, timeout: float, act: Callable[[], Record], check: str = "path", service: str = "web"
+) -> TimedCheck:
+    return TimedCheck(service, check, interval, timeout, act, lambda _: folder / f"{service}.jsonl")
+
+
+def probed(*checks: TimedCheck, count: int) -> list[Sample]:
     """The first samples of some checks."""
     stop, found = threading.Event(), []
-    for sample in keep_probing(checks, lambda _: folder / "samples.jsonl", stop):
+    for _, sample in keep_probing(checks, stop):
         found.append(sample)
         if len(found) >= count:
             stop.set()
@@ -51,9 +57,9 @@ def probed(folder: Path, *checks: TimedCheck, count: int) -> list[Sample]:
 
 
 def test_every_attempt_is_on_disk_before_it_is_told(tmp_path: Path) -> None:
-    file, stop, count = tmp_path / "samples.jsonl", threading.Event(), 0
-    check = TimedCheck("path", 0.1, 1, attempt(lambda _: 0))
-    for count, sample in enumerate(keep_probing([check], lambda _: file, stop), 1):
+    file, stop, count = tmp_path / "web.jsonl", threading.Event(), 0
+    check = timed_check(tmp_path, 0.1, 1, attempt(lambda _: 0))
+    for count, (_, sample) in enumerate(keep_probing([check], stop), 1):
         assert read_samples(file)[count - 1] == sample
         if count == 3:
             stop.set()
@@ -61,8 +67,8 @@ def test_every_attempt_is_on_disk_before_it_is_told(tmp_path: Path) -> None:
 
 
 def test_one_that_hangs_delays_none_and_all_are_told_in_order(tmp_path: Path) -> None:
-    slow = TimedCheck("path", 0.1, 1, attempt(lambda number: 0.75 if number == 2 else 0.01))
-    found = probed(tmp_path, slow, count=12)
+    slow = timed_check(tmp_path, 0.1, 1, attempt(lambda number: 0.75 if number == 2 else 0.01))
+    found = probed(slow, count=12)
     starts = [sample.started_at for sample in found]
     assert starts == sorted(starts)
     steps = [(later - sooner).total_seconds() for sooner, later in pairwise(starts)]
@@ -72,9 +78,8 @@ def test_one_that_hangs_delays_none_and_all_are_told_in_order(tmp_path: Path) ->
 
 def test_each_check_keeps_its_own_rhythm(tmp_path: Path) -> None:
     found = probed(
-        tmp_path,
-        TimedCheck("often", 0.1, 1, attempt(lambda _: 0, "often")),
-        TimedCheck("seldom", 0.5, 1, attempt(lambda _: 0.3, "seldom")),
+        timed_check(tmp_path, 0.1, 1, attempt(lambda _: 0, "often"), "often"),
+        timed_check(tmp_path, 0.5, 1, attempt(lambda _: 0.3, "seldom"), "seldom"),
         count=24,
     )
     counts = {name: sum(sample.check == name for sample in found) for name in ("often", "seldom")}
@@ -82,12 +87,24 @@ def test_each_check_keeps_its_own_rhythm(tmp_path: Path) -> None:
     assert counts["often"] >= 17
 
 
+def test_each_service_has_samples_of_its_own_and_they_do_not_begin_together(tmp_path: Path) -> None:
+    names = ("a", "b", "c", "d")
+    checks = [timed_check(tmp_path, 0.4, 1, attempt(lambda _: 0), service=name) for name in names]
+    found = probed(*checks, count=16)
+    kept = {name: read_samples(tmp_path / f"{name}.jsonl") for name in names}
+    assert sum(map(len, kept.values())) == len(found)
+    assert all(3 <= len(samples) <= 5 for samples in kept.values())
+    firsts = [kept[name][0].started_at for name in names]
+    steps = [(later - sooner).total_seconds() for sooner, later in pairwise(firsts)]
+    assert min(steps) > 0.05, steps  # a quarter of the interval apart
+
+
 def test_one_that_never_ends_counts_as_failed_and_the_others_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(probing, "PATIENCE_SECONDS", 0.1)
-    check = TimedCheck("path", 0.1, 0.2, attempt(lambda number: 5 if number == 1 else 0))
-    found = probed(tmp_path, check, count=8)
+    check = timed_check(tmp_path, 0.1, 0.2, attempt(lambda number: 5 if number == 1 else 0))
+    found = probed(check, count=8)
     assert [sample.succeeded for sample in found[:4]] == [True, False, True, True]
     assert found[1].detail == "it did not come to an end"
     assert timedelta(seconds=0.3) <= found[1].ended_at - found[1].started_at < timedelta(seconds=1)
@@ -108,15 +125,15 @@ def test_not_more_hang_at_once_than_is_bearable(tmp_path: Path, monkeypatch: pyt
             at_once -= 1
         return record
 
-    probed(tmp_path, TimedCheck("path", 0.1, 1, counted), count=8)
+    probed(timed_check(tmp_path, 0.1, 1, counted), count=8)
     assert most == 3
 
 
 def test_what_is_under_way_when_it_is_stopped_is_still_told(tmp_path: Path) -> None:
     stop = threading.Event()
     threading.Timer(0.25, stop.set).start()
-    check = TimedCheck("path", 0.2, 1, attempt(lambda _: 0.4))
-    assert len(list(keep_probing([check], lambda _: tmp_path / "samples.jsonl", stop))) == 2
+    check = timed_check(tmp_path, 0.2, 1, attempt(lambda _: 0.4))
+    assert len(list(keep_probing([check], stop))) == 2
 
 
 LOAD = "import time\nwhile True: sum(range(10_000))"
@@ -127,7 +144,7 @@ def test_the_grid_holds_under_load(tmp_path: Path) -> None:
     busy = [subprocess.Popen([sys.executable, "-c", LOAD]) for _ in range(4)]
     try:
         takes, begun = (0, 0.6, 0.05, 0.3), datetime.now(UTC)
-        found = probed(tmp_path, TimedCheck("path", 0.2, 2, attempt(lambda number: takes[number % 4])), count=40)
+        found = probed(timed_check(tmp_path, 0.2, 2, attempt(lambda number: takes[number % 4])), count=40)
     finally:
         for process in busy:
             process.kill()

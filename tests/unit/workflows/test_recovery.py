@@ -68,7 +68,7 @@ def test_a_failover_brings_all_back_in_order_and_measures_it(stage: Stage) -> No
     assert all(part >= timedelta() for part in measured.parts.values() if part is not None)
     assert measured.rpa == recovery.marks["pengaduan"]["T0"].at - stage.points["pengaduan"].sentinel_at
     order = stage.actions.started
-    assert order[:4] == ["identitas-probe", "pengaduan-probe", "identitas-restore", "pengaduan-restore"]
+    assert order[:3] == ["_probe", "identitas-restore", "pengaduan-restore"]
     assert order.index("identitas-verify") < order.index("pengaduan-activate")
     assert order[-1] == "pengaduan-cutover"
     assert stage.ledger.active_site("pengaduan") == "recovery"
@@ -76,10 +76,12 @@ def test_a_failover_brings_all_back_in_order_and_measures_it(stage: Stage) -> No
     assert stage.locks.held == {}
 
 
-def test_probes_run_from_the_start_and_are_stopped_at_the_end(stage: Stage) -> None:
+def test_one_probe_for_all_runs_from_the_start_and_is_stopped_at_the_end(stage: Stage) -> None:
     recover(stage.world, FAILOVER)
-    assert stage.actions.stopped == ["identitas-probe", "pengaduan-probe"]
-    assert stage.actions.specs["pengaduan-probe"]["address"] == "192.0.2.80"
+    assert stage.actions.stopped == ["_probe"]
+    targets = stage.actions.specs["_probe"]["targets"]
+    assert set(targets) == {"identitas", "pengaduan"}
+    assert targets["pengaduan"]["address"] == "192.0.2.80"
 
 
 def test_only_the_restore_gets_secrets_and_the_ledger_none(stage: Stage) -> None:
@@ -320,7 +322,7 @@ def test_an_abort_from_elsewhere_ends_the_run_that_another_drp_follows(alone: St
         recover(alone.world, FAILOVER)
     row = alone.ledger.runs(kinds=("failover",))[0]
     assert (row.verdict, row.exit_code, row.outcome) == ("ABORTED", 130, "aborted")
-    assert {"pengaduan-activate", "pengaduan-probe"} <= set(alone.actions.stopped)
+    assert {"pengaduan-activate", "_probe"} <= set(alone.actions.stopped)
     assert "pengaduan-verify" not in alone.actions.started
     with pytest.raises(UsageError, match="has ended"):
         abort(alone.world, row.run, "again")
@@ -465,7 +467,7 @@ def test_ctrl_c_says_how_to_go_on_and_leaves_the_run_open(alone: Stage) -> None:
     assert row.closed_at is None
     assert any(f"drp run resume {row.run}" in line for line in alone.said)
     assert alone.actions.stopped == []
-    assert action_folder(alone.world, row.run, "pengaduan-probe").is_dir()
+    assert action_folder(alone.world, row.run, "_probe").is_dir()
 
 
 def test_a_dependency_that_cannot_be_recovered_is_said_and_stands_in_the_verdict(tmp_path: Path) -> None:
@@ -506,7 +508,7 @@ def checked_twice(tmp_path: Path) -> Stage:
 
 def test_all_checks_are_tried_from_the_start_and_only_the_probe_gets_their_secret(checked_twice: Stage) -> None:
     recovery = recover(checked_twice.world, DRILL)
-    spec = checked_twice.actions.specs["pengaduan-probe"]
+    spec = checked_twice.actions.specs["_probe"]["targets"]["pengaduan"]
     assert [check["id"] for check in spec["checks"]] == ["path", "database"]
     assert spec["secrets"] == {"database": SECRET}
     assert recovery.probes["pengaduan"]["checks"] == ["path", "database"]
@@ -577,7 +579,7 @@ def test_a_probe_that_is_killed_goes_on(alone: Stage) -> None:
 
     def sleep(seconds: float) -> None:
         inner(seconds)
-        probes = [path for path in alone.actions.known if path.name == "pengaduan-probe"]
+        probes = [path for path in alone.actions.known if path.name == "_probe"]
         if probes and not killed and "pengaduan-restore" in alone.actions.started:
             alone.actions.lose(probes[0])
             killed.append(probes[0].relative_to(folder))
@@ -585,6 +587,6 @@ def test_a_probe_that_is_killed_goes_on(alone: Stage) -> None:
     alone.clock.sleep = sleep  # type: ignore[method-assign]
     recovery = recover(alone.world, DRILL)
     assert killed
-    assert alone.actions.started.count("pengaduan-probe") == 2
-    assert alone.actions.stopped == ["pengaduan-probe"]
+    assert alone.actions.started.count("_probe") == 2
+    assert alone.actions.stopped == ["_probe"]
     assert "T5" in recovery.marks["pengaduan"]

@@ -24,10 +24,10 @@ def stage(tmp_path: Path) -> Stage:
 def watched(stage: Stage, pattern: str) -> list[tuple[str, object]]:
     """The events of a watch that saw `pattern` (`+` good, `-` bad), as type and second."""
 
-    def probe(service: str, stop: threading.Event) -> Iterator[Sample]:
+    def probe(stop: threading.Event) -> Iterator[tuple[str, Sample]]:
         for number, sign in enumerate(pattern):
             at = NOW + timedelta(seconds=number)
-            yield Sample(at, at + timedelta(milliseconds=20), sign == "+", "refused")
+            yield "pengaduan", Sample(at, at + timedelta(milliseconds=20), sign == "+", "refused")
         stop.set()
 
     watch(stage.world, ["pengaduan"], probe, threading.Event())
@@ -76,10 +76,10 @@ def test_a_service_is_usable_while_all_of_its_checks_succeed(tmp_path: Path) -> 
     stage = make_stage(tmp_path, make_city(service_record("pengaduan", checks=checks)))
     seen = ["+web", "+database", "-database", "-database", "-web", "-web", "+database", "+web", "-web", "+web"]
 
-    def probe(service: str, stop: threading.Event) -> Iterator[Sample]:
+    def probe(stop: threading.Event) -> Iterator[tuple[str, Sample]]:
         for number, word in enumerate(seen):
             at = NOW + timedelta(seconds=number)
-            yield Sample(at, at, word[0] == "+", "refused", word[1:])
+            yield "pengaduan", Sample(at, at, word[0] == "+", "refused", word[1:])
         stop.set()
 
     watch(stage.world, ["pengaduan"], probe, threading.Event())
