@@ -272,70 +272,24 @@ def draw_graph(start: Path, things: Sequence[str], form: Form, *, network: bool,
     return draw_network(city, form) if network else draw_services(city, form)
 
 
-def lab_plan(workspace: Path, city: City) -> LabPlan:
-    """What the lab builds for a workspace. UsageError where the workspace has no `lab:` section."""
-    from drp.domain.protection.gaps import backup_of
-    from drp.lab.plan import LabDrCentre, LabFiles, LabHost, LabPlan, LabService
+def lab_plan(workspace: Path, city: City, named: Sequence[str] = ()) -> LabPlan:
+    """What the lab builds for a workspace; see `drp.lab.workspace`."""
+    from drp.lab.workspace import plan_of
 
-    settings = city.workspace.lab
-    if settings is None:
-        hint = "add `lab: {network: 198.18.0.0/16, dr_centre: NAME}`; see drp.yaml of the drp repository"
-        raise UsageError("drp.yaml has no section lab", where=str(workspace), hint=hint)
-
-    def file(path: str | None, what: str) -> Path:
-        if path is None:
-            raise UsageError(f"the lab needs {what} as a file", where="drp.yaml", hint="write {file: var/lab/…}")
-        return workspace / path
-
-    def centre(name: str) -> LabDrCentre:
-        found = city.workspace.dr_centres[name]
-        return LabDrCentre(
-            name,
-            found.endpoint,
-            found.bucket,
-            ca_certificate=file(found.ca_certificate, f"the ca_certificate of DR centre {name}"),
-            access_key_id=file(found.access_key_id.file, f"the access_key_id of DR centre {name}"),
-            secret_access_key=file(found.secret_access_key.file, f"the secret_access_key of DR centre {name}"),
-        )
-
-    services = [
-        service
-        for service in city.services.values()
-        if (not settings.services or service.id in settings.services) and service.runs_on and service.backup is not None
-    ]
-    wanted = {host for service in services for host in (*service.runs_on, *service.recovers_on.values())}
-    return LabPlan(
-        workspace=workspace,
-        network=settings.network,
-        hosts=tuple(
-            LabHost(host.name, host.site, host.address)
-            for host in city.hosts.values()
-            if host.site is not None and (not settings.services or host.name in wanted)
-        ),
-        services=tuple(
-            LabService(service.id, service.runs_on[0], str(service.address) if service.address else None)
-            for service in services
-        ),
-        dr_centres=tuple(centre(name) for name in (settings.dr_centre, *settings.other_dr_centres)),
-        files=LabFiles(
-            ssh_private_key=workspace / city.workspace.ssh.private_key,
-            ssh_known_hosts=workspace / city.workspace.ssh.known_hosts,
-            repository_passwords={
-                service.id: file(backup_of(service).password.file, f"the backup password of {service.id}")
-                for service in services
-            },
-        ),
-    )
+    return plan_of(workspace, city, named)
 
 
-def lab_up(start: Path, say: Say) -> None:
-    """Build the lab, and note in the ledger that the services begin anew where it installed them anew."""
+def lab_up(start: Path, say: Say, named: Sequence[str] = (), *, everything: bool = False) -> None:
+    """Build the lab with the named services or with everything, beside what it has already, and note in the ledger that
+    services begin anew where it installed them anew."""
     from drp.lab.city import up
+    from drp.lab.workspace import with_what_is_there
     from drp.workflows.lab import note_new_city
 
     world = build_world(start, say)
     os.umask(0o022)  # what the hosts' services read is theirs; the lab gives its secrets modes of their own
-    installed = up(lab_plan(world.workspace, world.city), say=say)
+    wanted = with_what_is_there(world.workspace, world.city, named, everything=everything)
+    installed = up(lab_plan(world.workspace, world.city, wanted), say=say)
     if installed:
         note_new_city(world, installed)
 

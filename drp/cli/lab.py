@@ -16,13 +16,22 @@ def lab() -> None:
     """Run the workspace's hosts on this machine, to try things out. Needs root."""
 
 
-@lab.command(short_help="Build the lab on this machine.", epilog=epilog("drp lab up"))
+@lab.command(
+    short_help="Build the lab on this machine.",
+    epilog=epilog("drp lab up", "drp lab up perizinan website", "drp lab up --all"),
+)
+@click.argument("services", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="The whole city: every service that the inventory declares.")
 @click.pass_context
-def up(ctx: click.Context) -> None:
-    """Build the hosts of both sites, a DR centre's S3 server, the demo service and a client that keeps writing."""
+def up(ctx: click.Context, services: tuple[str, ...], everything: bool) -> None:
+    """Build SERVICES with all that they need (default: those under lab: in drp.yaml), on the hosts of both sites.
+
+    With the DR centres' S3 servers, and a client that keeps writing to the demo service. What the lab has already
+    stays; what of it is down comes back.
+    """
     from drp.wiring import lab_up
 
-    lab_up(Path(ctx.find_root().obj), say)
+    lab_up(Path(ctx.find_root().obj), say, services, everything=everything)
 
 
 @lab.command(epilog=epilog("drp lab status --json"))

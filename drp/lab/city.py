@@ -12,9 +12,11 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from drp.errors import IntegrityError, UsageError
 from drp.lab import credentials, dr_centre, hosts, network, services
+from drp.lab.applications import application_of
 from drp.lab.machine import check_machine, check_root
 from drp.lab.plan import (
     LabDrCentre,
@@ -50,6 +52,7 @@ __all__ = [
 ]
 
 Say = Callable[[str], None]
+Item = TypeVar("Item")
 SCENARIOS = ("site-loss",)
 
 
@@ -74,7 +77,7 @@ def up(plan: LabPlan, *, say: Say, clients: bool = True) -> list[str]:
             state = LabState(plan)
         _check_same(state, plan)
         network.check_free(names, plan.network)
-        state.plan = plan
+        said_before, state.plan = state.plan, plan
         lost = [host for host in plan.hosts if not _complete(state, host)]
         _forget_unfinished(state, lost)
         state.save(names)
@@ -85,10 +88,11 @@ def up(plan: LabPlan, *, say: Say, clients: bool = True) -> list[str]:
         for centre in plan.dr_centres:
             _start_dr_centre(names, state, centre, say)
         _start_hosts(names, state, lost, say)
+        _tell_names(names, state, [host for host in plan.hosts if host not in lost], said_before)
         installed = _install_services(names, state, say)
         if clients:
             _start_clients(names, state, say)
-        if complete:
+        if complete and not installed:
             say("the lab was already up")
         return installed
 
@@ -112,13 +116,15 @@ def _complete(state: LabState, host: LabHost) -> bool:
 
 
 def _forget_unfinished(state: LabState, lost: Iterable[LabHost]) -> None:
-    """A service that was not completely installed is installed again, on the new host. So is one whose host was
-    never complete: there was nothing to lose."""
-    rebuilt = {host.name for host in lost}
-    for service in state.plan.services:
-        part = state.services.get(service.id)
-        if service.host in rebuilt and part is not None and part.phase != DONE:
-            del state.services[service.id]
+    """A service that was not completely installed is installed again, on the new host. So is all that shares a host
+    with it that still runs: the lab itself is about to take it away."""
+    for host in lost:
+        part = state.hosts.get(host.name)
+        still_runs = part is not None and is_running(part.process)
+        for service in state.plan.services:
+            installed = state.services.get(service.id)
+            if service.host == host.name and installed is not None and (still_runs or installed.phase != DONE):
+                del state.services[service.id]
 
 
 def _check_same(state: LabState, plan: LabPlan) -> None:
@@ -173,30 +179,55 @@ def _start_hosts(names: LabNames, state: LabState, lost: list[LabHost], say: Say
         state.hosts[host.name].phase = DONE
         state.save(names)
 
-    with ThreadPoolExecutor(max_workers=8) as pool:
-        results = [pool.submit(build, host) for host in lost]
-    faults = [fault for result in results if (fault := result.exception()) is not None]
-    if faults:
-        raise faults[0]
+    _side_by_side(build, lost)
+
+
+def _tell_names(names: LabNames, state: LabState, kept: Iterable[LabHost], before: LabPlan) -> None:
+    """Hosts that were up before the lab grew learn the names of what is new."""
+    for host in kept:
+        if hosts.hosts_file(before, host) != hosts.hosts_file(state.plan, host):
+            hosts.update_names(names, state.plan, host, _process(state, host.name))
 
 
 def _install_services(names: LabNames, state: LabState, say: Say) -> list[str]:
-    installed = []
+    """Install what is missing: hosts side by side, the services of one host in turn. They may need each other: all are
+    waited for in the end."""
+    missing: dict[str, list[LabService]] = {}
     for service in state.plan.services:
         if service.id in state.services:
             continue
-        if service.id not in services.APPLICATIONS:
+        if application_of(service) is None:
             say(f"service {service.id}: the lab has no program for it; its host stays as it is")
             continue
         say(f"service {service.id} on {service.host}, at {service.address or 'its host'}")
         state.services[service.id] = Part()
-        state.save(names)
-        services.set_aside_record(names, service)
-        services.install(names, state.plan, service, _process(state, service.host))
+        missing.setdefault(service.host, []).append(service)
+    state.save(names)
+
+    def install(on_host: list[LabService]) -> None:
+        for service in on_host:
+            services.set_aside_record(names, service)
+            services.install(names, state.plan, service, _process(state, service.host))
+
+    _side_by_side(install, missing.values())
+    installed = [service for on_host in missing.values() for service in on_host]
+
+    def await_usable(service: LabService) -> None:
+        services.await_usable(state.plan, service)
         state.services[service.id].phase = DONE
         state.save(names)
-        installed.append(service.id)
-    return installed
+
+    _side_by_side(await_usable, installed)
+    return [service.id for service in installed]
+
+
+def _side_by_side(act: Callable[[Item], None], items: Iterable[Item]) -> None:
+    """Do something with each item, some at once, and raise the first fault when all have ended."""
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        results = [pool.submit(act, item) for item in items]
+    faults = [fault for result in results if (fault := result.exception()) is not None]
+    if faults:
+        raise faults[0]
 
 
 def _process(state: LabState, host: str) -> ProcessIdentity:
@@ -209,6 +240,9 @@ def _process(state: LabState, host: str) -> ProcessIdentity:
 def _start_clients(names: LabNames, state: LabState, say: Say) -> None:
     for service in state.plan.services:
         client = state.clients.get(service.id)
+        application = application_of(service)
+        if application is None or not application.has_citizens:
+            continue
         if service.id not in state.services or service.address is None or (client and is_running(client.process)):
             continue
         say(f"citizens use service {service.id}")

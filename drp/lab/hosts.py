@@ -68,6 +68,11 @@ def start(names: LabNames, plan: LabPlan, host: LabHost, *, host_key: Path, auth
     return process
 
 
+def update_names(names: LabNames, plan: LabPlan, host: LabHost, process: ProcessIdentity) -> None:
+    """Tell a host that stays up the names of what the lab has by now."""
+    run_inside(names, process, 'printf %s "$1" >/etc/hosts', hosts_file(plan, host), where=host.name)
+
+
 def role(host: str) -> str:
     """The role that a host's processes carry in their environment."""
     return f"host:{host}"
@@ -76,7 +81,9 @@ def role(host: str) -> str:
 def hosts_file(plan: LabPlan, host: LabHost) -> str:
     lines = ["127.0.0.1 localhost", f"{host.address} {host.name}"]
     lines += [f"{other.address} {other.name}" for other in plan.hosts if other != host]
-    lines += [f"{service.address} {service.id}" for service in plan.services if service.address]
+    for service in plan.services:
+        if service.address:
+            lines.append(" ".join(dict.fromkeys((service.address, service.id, service.name))))
     lines += [f"{centre.address} {centre.role}" for centre in plan.dr_centres]
     return "\n".join(lines) + "\n"
 
@@ -116,8 +123,14 @@ def inside(names: LabNames, process: ProcessIdentity, *argv: str) -> list[str]:
 
 
 def run_inside(
-    names: LabNames, process: ProcessIdentity, script: str, *arguments: str, where: str, hint: str = ""
+    names: LabNames,
+    process: ProcessIdentity,
+    script: str,
+    *arguments: str,
+    where: str,
+    hint: str = "",
+    limit_seconds: float = 60,
 ) -> bytes:
     """Run a shell script inside a host and return its output. Raises UnreachableError with its error output."""
     argv = inside(names, process, "sh", "-euc", script, "sh", *arguments)
-    return run(argv, env=environment(names.marker, "inside"), where=where, limit_seconds=60, hint=hint)
+    return run(argv, env=environment(names.marker, "inside"), where=where, limit_seconds=limit_seconds, hint=hint)

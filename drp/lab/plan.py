@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -38,11 +38,54 @@ class LabHost:
 
 @dataclass(frozen=True)
 class LabService:
-    """A service and the primary host it runs on. `address` is the one that citizens use and that moves, or None."""
+    """A service and the primary host it runs on. `address` is the one that citizens use and that moves, or None.
+
+    `declared` is what its file says about how it is built, as plain data: title, depends_on, datasets, accounts, start
+    and checks, as `drp.wiring.lab_plan` takes them from it.
+    """
 
     id: str
     host: str
     address: str | None = None
+    declared: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def datasets(self) -> list[dict[str, Any]]:
+        return list(self.declared.get("datasets", ()))
+
+    def dataset(self, type_: str) -> dict[str, Any]:
+        """Its first dataset of a type; empty where it has none."""
+        return next((dataset for dataset in self.datasets if dataset["type"] == type_), {})
+
+    @property
+    def paths(self) -> list[str]:
+        """The files and folders that are backed up as such."""
+        return [path for dataset in self.datasets for path in dataset.get("paths", ())]
+
+    @property
+    def units(self) -> list[str]:
+        return list(self.declared.get("start", ()))
+
+    @property
+    def accounts(self) -> list[dict[str, Any]]:
+        """Its accounts of the operating system: name, uid and home of each."""
+        return list(self.declared.get("accounts", ()))
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        return list(self.declared.get("checks", ()))
+
+    @property
+    def requests(self) -> list[tuple[str, str]]:
+        """What its checks over HTTP read: path and the text that is expected there, which may be empty."""
+        steps = [step for check in self.checks if check["type"] == "http" for step in check["steps"]]
+        gets = [step for step in steps if step["request"].startswith("GET /") and "$" not in step["request"]]
+        return [(step["request"].split(" ", 1)[1], step["expect_text"] or "") for step in gets]
+
+    @property
+    def name(self) -> str:
+        """The name that its users know: the one that its checks ask for, or its id."""
+        return next((check["host_header"] for check in self.checks if check.get("host_header")), self.id)
 
 
 @dataclass(frozen=True)
@@ -98,6 +141,10 @@ class LabPlan:
     def gateway(self) -> IPv4Address:
         """The machine's own address on the lab's bridge, the first of the network. Nothing is routed through it."""
         return self.network.network_address + 1
+
+    def service(self, name: str) -> LabService | None:
+        """The service of this id, if the lab has it."""
+        return next((service for service in self.services if service.id == name), None)
 
     def dr_centre(self, name: str = "") -> LabDrCentre:
         """The DR centre of this name, or the first one. UsageError for a name that the lab does not have."""

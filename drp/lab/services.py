@@ -1,17 +1,16 @@
-"""Puts the demonstration service on its primary host, and citizens in front of it."""
+"""Puts services on their primary hosts, and citizens in front of those that have some."""
 
 from __future__ import annotations
 
-import contextlib
-import http.client
-import io
-import tarfile
-import time
-from importlib.resources import files
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
+from drp.adapters.probes import probe_of
+from drp.adapters.probes.base import Target, try_once
+from drp.domain.checks import read_check
 from drp.errors import UnreachableError
+from drp.lab.applications import application_of
+from drp.lab.applications.base import archive
 from drp.lab.hosts import inside, run_inside
 from drp.lab.plan import LabNames, LabPlan, LabService
 from drp.lab.processes import (
@@ -26,87 +25,63 @@ from drp.lab.processes import (
 )
 from drp.lab.state import make_directory
 
-APPLICATIONS = ("pengaduan",)
-"""The services that the lab can put on a host. Hosts of others stay as an administrator prepares them."""
+READY_SECONDS = 60
 
-SEED_COMPLAINTS = 200
-READY_SECONDS = 20
-_ACCOUNT_ID = 812
-
-_FILES = {
-    "srv/pengaduan/app/pengaduan.py": ("application.py", 0o644),
-    "srv/pengaduan/app/schema.sql": ("schema.sql", 0o644),
-    "etc/pengaduan/pengaduan.ini": ("pengaduan.ini", 0o644),
-    "etc/init.d/pengaduan": ("pengaduan.init", 0o755),
-    "etc/systemd/system/pengaduan.service": ("pengaduan.service", 0o644),
-    "etc/nginx/sites-available/pengaduan": ("pengaduan.nginx", 0o644),
-    "tmp/seed.py": ("seed.py", 0o644),
-}
-
-
-def _archive() -> bytes:
-    """The application's files as a tar archive with owners and modes, and the directories of its own."""
-    buffer = io.BytesIO()
-    directories = {"srv/pengaduan": 0, "srv/pengaduan/app": 0, "srv/pengaduan/uploads": _ACCOUNT_ID}
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-
-        def add(path: str, mode: int, owner: int = 0, **more: Any) -> None:
-            entry = tarfile.TarInfo(path)
-            entry.mode, entry.uid, entry.gid, entry.mtime = mode, owner, owner, int(time.time())
-            content: bytes = more.pop("content", b"")
-            entry.size = len(content)
-            for name, value in more.items():
-                setattr(entry, name, value)
-            archive.addfile(entry, io.BytesIO(content))
-
-        for path, owner in directories.items():
-            add(path, 0o750 if owner else 0o755, owner, type=tarfile.DIRTYPE)
-        for path, (source, mode) in _FILES.items():
-            add(path, mode, content=files("drp.lab.pengaduan").joinpath(source).read_bytes())
-        site = "etc/nginx/sites-available/pengaduan"
-        add("etc/nginx/sites-enabled/pengaduan", 0o777, type=tarfile.SYMTYPE, linkname=f"/{site}")
-    return buffer.getvalue()
+# What an administrator does for a service on a new host: its accounts, and the address that its users know.
+_PREPARE = """\
+while [ $# -gt 3 ]; do
+    getent group "$1" >/dev/null || groupadd --gid "$2" "$1"
+    getent passwd "$1" >/dev/null ||
+        useradd --uid "$2" --gid "$2" --home-dir "$3" --no-create-home --shell /usr/sbin/nologin "$1"
+    shift 3
+done
+[ -z "$1" ] || ip address replace "$1" dev eth0
+"""
 
 
 def install(names: LabNames, plan: LabPlan, service: LabService, host: ProcessIdentity) -> None:
-    """Install, fill and start a service on its host, and wait until it can be used at its address.
+    """Install, fill and start a service on its host. It may not be usable yet, as it may need others.
 
     The host must be new: nothing is updated. Raises UnreachableError when a step fails.
     """
-    account = (
-        f"groupadd --gid {_ACCOUNT_ID} pengaduan && useradd --uid {_ACCOUNT_ID} --gid {_ACCOUNT_ID}"
-        " --home-dir /srv/pengaduan --no-create-home --shell /usr/sbin/nologin --comment 'Layanan pengaduan' pengaduan"
-    )
-    run_inside(names, host, account, where=service.host)
+    application = application_of(service)
+    if application is None:
+        return
+    accounts = [str(account[key]) for account in application.accounts(service) for key in ("name", "uid", "home")]
+    address = f"{service.address}/{plan.network.prefixlen}" if service.address else ""
+    run_inside(names, host, _PREPARE, *accounts, address, "", "", where=service.host)
     # Not --same-permissions on /etc and /srv themselves: the archive holds only what is the application's own.
     unpack = inside(names, host, "tar", "--extract", "--numeric-owner", "--directory", "/")
-    run(unpack, env=environment(names.marker, "inside"), stdin=_archive(), where=service.host)
-    script = files("drp.lab.pengaduan").joinpath("install.sh").read_text(encoding="utf-8")
-    run_inside(names, host, script, str(SEED_COMPLAINTS), where=service.host)
-    if service.address is not None:
-        add = f"ip address add {service.address}/{plan.network.prefixlen} dev eth0"
-        run_inside(names, host, add, where=service.host)
-    await_healthy(service, service.address or next(item.address for item in plan.hosts if item.name == service.host))
+    files = archive(application.entries(service, plan))
+    run(unpack, env=environment(names.marker, "inside"), stdin=files, where=service.host)
+    run_inside(names, host, application.script(service), where=f"{service.id} on {service.host}", limit_seconds=300)
 
 
-def await_healthy(service: LabService, address: str) -> None:
-    said = "no answer"
+def await_usable(plan: LabPlan, service: LabService) -> None:
+    """Wait until a service can be used by its own checks, as its users would. UnreachableError when it takes too long.
 
-    def healthy() -> bool | None:
-        nonlocal said
-        with contextlib.closing(http.client.HTTPConnection(address, 80, timeout=3)) as connection:
-            try:
-                connection.request("GET", "/health")
-                answer = connection.getresponse()
-                said = f"{answer.status} {answer.read(200).decode('utf-8', 'replace').strip()}"
-                return answer.status == 200
-            except (OSError, http.client.HTTPException) as fault:
-                said = str(fault)
-                return None
+    Checks that need a secret are left out: whoever keeps it has not told the lab.
+    """
+    address = service.address or next(item.address for item in plan.hosts if item.name == service.host)
+    application = application_of(service)
+    declared = service.checks or ([application.own_check] if application and application.own_check else [])
+    checks = [read_check(one) for one in declared]
+    for check in checks:
+        if check.secret is not None:
+            continue
+        probe = probe_of(check, Target(address, plan.workspace, learn=True))
+        timeout = check.timeout.total_seconds()
+        said = "nothing"
 
-    if not wait_until(healthy, limit_seconds=READY_SECONDS):
-        message = f"http://{address}/health is not well within {READY_SECONDS} s: {said}"
-        raise UnreachableError(message, where=service.id)
+        def usable() -> bool:
+            nonlocal said
+            sample = try_once(check.id, probe, timeout, lambda: datetime.now(UTC))  # noqa: B023 - called at once
+            said = sample["detail"]
+            return bool(sample["succeeded"])
+
+        if not wait_until(usable, limit_seconds=READY_SECONDS):
+            message = f"it is not usable within {READY_SECONDS} s: check {check.id}: {said}"
+            raise UnreachableError(message, where=service.id, hint=f"it is on {service.host}, at {address}")
 
 
 def record_of(names: LabNames, service: str) -> Path:

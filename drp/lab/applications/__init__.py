@@ -1,0 +1,18 @@
+"""The programs that the lab can put on its hosts. A new one is a module here, named in `APPLICATIONS`.
+
+Which one serves a service follows from what the service's own file declares; the first that fits takes it.
+"""
+
+from __future__ import annotations
+
+from drp.lab.applications.base import Application
+from drp.lab.applications.city import CityApplication
+from drp.lab.applications.pengaduan import Pengaduan
+from drp.lab.plan import LabService
+
+APPLICATIONS: tuple[Application, ...] = (Pengaduan(), CityApplication())
+
+
+def application_of(service: LabService) -> Application | None:
+    """The program for a service; None where the lab has none, and its host stays as an administrator prepares it."""
+    return next((application for application in APPLICATIONS if application.serves(service)), None)
