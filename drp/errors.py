@@ -37,9 +37,15 @@ class ExitCode(IntEnum):
 
 
 class DrpError(Exception):
-    """Something failed. `message` says what, `where` which file, host or service, `hint` what to do next."""
+    """Something failed. `message` says what, `where` which file, host or service, `hint` what to do next.
+
+    `kind` is a stable word for programs where drp knows what kind of trouble it is (`drp.domain.trouble`); `host` is
+    where it happened, if it was one host.
+    """
 
     exit_code = ExitCode.FAILED
+    kind = ""
+    host = ""
 
     def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
         super().__init__(message)

@@ -17,6 +17,7 @@ from drp.domain.events import Body
 
 if TYPE_CHECKING:
     import dns.message
+    import dns.rrset
     import dns.tsig
 
 POLL_SECONDS = 0.1
@@ -60,13 +61,21 @@ class _Found:
 
 
 def switch(way: Body, secret: str) -> Body:
-    """Lead the names of a way (`drp.domain.recovery.cutover.steps`) to its site, or only read where they lead.
+    """Lead the names of a way (`drp.domain.recovery.cutover.steps`) to its site; or only read where they lead; or
+    rehearse it: have the server take an update of the same names that changes nothing.
 
     Gives {before, after, changed, details}. DnsTrouble where the server refuses, does not answer, or says that it is
     done and still tells something else.
     """
     server = _Server(way, secret)
     before = server.look()
+    if way["verb"] == "rehearse":
+        server.rehearse()
+        after = server.look()
+        if after.records != before.records:
+            raise DnsTrouble("traffic", f"the records of {way['zone']} changed while their switch was rehearsed")
+        details = {"rcode": "NOERROR", "serial_before": before.serial, "serial": after.serial, "records": after.told()}
+        return {"before": before.site(way), "after": after.site(way), "changed": False, "details": details}
     if way["verb"] == "read" or before.is_done(way):
         details = {"serial": before.serial, "records": before.told()}
         return {"before": before.site(way), "after": before.site(way), "changed": False, "details": details}
@@ -103,9 +112,7 @@ class _Server:
 
         records = {}
         for record in self.way["records"]:
-            answer = self.ask(dns.message.make_query(record["name"], record["type"], flags=0))
-            qname = answer.question[0].name
-            rrset = answer.get_rrset(answer.answer, qname, dns.rdataclass.IN, dns.rdatatype.from_text(record["type"]))
+            rrset = self.rrset_of(record)
             values = sorted(item.to_text().lower() for item in rrset) if rrset else []
             records[record["name"], record["type"]] = tuple(values), rrset.ttl if rrset else 0
         answer = self.ask(dns.message.make_query(self.way["zone"], "SOA", flags=0))
@@ -115,6 +122,32 @@ class _Server:
                 "traffic", f"{self.way['zone']} is no zone of {self.way['server']}: it names no SOA for it"
             )
         return _Found(records, soa[0].serial)
+
+    def rrset_of(self, record: Body) -> dns.rrset.RRset | None:
+        import dns.message
+        import dns.rdataclass
+        import dns.rdatatype
+
+        answer = self.ask(dns.message.make_query(record["name"], record["type"], flags=0))
+        type_ = dns.rdatatype.from_text(record["type"])
+        return answer.get_rrset(answer.answer, answer.question[0].name, dns.rdataclass.IN, type_)
+
+    def rehearse(self) -> None:
+        """Ask for what is there already, on condition that it is there: a server refuses it to a key that may not
+        change these names, and otherwise has nothing to do. An update that only sets conditions would not do: BIND asks
+        its update-policy about each record that is to be changed, and about nothing else."""
+        import dns.update
+
+        message = dns.update.UpdateMessage(self.way["zone"])
+        for record in self.way["records"]:
+            name, rrset = _absolute(record["name"]), self.rrset_of(record)
+            if rrset:
+                message.present(name, record["type"], *(item.to_text() for item in rrset))  # conditions have no TTL
+                message.add(name, rrset.to_rdataset())
+            else:
+                message.absent(name, record["type"])
+                message.delete(name, record["type"])
+        self.ask(message)
 
     def update(self) -> None:
         """Replace the records in one update: all of them or none."""

@@ -150,6 +150,7 @@ def _recover(
 def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
     """Write the report of an ended recovery, print its verdicts, and give the exit code."""
     from drp.cli.common import print_table
+    from drp.domain.recovery.causes import causes_of, slow_restores
     from drp.domain.values import milliseconds, show_duration
     from drp.wiring import write_report
 
@@ -182,6 +183,7 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
             }
         )
     code = recovery.closed.body["exit_code"]
+    causes = causes_of(recovery)
     if as_json:
         paths = write_report(world, recovery.run)
         print_json(
@@ -190,11 +192,18 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
                 "verdict": str(recovery.verdict()),
                 "exit_code": code,
                 "services": records,
+                "causes": [cause.record() for cause in causes],
+                "findings": [cause.record() for cause in slow_restores(recovery)],
                 "report": [str(path) for path in paths],
             }
         )
         return int(code)
     print_table(f"{recovery.run}", ["service", "what", "measured", "objective", "verdict"], rows)
+    for cause in causes:
+        click.echo(f"cause: {cause.service}: {cause.text}")
+    for finding in slow_restores(recovery):
+        if finding not in causes:
+            click.echo(f"finding: {finding.service}: {finding.text}")
     for record in records:
         for item in record["exceptions"]:
             accepted = f"accepted by {item['accepted_by']}" if item["accepted_by"] else "accepted by nobody"

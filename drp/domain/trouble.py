@@ -204,10 +204,18 @@ _MEANINGS = {
 }
 
 
-def error_of(kind: str, text: str, where: str) -> DrpError:
+def error_of(kind: str, text: str, where: str, host: str = "") -> DrpError:
     """The error for a trouble of some kind; `text` is the tool's own word, kept behind the explanation."""
     meaning = _MEANINGS.get(kind)
     if meaning is None:
-        return DrpError(f"failed: {text}", where=where, hint="see the run's files under var/runs")
-    detail = f" ({text})" if text and text != meaning.message else ""
-    return meaning.error(f"{meaning.message}{detail}", where=where, hint=meaning.hint)
+        error = DrpError(f"failed: {text}", where=where, hint="see the run's files under var/runs")
+    else:
+        detail = f" ({text})" if text and text != meaning.message else ""
+        error = meaning.error(f"{meaning.message}{detail}", where=where, hint=meaning.hint)
+    return of_kind(error, kind, host)
+
+
+def of_kind(error: DrpError, kind: str, host: str = "") -> DrpError:
+    """The same error, with a word for programs and the host that it was on."""
+    error.kind, error.host = kind, host
+    return error

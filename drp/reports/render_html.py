@@ -10,6 +10,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from drp.domain.events import Event
+from drp.domain.recovery.causes import causes_of, slow_restores
+from drp.domain.recovery.run import replay
 from drp.reports.model import Document, Figure, ServiceReport
 from drp.reports.narrative import (
     clock_text,
@@ -117,6 +119,8 @@ def _names(document: Document, local: LocalTime) -> dict[str, Any]:
         # draw() escapes every text that it did not make itself.
         return Markup(svg)
 
+    recovery = replay(document.control.report, document.control.plan_hash, document.events)
+    causes = causes_of(recovery)
     return {
         "document": document,
         "local_day": local.day,
@@ -138,6 +142,10 @@ def _names(document: Document, local: LocalTime) -> dict[str, Any]:
         "margin_text": margin_text,
         "objective_text": objective_text,
         "override_sentences": override_sentences,
+        "causes": lambda service: [cause.text for cause in causes if cause.service == service.service],
+        "findings": lambda service: [
+            item.text for item in slow_restores(recovery) if item.service == service.service and item not in causes
+        ],
         "parts_sentence": parts_sentence,
         "gap_sentence": gap_sentence,
         "rule_widths": rule_widths,

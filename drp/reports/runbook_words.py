@@ -212,6 +212,10 @@ STAGES = {
     "after-activate": ("Run your own playbook after the start", "Jalankan playbook sendiri setelah layanan jalan"),
     "verify": ("See whether they answer on their hosts", "Periksa apakah layanan menjawab di host-nya"),
     "after-verify": ("Run your own playbook after the check", "Jalankan playbook sendiri setelah pemeriksaan"),
+    "rehearse": (
+        "Prove that traffic could be switched; nothing is changed",
+        "Buktikan bahwa lalu lintas dapat dialihkan; tidak ada yang diubah",
+    ),
     "stopped": ("See that nothing runs where it was", "Pastikan tidak ada yang jalan di tempat semula"),
     "fence": ("Close the hosts that are left", "Tutup host yang ditinggalkan"),
     "cutover": ("Switch users' traffic", "Alihkan lalu lintas pengguna"),

@@ -78,6 +78,7 @@ STAGE_MEANINGS = {
     "restore": "Prove that the data is not there yet, restore it, compare it with the restore point",
     "activate": "Start the service",
     "verify": "Look whether the services run and the application answers on the host",
+    "rehearse": "Prove that users could be sent to the recovery site; nothing is changed",
     "after-restore": "The workspace's own playbook after the restore",
     "after-activate": "The workspace's own playbook after the start",
     "after-verify": "The workspace's own playbook after the verification",

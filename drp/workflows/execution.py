@@ -75,9 +75,7 @@ class _Execution:
         while True:
             self.refuse_if_closed()
             for step in self.recovery.doomed():
-                is_spare = step.is_way_back or (step.is_clean_up and self.recovery.plan.kind == "switchover")
-                text = "it was not needed" if is_spare else "a step that it needs did not succeed"
-                self.end(step, "skipped", text)
+                self.end(step, "skipped", self.recovery.why_skipped(step))
             for step in self.recovery.ready():
                 self.start(step)
             running = [step for step in self.recovery.plan.steps if self.recovery.steps[step.id].outcome == "running"]
@@ -113,7 +111,7 @@ class _Execution:
             if step.extra is not None:
                 self.end_runbook(step, Ending("failed", _told(error), f"step {step.id} failed: {error}"))
                 return
-            self.end(step, "failed", _told(error))
+            self.fail(step, error)
 
     def mark_start(self, step: Step) -> None:
         """T3; and in a planned move T0 to T2 with it: nobody has to find out what drp itself does."""
@@ -168,7 +166,7 @@ class _Execution:
                 raise self.failure(step)
             stages.finish(self.world, self.recovery, step, self.messages.get(step.id, []), self.record)
         except DrpError as error:
-            self.end(step, "failed", _told(error))
+            self.fail(step, error)
             return
         # The mark comes first: after a crash between the two it would otherwise be missing for good.
         if step.stage == "verify" and "T4" not in self.recovery.marks.get(step.service, {}):
@@ -252,7 +250,7 @@ class _Execution:
             is_summary = message.get("error") == "One or more items failed"  # the items before it say why
             if message["event"] == "task" and message["outcome"].endswith(("failed", "unreachable")) and not is_summary:
                 where = f"{step.id}, host {message['host']}, task {message['task']!r}"
-                return error_of(_kind(message), message["error"], where)
+                return error_of(_kind(message), message["error"], where, message["host"])
             if message["event"] == "trouble":
                 return error_of(message["kind"], message["text"], step.id)
         hint_path = self.folder(step).relative_to(self.world.workspace)
@@ -277,7 +275,10 @@ class _Execution:
         kept = ("host", "task", "outcome", "started_at", "duration_ms", "changed")
         self.record("task.ended", {"step": step.id, **{name: message[name] for name in kept}})
 
-    def end(self, step: Step, outcome: str, error: str) -> None:
+    def fail(self, step: Step, error: DrpError) -> None:
+        self.end(step, "failed", _told(error), {"kind": error.kind, "host": error.host})
+
+    def end(self, step: Step, outcome: str, error: str, trouble: Body | None = None) -> None:
         if outcome == "failed" and step.stage in _BESIDE:
             # Before the end is on record: after a crash between the two, the result would look plainly good.
             self.reserve(step.service, f"{_BESIDE[step.stage]}: {error}")
@@ -285,10 +286,8 @@ class _Execution:
         now = self.world.clock.now()
         evidence = [item.record() for item in self.world.actions.evidence(self.folder(step))]
         duration = milliseconds(now - started_at) if started_at else 0
-        self.record(
-            "step.ended",
-            {"step": step.id, "outcome": outcome, "error": error, "duration_ms": duration, "evidence": evidence},
-        )
+        ended = {"step": step.id, "outcome": outcome, "error": error, "duration_ms": duration, "evidence": evidence}
+        self.record("step.ended", ended if trouble is None else {**ended, "trouble": trouble})
         what = f"{step.service}: {stages.NAMES[step.stage]}" if step.extra is None else step.id
         if outcome == "ok":
             self.world.say(f"{what}: done in {duration / 1000:.1f} s")
@@ -357,7 +356,8 @@ class _Execution:
         why = "; ".join(f"check {name}: {detail}" for name, detail in failing.items())
         if self.world.clock.now() > self.given_up_at:
             why = why or "it did not hold for long enough"
-            self.end(step, "failed", f"the user path did not work from outside; given up ({why})")
+            text = f"the user path did not work from outside; given up ({why})"
+            self.end(step, "failed", text, {"kind": "user_path", "host": ""})
         elif samples and why and self.told.get(step.id) != why:
             self.told[step.id] = why
             self.world.say(f"{step.service}: not usable yet: {why}")

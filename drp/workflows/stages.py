@@ -22,6 +22,7 @@ from drp.domain.recovery.technologies import CommandStage, commands_of, configur
 from drp.domain.recovery.timeline import Mark
 from drp.domain.recovery.verification import check_restored, newest_transaction, proof_of, proved_datasets
 from drp.domain.service import Service
+from drp.domain.trouble import of_kind
 from drp.domain.values import show_duration, to_stamp
 from drp.errors import DrpError
 from drp.ports import ProbeTarget, World
@@ -29,7 +30,14 @@ from drp.workflows.drill_guard import doubts, kept_from, refuse_touching
 from drp.workflows.fencing import finish_fence, finish_unfence, plan_fences, start_fence, start_unfence
 from drp.workflows.own_playbooks import start_own_playbook
 from drp.workflows.repository import ca_certificate, centre_named, secrets_of
-from drp.workflows.traffic import connection_variables, finish_switch, start_switch
+from drp.workflows.restore_pace import record_pace, recovery_hosts
+from drp.workflows.traffic import (
+    connection_variables,
+    finish_rehearsal,
+    finish_switch,
+    start_rehearsal,
+    start_switch,
+)
 
 Record = Callable[[str, Body], None]
 
@@ -47,6 +55,7 @@ NAMES = {
     "activate": "activating",
     "after-activate": "running the workspace's own playbook after the start",
     "verify": "verifying",
+    "rehearse": "proving that traffic could be switched, without doing it",
     "after-verify": "running the workspace's own playbook after the verification",
     "stopped": "making sure that nothing runs where it was",
     "fence": "closing the hosts that are left",
@@ -66,6 +75,9 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     if step.stage in ("cutover", "return"):
         site = plan.site if step.stage == "cutover" else plan.site_left
         start_switch(world, folder, step.service, site, run=recovery.run, kind=plan.kind, release=plan.is_planned)
+        return
+    if step.stage == "rehearse":
+        start_rehearsal(world, folder, step.service, run=recovery.run, kind=plan.kind, step=step.id)
         return
     if step.stage in FENCING:
         _start_fencing(world, recovery, step, folder)
@@ -172,10 +184,12 @@ def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], r
     for text in doubts(messages):
         record("reservation", {"service": step.service, "text": text, "accepted_by": None})
     if step.stage == "restore":
-        _finish_restore(recovery, step, messages, record)
+        _finish_restore(world, recovery, step, messages, record)
     elif step.stage == "cutover":
         finish_switch(world, step.service, recovery.plan.site, messages, record, release=recovery.plan.is_planned)
         record("site.activated", {"service": step.service, "site": recovery.plan.site, "reason": recovery.run})
+    elif step.stage == "rehearse":
+        finish_rehearsal(world, step.service, messages, record)
     elif step.stage == "return":
         finish_switch(world, step.service, recovery.plan.site_left, messages, record, release=True)
     elif step.stage in FENCING:
@@ -220,7 +234,7 @@ def note_absence(recovery: Recovery, step: Step, messages: list[Body], record: R
         record("reservation", {"service": step.service, "text": text, "accepted_by": recovery.opened.body["by"]})
 
 
-def _finish_restore(recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
+def _finish_restore(world: World, recovery: Recovery, step: Step, messages: list[Body], record: Record) -> None:
     point = _point(recovery, step)
     datasets = datasets_of(point)
     result: dict[str, Any] = {"parts": [], "datasets": {}}
@@ -228,6 +242,7 @@ def _finish_restore(recovery: Recovery, step: Step, messages: list[Body], record
         if message["event"] == "task" and "result" in message and "parts" in message["result"]:
             result["parts"] += message["result"]["parts"]
             result["datasets"] |= message["result"]["datasets"]
+    record_pace(world, recovery, point, result["parts"], record)
     checks = check_restored(point, [dataset.id for dataset in datasets], result)
     for check in checks:
         record("data.verified", check.record(step.service))
@@ -253,7 +268,9 @@ def _finish_restore(recovery: Recovery, step: Step, messages: list[Body], record
         first = wrong[0]
         text = f"dataset {first.dataset}: {first.check} is {first.actual} instead of {first.expected}"
         hint = "recover from an older restore point: drp backup list, then --restore-point"
-        raise DrpError(text, where=step.id, hint=hint)
+        kind = "sentinel" if first.check == "sentinel" else "data"
+        host = recovery_hosts(world, recovery, point).get(first.dataset, "")
+        raise of_kind(DrpError(text, where=step.id, hint=hint), kind, host)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,11 @@ from pathlib import Path
 
 from drp.domain.events import Body
 from drp.domain.recovery import cutover
+from drp.domain.service import Service
 from drp.domain.traffic import TrafficSite
 from drp.errors import DrpError
 from drp.ports import World
+from drp.workflows.drill_guard import kept_from, refuse_touching
 
 Record = Callable[[str, Body], None]
 
@@ -34,6 +36,35 @@ def start_switch(
     service = world.city.services[service_name]
     steps = cutover.steps(service, site, release=release)
     cutover.refuse_in_drill(kind, site)
+    _start(world, folder, service, site, steps, run=run, kind=kind)
+
+
+def start_rehearsal(world: World, folder: Path, service_name: str, *, run: str, kind: str, step: str) -> None:
+    """Start proving that a service's users could be led to the recovery site, where that can be proved without doing
+    it. UsageError for a drill where what leads them is a primary host: it would be lost with the site."""
+    service = world.city.services[service_name]
+    steps = cutover.rehearsal_steps(service)
+    refuse_touching(world, kind, step, {"server": [way["server"] for way in steps]}, ())
+    _start(world, folder, service, None, steps, run=run, kind=kind)
+
+
+def finish_rehearsal(world: World, service_name: str, messages: Sequence[Body], record: Record) -> None:
+    """Take down what took the rehearsed switch. DrpError unless all of it did."""
+    events = cutover.events_of(service_name, messages)
+    for event in events:
+        record("traffic.rehearsed", event)
+    taken = {event["way"] for event in events}
+    steps = cutover.rehearsal_steps(world.city.services[service_name])
+    missing = [step["label"] for step in steps if step["way"] not in taken]
+    if missing:
+        text = f"nobody said that traffic could be switched: {', '.join(missing)}"
+        raise DrpError(text, where=service_name, hint="look why: the step's stdout under var/runs")
+
+
+def _start(
+    world: World, folder: Path, service: Service, site: TrafficSite | None, steps: list[Body], *, run: str, kind: str
+) -> None:
+    service_name = service.id
     hosts = cutover.hosts_of(service, steps)
     secrets = {
         number: world.secrets.read(reference, f"the key for updates of the zone of {service_name}")
@@ -47,7 +78,8 @@ def start_switch(
         "drp_site": site or "",
         "drp_traffic": steps,
     }
-    world.actions.start_playbook(folder, "cutover", hosts, variables, {"traffic": secrets}, "")
+    kept = kept_from(world, kind)
+    world.actions.start_playbook(folder, "cutover", hosts, variables, {"traffic": secrets}, "", kept_from=kept)
 
 
 def finish_switch(

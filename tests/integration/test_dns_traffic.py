@@ -104,6 +104,24 @@ def test_a_name_that_is_not_there_yet_is_made(server: NameServer) -> None:
     assert (found["before"], found["after"]) == ("nowhere", "recovery")
 
 
+def rehearsal(server: NameServer, *records: Body, **changes: Any) -> Body:
+    return way(server, None, *records, **changes) | {"verb": "rehearse"}
+
+
+def test_a_rehearsal_changes_nothing_and_is_refused_where_the_switch_would_be(server: NameServer) -> None:
+    new = WWW | {"name": f"baru.{ZONE}"}
+    before = switch(way(server, None), SECRET)
+    found = switch(rehearsal(server, WWW, WWW6, ALIAS, new), SECRET)
+    assert (found["before"], found["changed"]) == ("mixed", False), "one name is not there yet"
+    assert found["details"]["serial"] == before["details"]["serial"]
+    assert switch(way(server, None), SECRET)["details"]["records"] == before["details"]["records"]
+    trouble = refused(rehearsal(server, key={"name": "stranger", "secret": {"file": "unused"}}), STRANGERS_SECRET)
+    assert trouble.kind == "traffic_refused"
+    assert f"the update of {ZONE}" in trouble.text or "refused the key stranger" in trouble.text
+    # A name that no update of this key may touch, though it would only be removed, and is not there.
+    assert refused(rehearsal(server, new, key={"name": "stranger", "secret": {"file": "unused"}}), STRANGERS_SECRET)
+
+
 def refused(way: Body, secret: str = SECRET) -> DnsTrouble:
     with pytest.raises(DnsTrouble) as caught:
         switch(way, secret)

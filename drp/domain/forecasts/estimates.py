@@ -14,6 +14,7 @@ from drp.domain.inventory import City
 from drp.domain.recovery.plan import Stage
 from drp.domain.recovery.run import Recovery
 from drp.domain.service import Service
+from drp.domain.traffic import DnsZone
 from drp.domain.values import show_duration, show_rate, show_size
 
 RUNS_REMEMBERED = 5
@@ -108,6 +109,9 @@ def estimate_stage(city: City, service: Service, stage: Stage, history: History)
     declared = getattr(city.workspace.estimates, stage, None)
     if declared is not None:
         return Estimate(declared, Basis.DECLARED, "declared in drp.yaml for every service")
+    if stage == "rehearse":
+        longest = max((way.timeout for way in service.traffic or () if isinstance(way, DnsZone)), default=timedelta())
+        return Estimate(longest, Basis.COMPUTED, "the longest that its name server may take")
     if stage == "usable" and service.checks:
         check = max(service.checks, key=lambda check: check.interval + check.timeout)
         text = f"one more look of the probe: interval {show_duration(check.interval)} + timeout"

@@ -16,8 +16,9 @@ from drp.domain.service import Service
 from drp.domain.traffic import DnsZone, FloatingAddress, HaproxyBackend, Traffic, TrafficCommand, TrafficSite
 from drp.errors import UsageError
 
-Verb = Literal["read", "switch", "take", "release"]
-"""`take` and `release` are of a floating address: at the host that gets it, and at the one that had it."""
+Verb = Literal["read", "rehearse", "switch", "take", "release"]
+"""`take` and `release` are of a floating address: at the host that gets it, and at the one that had it. `rehearse`
+proves that a switch would be taken, and changes nothing."""
 
 
 def ways_of(service: Service) -> tuple[Traffic, ...]:
@@ -61,6 +62,18 @@ def steps(service: Service, site: TrafficSite | None, *, release: bool) -> list[
                 }
             )
     return found
+
+
+def ways_to_rehearse(service: Service) -> list[int]:
+    """The ways, by number, whose switch can be proved without making it: a name server takes a signed update that asks
+    for what is there already only from a key that may change it."""
+    return [number for number, way in enumerate(ways_of(service)) if isinstance(way, DnsZone)]
+
+
+def rehearsal_steps(service: Service) -> list[Body]:
+    """What a drill does in the place of `steps`: it leaves users where they are."""
+    wanted = ways_to_rehearse(service)
+    return [{**step, "verb": "rehearse"} for step in steps(service, None, release=False) if step["way"] in wanted]
 
 
 def refuse_in_drill(kind: str, site: TrafficSite | None) -> None:

@@ -17,7 +17,7 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import hash_of
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives
-from drp.domain.recovery.cutover import user_place, ways_of
+from drp.domain.recovery.cutover import user_place, ways_of, ways_to_rehearse
 from drp.domain.recovery.technologies import own_playbooks
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.placement import place_steps
@@ -40,6 +40,7 @@ Stage = Literal[
     "after-activate",
     "verify",
     "after-verify",
+    "rehearse",
     "stopped",
     "fence",
     "cutover",
@@ -311,7 +312,11 @@ def steps_of(service: Service, kind: RecoveryKind, planned: Collection[str], *, 
         # What still serves at the primary site is closed before users are sent elsewhere.
         steps.append(_step(service, "cutover", last, *([f"{name}/fence"] if fences else [])))
         last = f"{name}/cutover"
-    steps.append(_step(service, "usable", last))
+    rehearsal = [f"{name}/rehearse"] if kind == "drill" and ways_to_rehearse(service) else []
+    if rehearsal:
+        # It changes nothing and needs nothing, so that it costs no time; but users would not arrive without it.
+        steps.append(_step(service, "rehearse"))
+    steps.append(_step(service, "usable", last, *rehearsal))
     if kind == "drill":
         steps.append(_step(service, "cleanup", f"{name}/usable"))
     return steps

@@ -8,8 +8,11 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
     reservation     {service, text, accepted_by}             what keeps the result from being plainly MET
     step.started    {step, action}                           action: its folder under the run's, or "" for a wait
     step.ended      {step, outcome: ok | failed | skipped, error, duration_ms, evidence: [{path, sha256}]}
+                    and, where it is known of a failed one, trouble: {kind, host}
+    restore.measured {service, dr_centre, host, dataset, part, bytes, duration_ms, computing_ms, loading_ms, line, …}
     task.ended      {step, host, task, outcome, started_at, duration_ms, changed}   from ansible-runner's events
     absence.proved  {service, looked_for: […], found: […]}
+    traffic.rehearsed {…}                                     the same of a way whose switch was proved, not made
     traffic.switched {service, way, type, label, host, verb, site, before, after, changed, details}   a way's answer
     data.verified   {service, dataset, check, expected, actual, ok}
     restore_point.chosen  {…}                               what a planned move goes on with: the restore point's record
@@ -44,6 +47,7 @@ class StepState:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     error: str = ""
+    trouble: Body | None = None
     evidence: list[dict[str, str]] = field(default_factory=list)
     tasks: list[Body] = field(default_factory=list)
     begun_at: datetime | None = None
@@ -70,6 +74,7 @@ class Recovery:
     probes: dict[str, Body]
     chosen: dict[str, RestorePoint] = field(default_factory=dict)
     stranded: dict[str, Body] = field(default_factory=dict)
+    restores: list[Body] = field(default_factory=list)
     closed: Event | None = None
     abandoned: Body | None = None
     events: list[Event] = field(default_factory=list)
@@ -122,6 +127,17 @@ class Recovery:
     def doomed(self) -> list[Step]:
         """Steps that can no longer start, because one that they need has failed or was skipped."""
         return [step for step in self.plan.steps if self.steps[step.id].outcome == "pending" and self._is_idle(step)]
+
+    def why_skipped(self, step: Step) -> str:
+        """Why a doomed step does not run."""
+        if step.is_way_back or (step.is_clean_up and self.plan.kind == "switchover"):
+            return "it was not needed"
+        missing = [need for need in step.needs if self.steps[need].outcome in ("failed", "skipped")]
+        return (
+            f"a step that it needs did not succeed: {', '.join(missing)}"
+            if missing
+            else "a step that it needs did not succeed"
+        )
 
     def proved_empty(self, service: str) -> bool:
         """Whether the hosts were seen to hold nothing of the service before this run restored it."""
@@ -257,6 +273,7 @@ def _apply_to_step(state: StepState, event: Event) -> None:
             state.started_at = state.started_at or from_stamp(event.at)
         case "step.ended":
             state.outcome, state.error, state.evidence = body["outcome"], body["error"], body["evidence"]
+            state.trouble = body.get("trouble")
             state.ended_at = from_stamp(event.at)
         case "task.ended":
             state.tasks.append(body)
@@ -276,5 +293,7 @@ def _apply_finding(recovery: Recovery, event: Event) -> None:
             recovery.chosen[body["service"]] = RestorePoint.from_record(body)
         case "stranded.found":
             recovery.stranded[body["service"]] = body
+        case "restore.measured":
+            recovery.restores.append(body)
         case "probe.started":
             recovery.probes[body["service"]] = body

@@ -210,7 +210,7 @@ class Host:
         go_on_ending()
         return True
 
-    def wait(self, *processes, until=None):
+    def wait(self, *processes, until=None, look=None):
         """Wait until one of them has ended with an error, all have ended, or `until` has.
 
         Ends all and raises Trouble where nothing moves for `stall_seconds`, or ControlGone where drp has gone.
@@ -218,6 +218,8 @@ class Host:
         moved_at, moved = time.monotonic(), None
         while True:
             states = [process.poll() for process in processes]
+            if look is not None:
+                look()
             if all(state is not None for state in states) or any(state not in (None, 0) for state in states):
                 return
             if until is not None and until.poll() is not None:

@@ -7,6 +7,7 @@ import fcntl
 import json
 import os
 import re
+import resource
 import stat
 import subprocess
 import termios
@@ -21,6 +22,7 @@ from .trouble import Trouble, meaning_of, no_space_or, tail
 
 LIST_LIMIT_SECONDS = 3600
 SPARSE_SINCE = (0, 16)
+HALF_A_PIPE = 32768
 
 
 def restore(host):
@@ -31,15 +33,38 @@ def restore(host):
     for dataset in host.job["datasets"]:
         clear(host, dataset)
         for part in dataset["parts"]:
-            started = time.monotonic()
+            started, computed = time.monotonic(), seconds_of_children()
             action = restore_stream if part["kind"] == "stream" else restore_tree
             result = within(dataset, action, host, part)
+            # What is left of the duration was spent waiting for data: how long the line took is known by that.
             result["duration_ms"] = int((time.monotonic() - started) * 1000)
+            result["computing_ms"] = int((seconds_of_children() - computed) * 1000)
+            result.setdefault("loading_ms", 0)
             results.append(dict(result, dataset=dataset["id"], part=part["name"]))
         for command in dataset.get("finish_restore", []):
             within(dataset, host.run, command)
         found[dataset["id"]] = inspect(host, dataset)
     return {"parts": results, "datasets": found}
+
+
+def seconds_of_children():
+    """The processor time of all programs that this one has started and that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+class Loading:
+    """For how long a loader had enough to do: its pipe was at least half full, or nothing was to come any more."""
+
+    def __init__(self, pipe, restic):
+        self.pipe, self.restic = pipe, restic
+        self.seconds, self.looked_at = 0.0, time.monotonic()
+
+    def look(self):
+        now = time.monotonic()
+        if self.restic.poll() is not None or bytes_in(self.pipe) >= HALF_A_PIPE:
+            self.seconds += now - self.looked_at
+        self.looked_at = now
 
 
 def remove(host):
@@ -83,15 +108,18 @@ def restore_stream(host, part):
             host.end(restic)
             raise
         output = Output(loader.stdout)
-        host.wait(restic, loader, until=loader)
+        loading = Loading(read_end, restic)
+        host.wait(restic, loader, until=loader, look=loading.look)
+        loading.look()
         check_loading(host, part, restic, loader, errors, output)
         left = bytes_in(read_end)
     finally:
         os.close(read_end)
+    result = {"expected": {}, "actual": {}, "loading_ms": int(loading.seconds * 1000)}
     if part.get("session"):
-        return {"expected": {}, "actual": {}}  # its rows are counted
+        return result  # its rows are counted
     size = size_of_file(host, part)
-    return {"expected": {"bytes": size}, "actual": {"bytes": size - left}}
+    return dict(result, expected={"bytes": size}, actual={"bytes": size - left})
 
 
 def check_loading(host, part, restic, loader, errors, output):
