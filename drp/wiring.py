@@ -23,6 +23,7 @@ from drp.adapters.inventory import (
     read_city,
     signature_of,
 )
+from drp.adapters.known_secrets import KnownSecrets
 from drp.adapters.ledger import SqliteLedger
 from drp.adapters.lock import FileLocks
 from drp.adapters.metrics import PrometheusFigures
@@ -175,6 +176,7 @@ def _world(workspace: Path, city: City, clock: Clock, say: Say) -> World:
             workspace / HOSTS_FILE,
             city.hosts,
             city.workspace.backups.restic,
+            KnownSecrets(city, secrets),
         ),
         store=S3ObjectStore(workspace, secrets),
         secrets=secrets,

@@ -10,8 +10,10 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from drp.adapters.data_files import IncomingPipe
 from drp.adapters.drill_guard import remove_left
@@ -43,10 +45,12 @@ class SupervisedActions:
         inventory: Path,
         hosts: Mapping[str, AnsibleHost] | None = None,
         carried_restic: ResticProgram | None = None,
+        known_secrets: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self.workspace, self.ssh, self.playbooks, self.inventory = workspace, ssh, playbooks, inventory
         self.hosts = hosts or {}
         self.carried_restic = carried_restic
+        self.known_secrets = known_secrets
         self.starter = Starter(workspace)
         self._program: Path | None = None
 
@@ -102,6 +106,7 @@ class SupervisedActions:
             "kept_from": list(kept_from),
             "guard_tag": self._tag(),
             "must_be_kept": must_be_kept,
+            "action": f"{self._tag()}-{hashlib.sha256(str(folder).encode()).hexdigest()[:16]}",
             "variables": {
                 **variables,
                 **self._jump_variables(hosts),
@@ -110,7 +115,8 @@ class SupervisedActions:
                 "drp_ca_pem": ca_certificate,
             },
         }
-        self._start(folder, "drp.adapters.ansible_worker", spec, {"drp_secrets": secrets})
+        hidden = list(dict.fromkeys([*_texts_of(secrets), *self.known_secrets()]))
+        self._start(folder, "drp.adapters.ansible_worker", spec, {"drp_secrets": secrets, "hidden": hidden})
 
     def _with_restic(self, job: Body) -> Body:
         """A job on a repository may ask for the restic that drp carries."""
@@ -228,6 +234,11 @@ class SupervisedActions:
             except (FileNotFoundError, ValueError, ProcessLookupError):
                 pass  # it has not written its pid yet, or has just ended; the caller looks again
 
+    def ended_at(self, folder: Path) -> datetime:
+        """When an action ended, also where nobody looked then; of one that was lost, when it last told something."""
+        found = next(path for name in ("exit_code", MESSAGES_FILE, "lock") if (path := folder / name).exists())
+        return datetime.fromtimestamp(found.stat().st_mtime, UTC)
+
     def evidence(self, folder: Path) -> list[Evidence]:
         """The files that an ended action left, with their hashes."""
         found = []
@@ -271,6 +282,16 @@ class SupervisedActions:
                 if is_last:
                     return
                 time.sleep(0.05)
+
+
+def _texts_of(secrets: Any) -> Iterator[str]:
+    """The secrets that hosts get, but for the names of keys, which are none."""
+    if isinstance(secrets, str):
+        yield secrets
+    elif isinstance(secrets, Mapping):
+        for name, item in secrets.items():
+            if name != "access_key_id":
+                yield from _texts_of(item)
 
 
 def _message(line: bytes) -> Body:

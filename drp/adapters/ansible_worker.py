@@ -1,6 +1,7 @@
 """Worker: one ansible-runner run of one playbook. Step timings come from the runner's events.
 
-Secrets reach Ansible as a file in memory that is read once at the start and removed before the first task.
+Secrets reach Ansible as a file in memory that is read once at the start and removed before the first task. Whatever a
+playbook prints of the secrets that drp knows is taken out before it is written anywhere.
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -19,6 +22,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from drp.adapters.redaction import Redactor
 from drp.adapters.ssh_options import pinned
 from drp.adapters.worker import Worker
 
@@ -33,6 +37,12 @@ _OUTCOMES = {
     "runner_item_on_ok": "item ok",
     "runner_item_on_failed": "item failed",
 }
+
+
+END_LIMIT_SECONDS = 20
+_END = """for number in TERM KILL; do for file in /proc/[0-9]*/environ; do
+if grep -qsz '^LC_DRP_ACTION={action}$' $file; then process=${{file%/environ}}; kill -$number ${{process#/proc/}}; fi
+done; sleep 1; done"""
 
 
 class _Cancelling:
@@ -126,9 +136,12 @@ def _run(worker: Worker, cancelling: _Cancelling) -> None:
     os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     import ansible_runner
 
-    secrets_file = _secrets_file(worker.secrets)
+    redactor = Redactor(worker.secrets.get("hidden", ()))
+    secrets_file = _secrets_file({"drp_secrets": worker.secrets.get("drp_secrets", {})})
     private = worker.folder / "runner"
-    private.mkdir(mode=0o700, exist_ok=True)
+    was_begun_before = private.exists()
+    shutil.rmtree(private, ignore_errors=True)  # of one that was killed here
+    private.mkdir(mode=0o700)
 
     explained = False
 
@@ -136,7 +149,9 @@ def _run(worker: Worker, cancelling: _Cancelling) -> None:
         nonlocal explained
         if event["event"] == "playbook_on_start":
             secrets_file.unlink(missing_ok=True)
-        message = _message(event)
+        if event.get("stdout"):
+            print(redactor.text(event["stdout"]), flush=True)
+        message = _message(event, redactor)
         if message is not None:
             worker.emit(message)
             explained = explained or "error" in message
@@ -144,6 +159,8 @@ def _run(worker: Worker, cancelling: _Cancelling) -> None:
 
     variables = private / "variables.json"
     variables.write_text(json.dumps(_as_told(worker.spec["variables"])))
+    if was_begun_before:
+        _end_on_hosts(worker.spec, variables)
     try:
         done = ansible_runner.run(
             private_data_dir=str(private),
@@ -153,21 +170,37 @@ def _run(worker: Worker, cancelling: _Cancelling) -> None:
             limit=worker.spec["limit"],
             cmdline=shlex.join(["-e", f"@{variables}", "-e", f"@{secrets_file}"]),
             envvars=_environment(worker.spec),
-            settings={"suppress_env_files": True, "fact_cache": worker.spec["facts_folder"]},
+            settings={
+                "suppress_env_files": True,
+                "suppress_output_file": True,  # it would hold all that is printed, secrets too
+                "fact_cache": worker.spec["facts_folder"],
+            },
             event_handler=on_event,
             cancel_callback=lambda: cancelling.came,
-            quiet=False,
+            quiet=True,
         )
     finally:
         if cancelling.came:
             _end_forks(variables)
+            _end_on_hosts(worker.spec, variables)
         secrets_file.unlink(missing_ok=True)
         _scrub(private / "artifacts" / "run" / "command")
+        shutil.rmtree(private / "artifacts" / "run" / "job_events", ignore_errors=True)
     if done.status == "failed" and not explained:
-        text = _last_words(private / "artifacts" / "run" / "stdout")
+        text = _last_words(worker.folder / "stdout")
         worker.emit({"event": "trouble", "kind": "playbook", "text": text, "dataset": ""})
     worker.emit({"event": "runner.ended", "status": done.status, "rc": done.rc})
     sys.exit(130 if cancelling.came else (done.rc or (0 if done.status == "successful" else 1)))
+
+
+def _end_on_hosts(spec: dict[str, Any], variables: Path) -> None:
+    """End what this action has begun on hosts: it outlives the connection. It is known by a variable of its
+    environment, which sshd takes over where it accepts LC_*, as Debian's and Red Hat's do by default."""
+    environment = {**os.environ, **_environment(spec), "LC_DRP_ACTION": "none", "ANSIBLE_SSH_RETRIES": "0"}
+    argv = ["ansible", "-i", spec["inventory"], "-m", "ansible.builtin.raw", "-a", _END.format(action=spec["action"])]
+    argv += ["-e", f"@{variables}", "-o", "-T", "5", spec["limit"]]
+    with suppress(OSError, subprocess.TimeoutExpired):  # a host that does not answer cannot be told
+        subprocess.run(argv, env=environment, capture_output=True, timeout=END_LIMIT_SECONDS, check=False)
 
 
 def _end_forks(variables: Path) -> None:
@@ -226,6 +259,7 @@ def _environment(spec: dict[str, Any]) -> dict[str, str]:
         *("-F", "none", "-C"),  # a user's own settings could lead to another machine than the one that drp checked
         *("-o", "ControlMaster=auto", "-o", "ControlPersist=30s"),
         *pinned(spec["known_hosts"]),
+        *("-o", "SendEnv=LC_DRP_ACTION"),
     ]
     return {
         "ANSIBLE_PIPELINING": "1",
@@ -241,6 +275,7 @@ def _environment(spec: dict[str, Any]) -> dict[str, str]:
         "ANSIBLE_RETRY_FILES_ENABLED": "0",
         "ANSIBLE_LOCALHOST_WARNING": "0",
         "ANSIBLE_NOCOLOR": "1",
+        "LC_DRP_ACTION": spec["action"],
     }
 
 
@@ -255,28 +290,31 @@ def _last_words(output: Path) -> str:
     return (complaints or said or ["it wrote nothing"])[-1][:2000]
 
 
-def _message(event: dict[str, Any]) -> dict[str, Any] | None:
+def _message(event: dict[str, Any], redactor: Redactor) -> dict[str, Any] | None:
     """What of a runner event is worth keeping: who did what, when, how long, with what result."""
+    data = event.get("event_data", {})
+    if event["event"] == "runner_on_start":
+        return {"event": "task.begun", "host": data.get("host", ""), "task": redactor.text(str(data.get("task", "")))}
     outcome = _OUTCOMES.get(event["event"])
     if outcome is None:
         return None
-    data = event["event_data"]
     result = data.get("res") or {}
     message: dict[str, Any] = {
         "event": "task",
         "host": data.get("host", ""),
-        "task": data.get("task", ""),
+        "task": redactor.text(str(data.get("task", ""))),
         "outcome": "ignored" if outcome == "failed" and data.get("ignore_errors") else outcome,
         "started_at": data.get("start", ""),
         "duration_ms": int(float(data.get("duration") or 0) * 1000),
         "changed": bool(result.get("changed", False)),
     }
     if outcome in ("failed", "unreachable", "item failed"):
-        message["error"] = str(result.get("msg") or result.get("stderr") or "no reason given")[:2000]
+        # Before it is made shorter: half of a secret would be left.
+        message["error"] = redactor.text(str(result.get("msg") or result.get("stderr") or "no reason given"))[:2000]
         message["kind"] = str(result.get("drp_kind", ""))
         message["dataset"] = str(result.get("drp_dataset", ""))
     if "result" in result and outcome in ("ok", "item ok"):
-        message["result"] = result["result"]
+        message["result"] = redactor.value(result["result"])
     return message
 
 

@@ -100,7 +100,14 @@ class SqliteLedger:
         """Add an event to a run. Refused once the run is closed."""
         return self._append(run, type_, body, None)
 
-    def _append(self, run: str, type_: str, body: Body, genesis: str | None) -> Event:
+    def append_next(self, run: str, type_: str, body: Body, after: int) -> Event | None:
+        """Add an event right behind the one of number `after`; None where another one stands there by now."""
+        try:
+            return self._append(run, type_, body, None, after)
+        except _OvertakenError:
+            return None
+
+    def _append(self, run: str, type_: str, body: Body, genesis: str | None, after: int | None = None) -> Event:
         with self._transaction():
             last = self.database.execute(
                 "SELECT sequence, hash, type FROM events WHERE run = ? ORDER BY sequence DESC LIMIT 1", (run,)
@@ -113,6 +120,8 @@ class SqliteLedger:
                 raise UsageError(f"no run {run}", hint="list them with: drp run list")
             elif last[2] == "run.closed":
                 raise UsageError(f"run {run} is closed; nothing can be added to it", hint="start a new run")
+            elif after is not None and last[0] != after:
+                raise _OvertakenError
             else:
                 sequence, previous = last[0] + 1, last[1]
             at = to_stamp(self.now())
@@ -329,6 +338,10 @@ class SqliteLedger:
             for row in self.database.execute(f"SELECT {_EVENT_COLUMNS} FROM events ORDER BY position"):
                 project(self.database.execute, _event(row))
             self.database.execute(f"PRAGMA user_version = {VERSION}")
+
+
+class _OvertakenError(Exception):
+    """Somebody else has added an event first."""
 
 
 def _event(row: tuple[str, int, str, str, str, str, str]) -> Event:

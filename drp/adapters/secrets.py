@@ -17,6 +17,7 @@ class WorkspaceSecrets:
 
     def __init__(self, workspace: Path) -> None:
         self.workspace = workspace
+        self.told_by_commands: set[str] = set()
 
     def read(self, reference: SecretReference, purpose: str) -> str:
         """The secret without its final newline. An empty one is refused: it would protect nothing."""
@@ -33,6 +34,8 @@ class WorkspaceSecrets:
         else:
             value, source = self._command(reference.command or (), purpose), "command"
         value = value.rstrip("\r\n")
+        if value and reference.command is not None:
+            self.told_by_commands.add(value)
         if not value:
             raise DrpError(f"{purpose}: the {source} is empty or not set", hint="put the secret there and try again")
         return value

@@ -112,6 +112,20 @@ class OwnPlaybooks(Model):
     after_verify: PlaybookName | None = None
 
 
+class StageTimeouts(Model):
+    """How long a stage of a recovery may take before drp ends it; `playbooks` is for each of the service's own.
+
+    `host_away` is how long drp waits for a host that it has lost in the middle of a stage. It then begins the stage
+    again."""
+
+    restore: PositiveDuration | None = None
+    activate: PositiveDuration | None = None
+    verify: PositiveDuration | None = None
+    cutover: PositiveDuration | None = None
+    playbooks: PositiveDuration | None = None
+    host_away: PositiveDuration | None = None
+
+
 class RecoverySettings(Model):
     """What `restore`, `activate` and `verify` do besides bringing the datasets back."""
 
@@ -120,6 +134,7 @@ class RecoverySettings(Model):
     commands: Annotated[tuple[RecoveryCommand, ...], Field(max_length=64)] = ()
     playbooks: OwnPlaybooks = OwnPlaybooks()
     estimates: StageEstimates = StageEstimates()
+    timeouts: StageTimeouts = StageTimeouts()
 
 
 class ManualFallback(Declared):

@@ -59,6 +59,8 @@ UseDNS no
 PrintMotd no
 MaxStartups 100:30:300
 MaxSessions 100
+# As Debian's own settings have it.
+AcceptEnv LANG LC_*
 SetEnv LANG=C.UTF-8
 PidFile /run/sshd.pid
 Subsystem sftp internal-sftp

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from drp.domain.events import Body
@@ -18,13 +18,14 @@ from drp.domain.recovery.probing import failing_now, last_outage
 from drp.domain.recovery.run import Recovery, apply
 from drp.domain.recovery.timeline import Mark, MarkName, own_clock
 from drp.domain.trouble import error_of
-from drp.domain.values import from_stamp, milliseconds
+from drp.domain.values import from_stamp, milliseconds, to_stamp
 from drp.errors import CancelledError, DrpError
 from drp.ports import ActionState, World
 from drp.workflows import stages
 from drp.workflows.move_backup import MoveBackup, told_of
 from drp.workflows.naming import action_folder
 from drp.workflows.runbook_steps import Ending, RunbookSteps
+from drp.workflows.tries import Tries
 
 POLL_SECONDS = 0.05
 PLANNED_MARKS: tuple[MarkName, ...] = ("T0", "T1", "T2", "T3")
@@ -57,6 +58,7 @@ class _Execution:
         self.told: dict[str, str] = {}
         self.backups: dict[str, MoveBackup] = {}
         self.runbook = RunbookSteps(world, recovery, self.record)
+        self.tries = Tries(world, recovery, self.begin_again)
         self.next_look = self.probes_due = 0.0
         # Only waiting is given up: a restore that takes its time is ended by a person (drp run abort), not by a clock.
         followed_since = max(from_stamp(event.at) for event in recovery.events if event.type in _FOLLOWING)
@@ -152,26 +154,36 @@ class _Execution:
         folder = self.folder(step)
         state = self.world.actions.state(folder)
         self.take_messages(step, folder)
+        is_taken_back = self.recovery.abandoned is not None and step.id in self.recovery.before_users_go
         if state is ActionState.RUNNING:
-            if self.recovery.abandoned is not None and step.id in self.recovery.before_users_go:
+            if is_taken_back or self.tries.is_late(step):
                 self.world.actions.stop(folder)  # each time: one that has only just started does not hear it yet
             return
         try:
-            if state is not ActionState.ENDED:
+            code = self.tries.exit_code(step, folder, self.messages[step.id])
+            if code is None:
                 self.world.say(f"{step.service}: {stages.NAMES[step.stage]} was lost; starting it again")
-                self.messages[step.id] = []
-                stages.start(self.world, self.recovery, step, folder)
+                self.begin_again(step, "its processes were gone without a result")
                 return
-            if self.world.actions.exit_code(folder) != 0:
-                raise self.failure(step)
+            if code != 0:
+                error = self.tries.hang(step, folder, self.messages[step.id]) or self.failure(step)
+                if not is_taken_back and self.tries.waits_for_host(step, folder, self.messages[step.id], error):
+                    return
+                raise error
             stages.finish(self.world, self.recovery, step, self.messages.get(step.id, []), self.record)
         except DrpError as error:
             self.fail(step, error)
             return
         # The mark comes first: after a crash between the two it would otherwise be missing for good.
         if step.stage == "verify" and "T4" not in self.recovery.marks.get(step.service, {}):
-            self.mark(step.service, self.moment("T4", f"{step.id} ended well"))
+            self.mark(step.service, self.moment("T4", f"{step.id} ended well", self.ended_at(step)))
         self.end(step, "ok", "")
+
+    def begin_again(self, step: Step, why: str) -> None:
+        """Carry a stage out once more, from its beginning."""
+        self.record("step.repeated", {"step": step.id, "reason": why})
+        self.messages[step.id] = []
+        stages.start(self.world, self.recovery, step, self.folder(step))
 
     def follow_backup(self, step: Step) -> None:
         """A planned move's own backups; see `drp.workflows.move_backup`."""
@@ -212,6 +224,9 @@ class _Execution:
             if self.world.actions.state(self.folder(step)) is not ActionState.RUNNING:
                 self.end(step, "failed", "the move was given up")
             return
+        self.take_messages(step, self.folder(step))
+        if self.world.actions.state(self.folder(step)) is ActionState.LOST:
+            self.messages.pop(step.id)  # it may be begun again
         try:
             ending = self.runbook.follow(step, self.folder(step))
         except DrpError as error:
@@ -283,10 +298,11 @@ class _Execution:
             # Before the end is on record: after a crash between the two, the result would look plainly good.
             self.reserve(step.service, f"{_BESIDE[step.stage]}: {error}")
         started_at = self.recovery.steps[step.id].started_at
-        now = self.world.clock.now()
+        ended_at = self.ended_at(step)
         evidence = [item.record() for item in self.world.actions.evidence(self.folder(step))]
-        duration = milliseconds(now - started_at) if started_at else 0
+        duration = milliseconds(ended_at - started_at) if started_at else 0
         ended = {"step": step.id, "outcome": outcome, "error": error, "duration_ms": duration, "evidence": evidence}
+        ended["ended_at"] = to_stamp(ended_at)
         self.record("step.ended", ended if trouble is None else {**ended, "trouble": trouble})
         what = f"{step.service}: {stages.NAMES[step.stage]}" if step.extra is None else step.id
         if outcome == "ok":
@@ -294,10 +310,18 @@ class _Execution:
         elif outcome == "failed":
             self.world.say(f"{what}: FAILED: {error}")
 
-    def moment(self, name: MarkName, evidence: str) -> Mark:
-        """A mark of now."""
+    def ended_at(self, step: Step) -> datetime:
+        """When a step ended: where it was an action, that may be before anybody looked, as after a crash of drp."""
+        now, folder = self.world.clock.now(), self.folder(step)
+        begun_at = self.recovery.steps[step.id].begun_at
+        if begun_at is None or self.world.actions.state(folder) not in (ActionState.ENDED, ActionState.LOST):
+            return now
+        return min(max(self.world.actions.ended_at(folder), begun_at), now)
+
+    def moment(self, name: MarkName, evidence: str, at: datetime | None = None) -> Mark:
+        """A mark of now, or of a moment that has just passed."""
         clock = self.world.clock
-        return Mark(name, clock.now(), "automatic", evidence, clock=clock.reading())
+        return Mark(name, at or clock.now(), "automatic", evidence, clock=clock.reading())
 
     def mark(self, service: str, mark: Mark) -> None:
         self.record("mark", {"service": service, **mark.record()})

@@ -28,6 +28,7 @@ from drp.ports import ActionState, Delivery, World
 from drp.workflows import stages
 from drp.workflows.drill_guard import kept_from, refuse_touching
 from drp.workflows.traffic import finish_switch, start_switch
+from drp.workflows.tries import KILLED, MOST_KILLS, told_code
 
 Record = Callable[[str, Body], None]
 KILL_AFTER_SECONDS, GRACE_SECONDS = 5, 30
@@ -137,23 +138,37 @@ class RunbookSteps:
         return tuple(dict.fromkeys(host for name in step.also for host in planned[name].hosts))
 
     def _follow_playbook(self, step: Step, extra: PlaybookStep | CommandStep, folder: Path) -> Ending | None:
-        started = self.recovery.steps[step.id].begun_at
         state = self.world.actions.state(folder)
-        passed = timedelta() if started is None else self.world.clock.now() - started
-        is_late = passed >= extra.timeout
+        begun_at = self.recovery.steps[step.id].begun_at
+        passed = timedelta() if begun_at is None else self.world.clock.now() - begun_at
         if state is ActionState.RUNNING:
             # A command is ended on its host, which takes a moment; a playbook only from here.
             grace = timedelta(seconds=GRACE_SECONDS if isinstance(extra, CommandStep) else 0)
             if passed > extra.timeout + grace:
                 self.world.actions.stop(folder)
             return None
-        if state is ActionState.ENDED:
-            if self.world.actions.exit_code(folder) == 0:
+        code = self._code_of(step, folder, state)
+        if code is not None:
+            if code == 0:
                 return Ending("ok")
             limit = f"it took longer than {show_duration(extra.timeout)} and was ended"
-            text = limit if is_late else _last_error(self.world, folder)
+            text = limit if self._was_late(step, extra, folder) else _errors(self.world, folder)
             return Ending("failed", text, f"step {step.id} failed: {text}")
         return self._lost(step, extra, folder)
+
+    def _was_late(self, step: Step, extra: PlaybookStep | CommandStep, folder: Path) -> bool:
+        begun_at = self.recovery.steps[step.id].begun_at
+        return begun_at is not None and self.world.actions.ended_at(folder) >= begun_at + extra.timeout
+
+    def _code_of(self, step: Step, folder: Path, state: ActionState) -> int | None:
+        """How an action that does not run has ended; None where it was lost, as by a kill of its worker."""
+        told = told_code(self.world.actions.messages(folder, 0))
+        if state is not ActionState.ENDED:
+            return told
+        code = self.world.actions.exit_code(folder)
+        begun = [event.body.get("step") for event in self.recovery.events if event.type == "step.started"]
+        is_killed = code == KILLED and told is None and begun.count(step.id) < MOST_KILLS
+        return None if is_killed else code
 
     def _lost(self, step: Step, extra: PlaybookStep | CommandStep, folder: Path) -> Ending | None:
         """It is gone without a result, as after a power cut: begun again, or a person decides."""
@@ -188,7 +203,7 @@ class RunbookSteps:
             return None
         for (name, place), state in zip(switches, states, strict=True):
             if state is not ActionState.ENDED or self.world.actions.exit_code(place) != 0:
-                text = _last_error(self.world, place)
+                text = _errors(self.world, place)
                 return Ending("failed", text, f"step {step.id} failed for {name}: {text}")
             messages = self.world.actions.messages(place, 0)
             finish_switch(self.world, name, extra.to, messages, self.record, release=release)
@@ -233,10 +248,14 @@ def _of(step: Step) -> AnyStep:
     return step.extra
 
 
-def _last_error(world: World, folder: Path) -> str:
-    for message in reversed(world.actions.messages(folder, 0)):
-        if message.get("error"):
-            return f"host {message.get('host', '')}, task {message.get('task', '')!r}: {message['error']}"
+def _errors(world: World, folder: Path) -> str:
+    """Why an action has failed: the first error of each host."""
+    errors: dict[str, str] = {}
+    for message in world.actions.messages(folder, 0):
         if message["event"] == "trouble":
             return str(message["text"])
-    return f"it failed without a reason; see {folder.relative_to(world.workspace)}/stdout"
+        is_summary = message.get("error") == "One or more items failed"  # the items before it say why
+        if message.get("error") and message.get("outcome") != "ignored" and not is_summary:
+            text = f"host {message.get('host', '')}, task {message.get('task', '')!r}: {message['error']}"
+            errors.setdefault(str(message.get("host", "")), text)
+    return "; ".join(errors.values()) or f"it failed without a reason; see {folder.relative_to(world.workspace)}/stdout"

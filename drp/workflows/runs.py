@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from drp.domain.recovery.plan import RECOVERY_KINDS, Plan
+from drp.domain.recovery.plan import RECOVERY_KINDS, Plan, Step
 from drp.domain.recovery.run import Recovery, replay
 from drp.domain.runbooks.answers import Answer, answers_to, refuse_stranger
+from drp.domain.runbooks.steps import AnyStep
 from drp.errors import BusyError, ExitCode, UsageError
 from drp.ports import ActionState, World
 from drp.workflows.naming import run_folder
@@ -50,33 +51,14 @@ def approve(world: World, run: str, step_id: str, by: str, comment: str, answer:
 
     UsageError for who may not answer, for what cannot be said of the step, and where somebody has answered already.
     """
-    row = world.ledger.run(run)
-    if row.kind not in RECOVERY_KINDS or row.closed_at is not None:
-        text = f"run {run} has ended" if row.closed_at is not None else f"run {run} is a {row.kind}"
-        raise UsageError(text, hint="see what runs: drp run list")
-    recovery = replay(run, row.genesis, world.ledger.events(run))
-    step = next((step for step in recovery.plan.steps if step.id == step_id and step.extra is not None), None)
-    if step is None or step.extra is None:
-        known = [step.id for step in recovery.plan.steps if step.extra is not None]
-        raise UsageError(f"{run} has no step {step_id!r} of its runbook", hint=f"it has: {', '.join(known) or 'none'}")
-    state = recovery.steps[step_id]
-    if state.ended or state.answer is not None:
-        said = f": {state.answer['by']} said {state.answer['answer']}" if state.answer else ""
-        raise UsageError(f"step {step_id} has its answer already{said}", hint=f"see it: drp run show {run}")
-    was_cut_off = state.outcome == "running" and not step.extra.rerun
-    possible = answers_to(step.extra, was_cut_off=was_cut_off)
-    chosen = answer or (possible[0] if possible else None)
-    if chosen is None or chosen not in possible:
-        text = f"step {step_id} waits for nobody" if not possible else f"{chosen!r} says nothing of step {step_id}"
-        raise UsageError(text, hint=f"possible: {', '.join(possible) or 'nothing'}")
-    is_known = refuse_stranger(world.city, step.extra, by)
-    body = {"step": step_id, "by": by, "answer": chosen, "comment": comment}
-    ours = world.ledger.append(run, "step.answered", body)
-    since = _begun(recovery, step_id)
-    answers = [event for event in world.ledger.events(run, after=since) if event.type == "step.answered"]
-    first = next(event for event in answers if event.body["step"] == step_id)
-    if first.sequence != ours.sequence:
-        raise UsageError(f"{first.body['by']} was faster, and said {first.body['answer']}", where=step_id)
+    while True:
+        recovery, step = _asked_of(world, run, step_id)
+        chosen = _allowed(recovery, step, answer)
+        is_known = refuse_stranger(world.city, _extra(step), by)
+        body = {"step": step_id, "by": by, "answer": chosen, "comment": comment}
+        # Of two who answer at once only one is written down; the other looks again, and is told.
+        if world.ledger.append_next(run, "step.answered", body, recovery.events[-1].sequence) is not None:
+            break
     if not is_known:
         for service in step.also:
             text = f"nobody is registered for step {step_id}; {by} answered"
@@ -86,16 +68,38 @@ def approve(world: World, run: str, step_id: str, by: str, comment: str, answer:
     return chosen
 
 
-def _begun(recovery: Recovery, step_id: str) -> int:
-    """The sequence number of the newest start of a step that a person had begun again; 0 where nobody has."""
-    return max(
-        (
-            event.sequence
-            for event in recovery.events
-            if event.type == "step.started" and event.body["step"] == step_id and event.body.get("again")
-        ),
-        default=0,
-    )
+def _asked_of(world: World, run: str, step_id: str) -> tuple[Recovery, Step]:
+    """A run as it stands now, and its step that may be answered."""
+    row = world.ledger.run(run)
+    if row.kind not in RECOVERY_KINDS or row.closed_at is not None:
+        text = f"run {run} has ended" if row.closed_at is not None else f"run {run} is a {row.kind}"
+        raise UsageError(text, hint="see what runs: drp run list")
+    recovery = replay(run, row.genesis, world.ledger.events(run))
+    step = next((step for step in recovery.plan.steps if step.id == step_id and step.extra is not None), None)
+    if step is None:
+        known = [step.id for step in recovery.plan.steps if step.extra is not None]
+        raise UsageError(f"{run} has no step {step_id!r} of its runbook", hint=f"it has: {', '.join(known) or 'none'}")
+    state = recovery.steps[step_id]
+    if state.ended or state.answer is not None:
+        said = f": {state.answer['by']} said {state.answer['answer']}" if state.answer else ""
+        raise UsageError(f"step {step_id} has its answer already{said}", hint=f"see it: drp run show {run}")
+    return recovery, step
+
+
+def _allowed(recovery: Recovery, step: Step, answer: Answer | None) -> Answer:
+    """What is answered; UsageError where it says nothing of the step."""
+    extra, state = _extra(step), recovery.steps[step.id]
+    possible = answers_to(extra, was_cut_off=state.outcome == "running" and not extra.rerun)
+    chosen = answer or (possible[0] if possible else None)
+    if chosen is None or chosen not in possible:
+        text = f"step {step.id} waits for nobody" if not possible else f"{chosen!r} says nothing of step {step.id}"
+        raise UsageError(text, hint=f"possible: {', '.join(possible) or 'nothing'}")
+    return chosen
+
+
+def _extra(step: Step) -> AnyStep:
+    assert step.extra is not None, "only steps of the runbook come here"
+    return step.extra
 
 
 def _take_back(world: World, run: str, reason: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 from drp.domain.events import Body
@@ -16,12 +17,14 @@ from tests.fakes.clock import FakeClock
 
 @dataclass
 class Ending:
-    """How an action ends: its exit code and what its worker told. `running` ones only end when they are stopped."""
+    """How an action ends: its exit code and what its worker told. `running` ones only end when they are stopped, `lost`
+    ones are gone without an exit code."""
 
     exit_code: int = 0
     messages: list[Body] = field(default_factory=list)
     running: bool = False
     data: bytes = b""
+    lost: bool = False
 
 
 @dataclass
@@ -55,6 +58,7 @@ class Started:
 
     state: ActionState
     ending: Ending
+    ended_at: datetime
 
 
 def switched(step: Body) -> Body:
@@ -111,7 +115,8 @@ class FakeActions:
         if spec.get("playbook") == "cutover" and ending.exit_code == 0:
             answers = [switched(step) for step in spec["variables"]["drp_traffic"]]
             ending = replace(ending, messages=[*ending.messages, *answers])
-        self.known[folder] = Started(ActionState.RUNNING if ending.running else ActionState.ENDED, ending)
+        state = ActionState.LOST if ending.lost else ActionState.RUNNING if ending.running else ActionState.ENDED
+        self.known[folder] = Started(state, ending, self.clock.now())
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "lock").touch()
 
@@ -121,6 +126,9 @@ class FakeActions:
     def exit_code(self, folder: Path) -> int:
         return self.known[folder].ending.exit_code
 
+    def ended_at(self, folder: Path) -> datetime:
+        return self.known[folder].ended_at
+
     def messages(self, folder: Path, skip: int) -> list[Body]:
         return self.known[folder].ending.messages[skip:] if folder in self.known else []
 
@@ -128,6 +136,7 @@ class FakeActions:
         if self.state(folder) is ActionState.RUNNING:
             self.stopped.append(folder.name)
             self.known[folder].state = ActionState.ENDED
+            self.known[folder].ended_at = self.clock.now()
 
     def lose(self, folder: Path) -> None:
         """Cut the action's power."""

@@ -104,6 +104,9 @@ class RealActions:
             return ActionState.ABSENT
         return ActionState.ENDED if self.found[folder] else ActionState.LOST
 
+    def ended_at(self, folder: Path) -> datetime:
+        return datetime.fromtimestamp(folder.stat().st_mtime, UTC)
+
     def exit_code(self, folder: Path) -> int:
         return 0 if self.found[folder][-1]["event"] == "result" else 1
 

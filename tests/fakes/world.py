@@ -40,11 +40,11 @@ class CrashingLedger(SqliteLedger):
         self.database.execute("PRAGMA synchronous = OFF")
         self.crash_at, self.crash_after, self.appended = 0, False, 0
 
-    def _append(self, run: str, type_: str, body: Body, genesis: str | None) -> Event:
+    def _append(self, run: str, type_: str, body: Body, genesis: str | None, after: int | None = None) -> Event:
         self.appended += 1
         if self.appended == self.crash_at and not self.crash_after:
             raise Crash
-        event = super()._append(run, type_, body, genesis)
+        event = super()._append(run, type_, body, genesis, after)
         if self.appended == self.crash_at:
             raise Crash
         return event
@@ -302,7 +302,8 @@ def task(host: str, name: str, at: datetime, outcome: str = "ok", **more: Any) -
 
 
 class Recovering:
-    """The script of a recovery in which all goes well, except where `failing`, `found` or `wrong` say otherwise."""
+    """The script of a recovery in which all goes well, except where its attributes say otherwise: `away` holds what an
+    action tells that loses its host, once; `killed` how often a worker is killed; `untold` whose supervisor is."""
 
     def __init__(self, clock: FakeClock, watch: FakeWatch, city: City, points: dict[str, RestorePoint]) -> None:
         self.clock, self.watch, self.city, self.points = clock, watch, city, points
@@ -310,6 +311,10 @@ class Recovering:
         self.endless: set[str] = set()
         self.found: dict[str, list[str]] = {}
         self.wrong: set[str] = set()
+        self.hanging: list[Body] = []
+        self.away: dict[str, list[Body]] = {}
+        self.killed: dict[str, int] = {}
+        self.untold: set[str] = set()
 
     def __call__(self, name: str, spec: Body) -> Ending:
         now = self.clock.now()
@@ -320,7 +325,12 @@ class Recovering:
         service, stage = name.rsplit("-", 1)
         host = f"drc-{service}-1"
         if name in self.endless:
-            return Ending(exit_code=130, running=True)
+            return Ending(130, self.hanging, running=True)
+        if name in self.away:
+            return Ending(4, self.away.pop(name))
+        if self.killed.get(name, 0) > 0:
+            self.killed[name] -= 1
+            return Ending(128 + 9)
         if name in self.failing:
             return Ending(2, [task(host, f"{stage} : break", now, "failed", error="it broke", kind="command")])
         kind = spec["variables"]["drp_kind"]
@@ -333,7 +343,8 @@ class Recovering:
             if self.found.get(service) and not spec["variables"]["drp_replace_existing"]:
                 text = "Stop where something is here already"
                 return Ending(2, [*messages[:3], task(host, f"datasets : {text}", now, "failed", error="here")])
-        return Ending(0, messages)
+        ended: Body = {"event": "runner.ended", "status": "successful", "rc": 0}
+        return Ending(0, [*messages, ended], lost=name in self.untold)
 
     def _absences(self, service: str, host: str) -> list[Body]:
         found = self.found.get(service, [])

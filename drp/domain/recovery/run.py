@@ -7,8 +7,10 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
     clock.measured  {service, clock, used_for, measured_at, offset_ms, uncertainty_ms}      None: not measured
     reservation     {service, text, accepted_by}             what keeps the result from being plainly MET
     step.started    {step, action}                           action: its folder under the run's, or "" for a wait
-    step.ended      {step, outcome: ok | failed | skipped, error, duration_ms, evidence: [{path, sha256}]}
+    step.repeated   {step, reason}                           begun again from its beginning, as part of the same step
+    step.ended      {step, outcome: ok | failed | skipped, error, duration_ms, evidence: [{path, sha256}], ended_at}
                     and, where it is known of a failed one, trouble: {kind, host}
+                    ended_at: before the event itself where nobody looked just then, as after a crash of drp
     restore.measured {service, dr_centre, host, dataset, part, bytes, duration_ms, computing_ms, loading_ms, line, …}
     task.ended      {step, host, task, outcome, started_at, duration_ms, changed}   from ansible-runner's events
     absence.proved  {service, looked_for: […], found: […]}
@@ -251,8 +253,10 @@ def apply(recovery: Recovery, event: Event) -> None:
             recovery.marks.setdefault(body["service"], {})[body["mark"]] = Mark.from_record(body)
         case "reservation":
             reservation = Reservation(body["text"], body["accepted_by"])
-            recovery.reservations.setdefault(body["service"], []).append(reservation)
-        case "step.started" | "step.ended" | "task.ended" | "step.answered":
+            known = recovery.reservations.setdefault(body["service"], [])
+            if reservation not in known:  # after a crash in the middle of a step's end it is written once more
+                known.append(reservation)
+        case "step.started" | "step.repeated" | "step.ended" | "task.ended" | "step.answered":
             _apply_to_step(recovery.steps[body["step"]], event)
         case "run.abandoned":
             recovery.abandoned = body
@@ -271,10 +275,12 @@ def _apply_to_step(state: StepState, event: Event) -> None:
             if body.get("again"):
                 state.answer = None  # a person's word of the try before says nothing of this one
             state.started_at = state.started_at or from_stamp(event.at)
+        case "step.repeated":
+            state.begun_at = from_stamp(event.at)
         case "step.ended":
             state.outcome, state.error, state.evidence = body["outcome"], body["error"], body["evidence"]
             state.trouble = body.get("trouble")
-            state.ended_at = from_stamp(event.at)
+            state.ended_at = from_stamp(body.get("ended_at", event.at))
         case "task.ended":
             state.tasks.append(body)
         case "step.answered":

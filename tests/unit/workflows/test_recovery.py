@@ -9,10 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from drp.domain.events import Body
+from drp.domain.inventory import AnsibleHost
 from drp.domain.objectives import Verdict
 from drp.domain.recovery.plan import RecoveryKind
 from drp.domain.recovery.run import Recovery
 from drp.errors import BusyError, CancelledError, DrpError, UsageError
+from drp.ports import ActionState
 from drp.workflows.naming import action_folder
 from drp.workflows.recover import RecoveryRequest, recover, resume
 from drp.workflows.runs import abort
@@ -20,7 +23,7 @@ from drp.workflows.selection import services_for
 from drp.workflows.trust import trusted
 from tests.fakes.actions import Ending
 from tests.fakes.city import NOW, make_city, service_record
-from tests.fakes.world import SECRET, Crash, Stage, make_stage
+from tests.fakes.world import SECRET, Crash, Stage, make_stage, task
 
 FAILOVER = RecoveryRequest(kind="failover", services=("pengaduan",), runbook="site-loss", by="siti", reason="flood")
 DRILL = replace(FAILOVER, kind="drill", reason="rehearsal")
@@ -170,8 +173,9 @@ def test_a_service_that_never_becomes_usable_is_given_up_and_took_at_least_so_lo
     assert closing(recovery) == ("NOT_MET", 4)
 
 
-def test_an_action_that_outlasts_the_runbooks_limit_is_left_to_work(alone: Stage) -> None:
-    alone.script.endless = {"pengaduan-activate"}
+def lengthen(alone: Stage, action: str, *, hours: int) -> None:
+    """Let an action without an end be lost after a while, if nobody has stopped it by then."""
+    alone.script.endless = {action}
     sleep = alone.clock.sleep
     waited = 0.0
 
@@ -179,16 +183,93 @@ def test_an_action_that_outlasts_the_runbooks_limit_is_left_to_work(alone: Stage
         nonlocal waited
         sleep(max(seconds, 600))
         waited += max(seconds, 600)
-        if waited > 5 * 3600:  # longer than the runbook's give_up_after
+        if waited > hours * 3600:
             alone.script.endless = set()
             for folder, started in alone.actions.known.items():
-                if folder.name == "pengaduan-activate" and started.ending.running:
+                if folder.name == action and started.state is ActionState.RUNNING:
                     alone.actions.lose(folder)
 
     alone.clock.sleep = let_it_end  # type: ignore[method-assign]
+
+
+def test_a_restore_that_outlasts_the_runbooks_limit_is_left_to_work(alone: Stage) -> None:
+    lengthen(alone, "pengaduan-restore", hours=5)  # longer than the runbook's give_up_after
     recovery = recover(alone.world, FAILOVER)
-    assert "pengaduan-activate" not in alone.actions.stopped
-    assert outcomes(recovery)["activate"] == "ok"
+    assert "pengaduan-restore" not in alone.actions.stopped
+    assert outcomes(recovery)["restore"] == "ok"
+
+
+def test_a_stage_that_hangs_is_ended_and_says_what_it_waited_for(alone: Stage) -> None:
+    begun = [{"event": "task.begun", "host": "drc-pengaduan-1", "task": f"Start {n}"} for n in "ab"]
+    alone.script.hanging = [begun[0], task("drc-pengaduan-1", "Start a", NOW), begun[1]]
+    lengthen(alone, "pengaduan-activate", hours=5)
+    recovery = recover(alone.world, FAILOVER)
+    state = recovery.steps["pengaduan/activate"]
+    assert state.outcome == "failed"
+    assert "took longer than 30 m and was ended; host drc-pengaduan-1, task 'Start b' had not ended" in state.error
+    assert "raise recovery.timeouts.activate of pengaduan" in state.error
+    assert alone.actions.started.count("pengaduan-activate") == 1
+    assert closing(recovery) == ("NOT_MET", 4)
+
+
+def away(name: str, *, reached: bool = True) -> list[Body]:
+    host = "drc-pengaduan-1"
+    lost = {"error": "Connection timed out", "kind": "", "dataset": ""}
+    before = [task(host, f"{name} : begin", NOW)] if reached else []
+    return [*before, task(host, f"{name} : work", NOW, "unreachable", **lost)]
+
+
+@pytest.mark.parametrize("stage_name", ["restore", "activate", "verify"])
+def test_a_stage_that_lost_its_host_is_begun_again_once_that_answers(alone: Stage, stage_name: str) -> None:
+    alone.script.away = {f"pengaduan-{stage_name}": away(stage_name)}
+    alone.reachability.alive = set()
+    alone.clock.tick = 1
+    looks = 0
+
+    def answers(host: AnsibleHost) -> bool:
+        nonlocal looks
+        looks += host.name == "drc-pengaduan-1"
+        return looks > 3
+
+    alone.reachability.answers = answers  # type: ignore[method-assign]
+    recovery = recover(alone.world, FAILOVER)
+    assert looks == 4
+    assert alone.actions.started.count(f"pengaduan-{stage_name}") == 2
+    assert [event.body["step"] for event in recovery.events if event.type == "step.repeated"] == [
+        f"pengaduan/{stage_name}"
+    ]
+    assert closing(recovery) == ("MET", 0)
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_a_host_that_does_not_come_back_fails_the_stage_and_is_named(alone: Stage, reached: bool) -> None:
+    alone.script.away = {"pengaduan-restore": away("restore", reached=reached)}
+    alone.clock.tick = 5
+    recovery = recover(alone.world, DRILL)
+    state = recovery.steps["pengaduan/restore"]
+    assert "cannot be reached by SSH" in state.error
+    assert "host drc-pengaduan-1" in state.error
+    assert alone.actions.started.count("pengaduan-restore") == 1
+    assert closing(recovery) == ("NOT_MET", 4)
+    waited = any("was lost in pengaduan/restore; waiting up to 2 m" in line for line in alone.said)
+    assert waited == reached, "one that never was there is not waited for"
+
+
+def test_a_worker_that_is_killed_is_begun_again_but_not_for_ever(alone: Stage) -> None:
+    alone.script.killed = {"pengaduan-activate": 1}
+    assert closing(recover(alone.world, DRILL)) == ("MET", 0)
+    assert alone.actions.started.count("pengaduan-activate") == 2
+    alone.actions.started.clear()
+    alone.script.killed = {"pengaduan-activate": 99}
+    assert closing(recover(alone.world, DRILL)) == ("NOT_MET", 4)
+    assert alone.actions.started.count("pengaduan-activate") == 3
+
+
+def test_what_ansible_has_told_counts_though_its_supervisor_was_killed(alone: Stage) -> None:
+    alone.script.untold = {"pengaduan-activate"}
+    recovery = recover(alone.world, DRILL)
+    assert alone.actions.started.count("pengaduan-activate") == 1
+    assert closing(recovery) == ("MET", 0)
 
 
 def test_an_action_that_was_lost_is_started_again(alone: Stage) -> None:
