@@ -9,14 +9,9 @@ from datetime import timedelta
 from enum import StrEnum
 
 from drp.domain.forecasts.data_loss import ExpectedLoss, expected_losses
-from drp.domain.forecasts.estimates import (
-    Basis,
-    Estimate,
-    History,
-    estimate_restore,
-    estimate_stage,
-)
-from drp.domain.forecasts.transfer import Channel, Transfer, channel_between, shared_times
+from drp.domain.forecasts.estimates import Basis, Estimate, History, estimate_stage
+from drp.domain.forecasts.restores import estimate_restores
+from drp.domain.forecasts.transfer import Channel, channel_between
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.protection.gaps import Gap, backup_of, gaps_of, is_elsewhere
@@ -226,18 +221,8 @@ def _steps(
     channels: Mapping[tuple[str, str], Channel],
 ) -> dict[str, ExpectedStep]:
     """Every step with its times: one pass over the graph, in which all restores share the lines."""
-    restores: dict[str, Estimate] = {}
-    transfers: list[Transfer] = []
-    for name in order:
-        service = city.services[name]
-        channel = channels[_centre(city, name), "recovery"]
-        restores[name] = estimate_restore(service, channel, history)
-        size = _bytes_on_the_line(history.size_of(service), restores[name], channel)
-        if size is not None and channel.capacity is not None:
-            transfers.append(Transfer(name, size, channel))
-    shared = shared_times(transfers)
-    # Who shares a line with a restore about which nothing is known may be later than it seems.
-    all_known = len(transfers) == len(order) or len(order) == 1
+    services = [city.services[name] for name in order]
+    restores = estimate_restores(services, {name: channels[_centre(city, name), "recovery"] for name in order}, history)
     expected: dict[str, ExpectedStep] = {}
     planned = set(order)
     for name in order:
@@ -245,18 +230,12 @@ def _steps(
             if step.is_clean_up:
                 continue
             if step.stage == "restore":
-                estimate, longest = restores[name], shared.get(name)
+                estimate, longest = restores.alone[name], restores.shared.get(name)
             else:
                 estimate, longest = estimate_stage(city, city.services[name], step.stage, history), None
-            expected[step.id] = _placed(step, estimate, longest, expected, known=all_known or step.stage != "restore")
+            known = restores.all_known or step.stage != "restore"
+            expected[step.id] = _placed(step, estimate, longest, expected, known=known)
     return expected
-
-
-def _bytes_on_the_line(size: int | None, restore: Estimate, channel: Channel) -> int | None:
-    """What a restore sends over its line; of one whose size nobody knows, as much as the line carries in its time."""
-    if size is not None or restore.duration is None or channel.capacity is None:
-        return size
-    return int(restore.duration.total_seconds() * channel.capacity / 8)
 
 
 def _placed(
