@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -35,6 +36,14 @@ from drp.domain.protection.status import ProtectionStatus
 
 Say = Callable[[str], None]
 """Takes one line of progress for people."""
+
+Follow = Callable[[str], AbstractContextManager[None]]
+"""Shows people, while the context lasts, how far the run of this name is. Never raises, never ends a recovery."""
+
+
+def show_nobody(run: str) -> AbstractContextManager[None]:  # noqa: ARG001 - the signature of `Follow`
+    """Follows no run."""
+    return nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,3 +380,4 @@ class World:
     messenger: Messenger
     say: Say
     operator: str
+    follow: Follow = show_nobody

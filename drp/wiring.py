@@ -7,6 +7,8 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -196,6 +198,16 @@ def _world(workspace: Path, city: City, clock: Clock, say: Say) -> World:
     )
 
 
+@contextmanager
+def second_look(world: World) -> Iterator[World]:
+    """The same workspace for another thread, with a way to ledger and samples of its own."""
+    ledger = SqliteLedger(world.workspace / "var" / "ledger.sqlite3", world.clock.now)
+    try:
+        yield replace(world, ledger=ledger, watch=FileWatchRecords(world.workspace))
+    finally:
+        ledger.close()
+
+
 def prober_of(world: World, names: Sequence[str]) -> Callable[[threading.Event], Iterator[tuple[str, Sample]]]:
     """How `drp watch` looks at services: all checks, at their own addresses, with the samples in files by day."""
     from drp.adapters.probing import keep_probing
@@ -328,7 +340,6 @@ def callers_of(start: Path, *, for_system: bool) -> Callers:
 
 def serve_daemon(start: Path, say: Say, stop: threading.Event) -> None:
     """Do what is due in a workspace until `stop` is set."""
-    from contextlib import contextmanager
 
     from drp.adapters.service_manager import ServiceManager
     from drp.workflows.daemon import Inventory, serve

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drp.cli.common import DURATION, confirm_production, epilog, json_option, world_of
+from drp.cli.common import DURATION, confirm_production, epilog, json_option
+from drp.cli.live import followed_world, plain_option
 
 if TYPE_CHECKING:
     from drp.workflows.planned_move import MoveKind
@@ -33,6 +34,7 @@ def _all_options(runbook: str) -> list[Command]:
         click.option("--reason", metavar="TEXT", help="Why; printed in the report."),
         click.option("--hold", type=DURATION, help="How long the user path must hold; default: the runbook's."),
         click.option("--yes", is_flag=True, help="Do not ask; needs --reason."),
+        plain_option,
         json_option,
     ]
 
@@ -82,13 +84,14 @@ def _move(
     hold: timedelta | None,
     yes: bool,
     discard_stranded: bool,
+    plain: bool,
     as_json: bool,
 ) -> int:
     from drp.cli.recovery import finish
     from drp.workflows.planned_move import MoveRequest, move
     from drp.workflows.selection import services_for
 
-    world = world_of(ctx)
+    world = followed_world(ctx, plain=plain)
     names = services_for(world, services, "recovery")
     confirm_production(names, kind, yes=yes, reason=reason)
     request = MoveRequest(

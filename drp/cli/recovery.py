@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import click
 
 from drp.cli.common import DURATION, INSTANT, confirm_production, epilog, json_option, print_json, world_of
+from drp.cli.live import followed_world, plain_option
 from drp.errors import ExitCode
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ def _options(command: Command) -> Command:
             click.option("--restore-point", metavar="ID", help="Default: the newest that has arrived."),
             click.option("--from", "from_centre", metavar="DR-CENTRE", help="Restore from the copy there."),
             click.option("--replace-existing", is_flag=True, help="Overwrite data found on the recovery host."),
+            plain_option,
             json_option,
         ]
     ):
@@ -55,6 +57,8 @@ def failover(ctx: click.Context, /, yes: bool, **options: Any) -> int:
 
     Restores the newest restore point, activates, verifies, switches users' traffic, and waits until a probe from
     outside sees a working user path. Ends with 0 if the objectives were met, with 4 otherwise.
+
+    On a terminal it shows how far each service is beside its estimate and its RTO; --plain leaves lines alone.
     """
     return _recover(ctx, "failover", yes=yes, **options)
 
@@ -81,6 +85,8 @@ def run(ctx: click.Context, /, tabletop: str | None, language: Literal["en", "id
 
     The disruption is simulated at the start; users' traffic stays where it is; what the drill built is removed at its
     end. Ends with 0 if the objectives were met, with 4 otherwise.
+
+    On a terminal it shows how far each service is beside its estimate and its RTO; --plain leaves lines alone.
 
     A tabletop touches nothing: people say what they would do, step by step; times and remarks go into the ledger. It
     can be broken off and resumed. It proves no recovery, so that it ends with 4 (NOT_TESTED).
@@ -119,12 +125,13 @@ def _recover(
     disrupted_at: datetime | None,
     accept_unfenced: bool,
     fence: bool,
+    plain: bool,
     as_json: bool,
 ) -> int:
     from drp.workflows.recover import RecoveryRequest, recover
     from drp.workflows.selection import services_for
 
-    world = world_of(ctx)
+    world = followed_world(ctx, plain=plain)
     names = services_for(world, services, "recovery")
     if kind == "failover":
         confirm_production(names, "failover", yes=yes, reason=reason)

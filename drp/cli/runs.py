@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from drp.cli.common import epilog, json_option, plain_time, print_json, print_table, world_of, zone_of
+from drp.cli.live import Screen, followed_world, plain_option
 from drp.domain.events import Event, canonical_json
 from drp.domain.values import from_stamp, show_duration
 from drp.errors import ExitCode
+
+if TYPE_CHECKING:
+    from drp.ports import World
 
 FOLLOW_SECONDS = 0.5
 
@@ -52,26 +57,42 @@ def list_(ctx: click.Context, limit: int, as_json: bool) -> None:
 )
 @click.argument("name", metavar="RUN")
 @click.option("--follow", is_flag=True, help="Go on with what happens, from any terminal, until the run has ended.")
+@plain_option
 @json_option
 @click.pass_context
-def show(ctx: click.Context, name: str, follow: bool, as_json: bool) -> None:
-    """Show the events of a run, as the ledger holds them; its chain is verified first."""
+def show(ctx: click.Context, name: str, follow: bool, plain: bool, as_json: bool) -> None:
+    """Show the events of a run, as the ledger holds them; its chain is verified first.
+
+    With --follow, on a terminal, a recovery's progress stands below them: estimates, RTO, probes, who is waited for.
+    """
     from dataclasses import asdict
 
+    from drp.domain.recovery.plan import RECOVERY_KINDS
+
+    screen = Screen(plain=plain or as_json)
     world = world_of(ctx)
     world.ledger.verify(name)
-    events, last = world.ledger.events(name), 0
     if as_json and not follow:
-        print_json([asdict(event) for event in events])
+        print_json([asdict(event) for event in world.ledger.events(name)])
         return
+    row = world.ledger.run(name)
+    is_shown = follow and row.kind in RECOVERY_KINDS and row.closed_at is None
+    with screen.follow(world, name) if is_shown else nullcontext():
+        _print_events(world, name, screen, follow=follow, as_json=as_json)
+
+
+def _print_events(world: World, name: str, screen: Screen, *, follow: bool, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    last = 0
     while True:
+        events = world.ledger.events(name, after=last)
         for event in events:
-            click.echo(canonical_json(asdict(event)) if as_json else _line(event))
+            screen.print(canonical_json(asdict(event)) if as_json else _line(event))
         if not follow or any(event.type == "run.closed" for event in events):
             return
         last = events[-1].sequence if events else last
         world.clock.sleep(FOLLOW_SECONDS)
-        events = world.ledger.events(name, after=last)
 
 
 def _line(event: Event) -> str:
@@ -84,15 +105,16 @@ def _line(event: Event) -> str:
     short_help="Go on with a run that was cut off.", epilog=epilog("drp run resume failover-20261122-054750-3fa2")
 )
 @click.argument("name", metavar="RUN")
+@plain_option
 @json_option
 @click.pass_context
-def resume(ctx: click.Context, name: str, as_json: bool) -> int:
+def resume(ctx: click.Context, name: str, plain: bool, as_json: bool) -> int:
     """Go on with a failover, drill, tabletop or restore that was cut off. What ended is not done again; what runs is
     adopted."""
     from drp.cli.recovery import finish
     from drp.workflows.recover import resume as go_on
 
-    world = world_of(ctx)
+    world = followed_world(ctx, plain=plain)
     if world.ledger.run(name).kind == "restore":
         from drp.cli.restore import finish as finish_restore
         from drp.workflows.restore import resume as restore_on
@@ -123,12 +145,13 @@ def resume(ctx: click.Context, name: str, as_json: bool) -> int:
 @click.option("--failed", "answer", flag_value="failed", help="It was tried and did not succeed.")
 @click.option("--skip", "answer", flag_value="skip", help="Go on without it: MET_WITH_EXCEPTION at best.")
 @click.option("--again", "answer", flag_value="again", help="Begin a step again that was cut off.")
+@plain_option
 @click.pass_context
-def approve(ctx: click.Context, name: str, step: str, by: str, comment: str, answer: Any) -> int:
+def approve(ctx: click.Context, name: str, step: str, by: str, comment: str, answer: Any, plain: bool) -> int:
     """Answer STEP of RUN: yes to an approval, done of people's work. From any terminal, also before its turn."""
     from drp.workflows.runs import approve as answer_step
 
-    said = answer_step(world_of(ctx), name, step, by, comment, answer)
+    said = answer_step(followed_world(ctx, plain=plain), name, step, by, comment, answer)
     click.echo(f"{step}: {said}, by {by}")
     return ExitCode.CANCELLED if said == "no" else ExitCode.DONE
 
@@ -139,13 +162,14 @@ def approve(ctx: click.Context, name: str, step: str, by: str, comment: str, ans
 )
 @click.argument("name", metavar="RUN")
 @click.option("--reason", required=True, metavar="TEXT", help="Why; printed in the report.")
+@plain_option
 @click.pass_context
-def abort(ctx: click.Context, name: str, reason: str) -> int:
+def abort(ctx: click.Context, name: str, reason: str, plain: bool) -> int:
     """Give a failover or drill up: end what it started and close it as ABORTED."""
     from drp.wiring import write_report
     from drp.workflows.runs import abort as give_up
 
-    world = world_of(ctx)
+    world = followed_world(ctx, plain=plain)
     give_up(world, name, reason)
     if world.ledger.run(name).kind == "tabletop":
         return ExitCode.CANCELLED  # it has no report

@@ -44,11 +44,14 @@ def plan(world: World, names: Sequence[str], runbook: str, kind: RecoveryKind) -
     return PlanReport(expected, shortfalls_of(world.city, expected, history))
 
 
-def read_history(world: World, services: Sequence[str]) -> History:
-    """What the ledger knows about these services: their newest restore points, and the stages of their last runs."""
+def read_history(
+    world: World, services: Sequence[str], kinds: tuple[RecoveryKind, ...] = ("failover", "drill")
+) -> History:
+    """What the ledger knows about these services: their newest restore points, and the stages of their last runs of
+    these kinds."""
     stages: dict[tuple[str, Stage], list[MeasuredStage]] = {}
     wanted = set(services)
-    for row in world.ledger.runs(kinds=("failover", "drill"), limit=RUNS_READ):
+    for row in world.ledger.runs(kinds=kinds, limit=RUNS_READ):
         if row.closed_at is None or row.outcome != "done" or not wanted.intersection(row.services):
             continue
         measured = measured_stages(replay(row.run, row.genesis, world.ledger.events(row.run)))

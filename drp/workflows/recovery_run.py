@@ -57,7 +57,8 @@ def execute_and_close(world: World, run: str) -> Recovery:
     row = world.ledger.run(run)
     recovery = replay(run, row.genesis, world.ledger.events(run))
     try:
-        execute(world, recovery)
+        with world.follow(run):
+            execute(world, recovery)
     except UsageError as error:
         if world.ledger.run(run).closed_at is not None:
             hint = f"see it: drp run show {run}"

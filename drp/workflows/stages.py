@@ -284,14 +284,9 @@ class FoundUse:
 def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> FoundUse | None:
     """Look for T5 in the probe's samples; None while the user path has not held for the runbook's hold time.
 
-    Only attempts after the verification count, and after traffic began to be switched: whatever answered before was
-    not the recovered service. Where the primary had not been fenced, it may answer until the switch has ended.
+    Only attempts count that began when the recovered service could answer: see `Recovery.use_counts_from`.
     """
-    verify, cutover = recovery.steps[f"{service}/verify"], recovery.steps.get(f"{service}/cutover")
-    switched_at = (
-        None if cutover is None else (cutover.ended_at if recovery.opened.body["unfenced"] else cutover.started_at)
-    )
-    ready_at = switched_at or verify.ended_at or recovery.opened_at
+    ready_at = recovery.use_counts_from(service) or recovery.opened_at
     checks = world.city.services[service].checks
     gaps = world.city.services[service].check_gaps
     hold = recovery.plan.hold

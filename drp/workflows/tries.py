@@ -76,9 +76,7 @@ class Tries:
         away = [name for name in _hosts_away(messages) if name in self.world.city.hosts]
         if not all(self._was_reached(name, messages) for name in away):
             return False  # it never was there: nothing says that it will be
-        repeats = sum(
-            event.type == "step.repeated" and event.body["step"] == step.id for event in self.recovery.events
-        )
+        repeats = sum(event.type == "step.repeated" and event.body["step"] == step.id for event in self.recovery.events)
         if not away or repeats >= MOST_REPEATS or self.is_late(step):
             return False
         ended_at = self.world.actions.ended_at(folder)
@@ -94,7 +92,9 @@ class Tries:
             return False
         if (step.id, ended_at) not in self.told:
             self.told.add((step.id, ended_at))
-            self.world.say(f"{step.service}: {', '.join(away)} was lost in {step.id}; waiting up to {show_duration(limit)}")
+            self.world.say(
+                f"{step.service}: {', '.join(away)} was lost in {step.id}; waiting up to {show_duration(limit)}"
+            )
         return True
 
     def _was_reached(self, name: str, messages: Sequence[Body]) -> bool:

@@ -95,6 +95,15 @@ class Recovery:
         """The restore point that a service comes back from: the plan's, or the one that a planned move has made."""
         return self.plan.services[service].restore_point or self.chosen.get(service)
 
+    def use_counts_from(self, service: str) -> datetime | None:
+        """Since when what answers can be the recovered service: after the verification, and after traffic began to be
+        switched; where the primary had not been fenced, it may answer until the switch has ended. None: not yet."""
+        verify, cutover = self.steps[f"{service}/verify"], self.steps.get(f"{service}/cutover")
+        switched_at = None
+        if cutover is not None:
+            switched_at = cutover.ended_at if self.opened.body.get("unfenced") else cutover.started_at
+        return switched_at or verify.ended_at
+
     def data_verdict(self, service: str) -> Verdict:
         """Whether the recovered data is the restore point's: every check that was made must agree, and the content of
         each dataset and what dates it must have been checked."""
