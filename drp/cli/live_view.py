@@ -83,6 +83,8 @@ def _short(duration: str) -> str:
 def _left(item: StepProgress) -> str:
     if item.estimate.duration is None:
         return " ?"
+    if item.over:
+        return " late"
     return f" {_short(show_left(max(item.estimate.duration - item.elapsed, item.estimate.duration * 0)))}"
 
 

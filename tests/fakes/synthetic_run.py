@@ -1,4 +1,4 @@
-"""A recovery of many services that was never carried out: its events stand in a ledger, at times that a test chooses."""
+"""A recovery that was never carried out: its events happened at times that a test chooses."""
 
 from __future__ import annotations
 
