@@ -287,8 +287,8 @@ def test_a_service_that_waits_for_a_person_says_for_whom_since_when_and_how_to_a
 
 
 def test_a_step_that_was_cut_off_and_must_not_be_begun_again_waits_for_a_person() -> None:
-    step = {"id": "mount", "kind": "playbook", "title": {"en": "Mount", "id": "Pasang"}, "playbook": "gedung"}
-    step |= {"timeout": "5m", "rerun": False, "before": "b/activate"}
+    step: dict[str, object] = {"id": "mount", "kind": "playbook", "title": {"en": "Mount", "id": "Pasang"}}
+    step |= {"playbook": "gedung", "timeout": "5m", "rerun": False, "before": "b/activate"}
     bench = Bench(runbook=Runbook.model_validate(runbook_record() | {"steps": [step]})).begun()
     bench.run.begin(5, "mount")
     assert bench.at(30).asked == ()
