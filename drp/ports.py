@@ -164,7 +164,12 @@ class Actions(Protocol):
     """Outside actions, each in a detached supervisor process of its own that outlives drp.
 
     `folder` names an action within a workspace. Starting is refused where one runs already: BusyError.
+    `playbooks_at_once` is how many playbooks this control node carries side by side: with more, each takes longer, and
+    all end later.
     """
+
+    @property
+    def playbooks_at_once(self) -> int: ...
 
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None: ...
     def start_playbook(

@@ -31,6 +31,7 @@ from drp.ports import ActionState, Evidence, IncomingData, ProbeTarget
 
 CLOSE_LIMIT_SECONDS = 15
 """An ssh that was cut off as it connected tries on for ten seconds."""
+LEAST_PLAYBOOKS, PLAYBOOKS_PER_PROCESSOR = 6, 3
 EVIDENCE_FILES = ("stdout", "stderr", MESSAGES_FILE, "samples.jsonl")
 
 
@@ -53,6 +54,11 @@ class SupervisedActions:
         self.known_secrets = known_secrets
         self.starter = Starter(workspace)
         self._program: Path | None = None
+
+    @property
+    def playbooks_at_once(self) -> int:
+        # Each keeps a processor busy for most of its time; the rest of it is waiting for hosts.
+        return max(LEAST_PLAYBOOKS, PLAYBOOKS_PER_PROCESSOR * (os.cpu_count() or 1))
 
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
         """Run a job of playbooks/module_utils/drp_host on a host."""

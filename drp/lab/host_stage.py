@@ -35,6 +35,15 @@ HIDDEN = (
     "/etc/nginx/sites-enabled",
     "/etc/nginx/conf.d",
     "/var/log/nginx",
+    # What packages bring as an example, in the place where a service has its own.
+    "/etc/apache2/sites-enabled",
+    "/etc/haproxy",
+    "/etc/ldap/slapd.d",
+    "/var/lib/ldap",
+    "/etc/radicale",
+    "/var/lib/radicale",
+    "/etc/webdis",
+    "/var/lib/redis",
 )
 DISK_TYPES = {"ext2", "ext3", "ext4", "xfs", "btrfs", "zfs", "f2fs", "overlay"}
 SEPARATE = ("/usr", "/var", "/opt", "/etc", "/srv", "/home", "/root")

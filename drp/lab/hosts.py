@@ -23,6 +23,8 @@ from drp.lab.processes import (
 from drp.lab.state import make_directory, write_file
 
 READY_SECONDS = 20
+PREPARE_SECONDS = 300
+"""Many hosts are made at once, on a machine that may be busy."""
 
 # Run in every host when it is new. The machine's own cluster, if it has one, is hidden: a fresh one is the only one
 # that is consistent, empty and not in use. --no-sync: the host's disk is memory.
@@ -110,7 +112,7 @@ def make_ready(names: LabNames, plan: LabPlan, host: LabHost, process: ProcessId
         "sysctl -w net.bridge.bridge-nf-call-iptables=0"
     )
     endpoint = (plan.dr_centre().address, str(plan.dr_centre().port))
-    run_inside(names, process, _PREPARE, *endpoint, where=host.name, hint=hint)
+    run_inside(names, process, _PREPARE, *endpoint, where=host.name, hint=hint, limit_seconds=PREPARE_SECONDS)
 
 
 def inside(names: LabNames, process: ProcessIdentity, *argv: str) -> list[str]:

@@ -17,6 +17,7 @@ from drp.domain.recovery.plan import BACKUP_STAGES, Stage, Step
 from drp.domain.recovery.probing import failing_now, last_outage
 from drp.domain.recovery.run import Recovery, apply
 from drp.domain.recovery.timeline import Mark, MarkName, own_clock
+from drp.domain.recovery.urgency import to_start, urgency_of
 from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp, milliseconds, to_stamp
 from drp.errors import CancelledError, DrpError
@@ -60,6 +61,7 @@ class _Execution:
         self.runbook = RunbookSteps(world, recovery, self.record)
         self.tries = Tries(world, recovery, self.begin_again)
         self.next_look = self.probes_due = 0.0
+        self.urgency = urgency_of(recovery.plan)
         # Only waiting is given up: a restore that takes its time is ended by a person (drp run abort), not by a clock.
         followed_since = max(from_stamp(event.at) for event in recovery.events if event.type in _FOLLOWING)
         self.given_up_at = followed_since + recovery.plan.give_up_after
@@ -78,7 +80,9 @@ class _Execution:
             self.refuse_if_closed()
             for step in self.recovery.doomed():
                 self.end(step, "skipped", self.recovery.why_skipped(step))
-            for step in self.recovery.ready():
+            running = [step for step in self.recovery.plan.steps if self.recovery.steps[step.id].outcome == "running"]
+            at_once = self.world.actions.playbooks_at_once
+            for step in to_start(self.recovery.ready(), running, at_once, self.urgency):
                 self.start(step)
             running = [step for step in self.recovery.plan.steps if self.recovery.steps[step.id].outcome == "running"]
             if not running and not self.recovery.ready() and not self.recovery.doomed():

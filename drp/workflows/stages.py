@@ -18,7 +18,7 @@ from drp.domain.recovery.plan import Site, Stage, Step
 from drp.domain.recovery.probing import Sample, by_check, usable_again
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.shared_hosts import services_beside
-from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests, own_playbooks
+from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests, own_playbooks, reloading
 from drp.domain.recovery.timeline import Mark
 from drp.domain.recovery.verification import check_restored, newest_transaction, proof_of, proved_datasets
 from drp.domain.service import Service
@@ -388,6 +388,7 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
         "drp_accounts": [account.model_dump() for account in service.recovery.accounts],
         "drp_units": own_units,
         "drp_unit_tests": configuration_tests(own_units),
+        "drp_units_that_reload": reloading(own_units),
         "drp_commands": {stage: commands_of(service, stage, recovery.plan.site) for stage in _COMMAND_STAGES},
         # What this very run restored before it was cut off may be replaced; anything else only where a person said so.
         "drp_replace_existing": recovery.opened.body["replace_existing"] or recovery.proved_empty(service.id),

@@ -65,13 +65,20 @@ def main() -> None:
 
 
 @contextmanager
-def city() -> Iterator[Path]:
-    """A lab of its own with the demo's service, gone afterwards."""
+def workspace_copy() -> Iterator[Path]:
+    """A copy of the default workspace, gone afterwards."""
     with tempfile.TemporaryDirectory(prefix="drp-bench-") as folder:
         workspace = Path(folder)
         shutil.copy(REPOSITORY / "drp.yaml", workspace)
         for name in ("inventories", "runbooks", "playbooks"):
             shutil.copytree(REPOSITORY / name, workspace / name)
+        yield workspace
+
+
+@contextmanager
+def city() -> Iterator[Path]:
+    """A lab of its own with the demo's service, gone afterwards."""
+    with workspace_copy() as workspace:
         try:
             drp(workspace, "lab", "up")
             yield workspace

@@ -79,6 +79,7 @@ class FakeActions:
         self.started: list[str] = []
         self.specs: dict[str, Body] = {}
         self.stopped: list[str] = []
+        self.playbooks_at_once = 100
 
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
         self._start(folder, {"host": host.name, "job": job, "secrets": secrets, "ca": ca_certificate})

@@ -47,6 +47,8 @@ class RealActions:
     lies: dict[str, tuple[int, int]] = field(default_factory=dict)
     """Files whose times of change (of content, of the rest) the host's disk tells otherwise than they are."""
 
+    playbooks_at_once: int = 100
+
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
         self.started.append(folder.name)
         self.jobs[folder.name], self.executors[folder.name] = job, host.name

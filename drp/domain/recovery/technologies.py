@@ -26,6 +26,15 @@ CONFIGURATION_TESTS: dict[str, tuple[str, ...]] = {
 Redis have none; their data is looked at instead, as the dataset types say."""
 
 
+RELOADING = ("nginx", "apache2", "httpd", "haproxy")
+"""Units that read their configuration again without letting go of those who use them."""
+
+
+def reloading(units: Sequence[str]) -> list[str]:
+    """Those of the units that need no restart to see their restored configuration."""
+    return [unit for unit in units if unit.removesuffix(".service") in RELOADING]
+
+
 @dataclass(frozen=True, slots=True)
 class OwnPlaybook:
     """A playbook of the workspace's, run after a stage of a service has ended well, like a stage of its own."""

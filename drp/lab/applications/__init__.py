@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from drp.lab.applications.base import Application
 from drp.lab.applications.city import CityApplication
+from drp.lab.applications.debian import DEBIAN_APPLICATIONS
 from drp.lab.applications.pengaduan import Pengaduan
 from drp.lab.plan import LabService
 
-APPLICATIONS: tuple[Application, ...] = (Pengaduan(), CityApplication())
+APPLICATIONS: tuple[Application, ...] = (Pengaduan(), *DEBIAN_APPLICATIONS, CityApplication())
 
 
 def application_of(service: LabService) -> Application | None:

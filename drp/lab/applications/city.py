@@ -48,7 +48,7 @@ class CityApplication(Application):
             folder(f"/etc/{name}"),
             Entry(f"/srv/{name}/app/kota.py", resource(_PACKAGE, "application.py")),
             Entry(f"/srv/{name}/app/front.html", page),
-            Entry(f"/etc/{name}/{name}.ini", settings),
+            Entry(f"/etc/{name}/{name}.ini", settings, 0o640, account["uid"]),
             Entry(f"/etc/init.d/{name}", resource(_PACKAGE, "service.init", values), 0o755),
             Entry(f"/etc/systemd/system/{name}.service", resource(_PACKAGE, "service.unit", values)),
             Entry(f"/etc/nginx/sites-available/{name}", resource(_PACKAGE, "site.nginx", values)),

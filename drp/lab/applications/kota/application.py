@@ -12,6 +12,7 @@ standard library and psycopg2; usage: kota.py SETTINGS [--fill DATABASE COUNT LA
 
 from __future__ import annotations
 
+import base64
 import configparser
 import contextlib
 import hashlib
@@ -157,7 +158,9 @@ def ask(name: str, url: str) -> str:
     parts = urlsplit(url)
     connection = http.client.HTTPConnection(parts.hostname or "", parts.port or 80, timeout=NEEDED_SECONDS)
     try:
-        connection.request("GET", parts.path or "/")
+        login = f"{parts.username}:{parts.password}".encode() if parts.username else b""
+        headers = {"Authorization": f"Basic {base64.b64encode(login).decode()}"} if login else {}
+        connection.request("GET", parts.path or "/", headers=headers)
         answer = connection.getresponse()
         said = answer.read(4096).decode("utf-8", "replace")
         if answer.status != 200:

@@ -1,0 +1,1 @@
+"""Configuration of unmodified Debian programs; see `drp.lab.applications.debian`."""
