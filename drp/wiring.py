@@ -33,6 +33,7 @@ from drp.adapters.notifier import AppriseMessenger
 from drp.adapters.s3 import S3ObjectStore
 from drp.adapters.secrets import WorkspaceSecrets
 from drp.adapters.watch_records import FileWatchRecords, TcpReachability
+from drp.domain.findings import service_record
 from drp.domain.inventory import City
 from drp.domain.recovery.cutover import user_place
 from drp.domain.recovery.plan import RECOVERY_KINDS
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from drp.domain.findings import Location, Record
     from drp.domain.importing.reconcile import ListedHost
     from drp.domain.importing.sheet import Row, Sheet
+    from drp.lab.faults.base import Target
     from drp.lab.plan import LabPlan
     from drp.reports.graph import Form
     from drp.workflows.runbook import PaperRequest
@@ -295,17 +297,40 @@ def lab_plan(workspace: Path, city: City, named: Sequence[str] = ()) -> LabPlan:
 
 def lab_up(start: Path, say: Say, named: Sequence[str] = (), *, everything: bool = False) -> None:
     """Build the lab with the named services or with everything, beside what it has already, and note in the ledger that
-    services begin anew where it installed them anew."""
+    services begin anew where it installed them anew. What was broken in it on purpose is mended first."""
     from drp.lab.city import up
+    from drp.lab.faults.injection import mend_what_is_left
     from drp.lab.workspace import with_what_is_there
     from drp.workflows.lab import note_new_city
 
     world = build_world(start, say)
     os.umask(0o022)  # what the hosts' services read is theirs; the lab gives its secrets modes of their own
+    mend_what_is_left(world.workspace, say=say)
     wanted = with_what_is_there(world.workspace, world.city, named, everything=everything)
     installed = up(lab_plan(world.workspace, world.city, wanted), say=say)
     if installed:
         note_new_city(world, installed)
+
+
+def lab_down(start: Path, say: Say, *, purge: bool) -> None:
+    """Remove the lab. What was broken on purpose is mended first, for some of it lies outside the lab."""
+    from drp.lab.city import down
+    from drp.lab.faults.injection import mend_what_is_left
+
+    workspace = workspace_at(start)
+    mend_what_is_left(workspace, say=say)
+    down(workspace, say=say, purge=purge)
+
+
+def fault_targets(world: World, named: Sequence[str]) -> list[Target]:
+    """What a fault of the lab can strike: the named services and what they need, or all."""
+    from drp.lab.faults.targets import targets_of
+    from drp.workflows.selection import recovery_order
+
+    files = city_with_files(world.workspace)[1]
+    order = recovery_order(world, named or tuple(world.city.services))
+    paths = {name: path for name in order if (path := files.paths.get(service_record(name))) is not None}
+    return targets_of(world.workspace, world.city, order, paths)
 
 
 def whole_file(path: Path | None) -> NewFile:

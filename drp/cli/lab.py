@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from drp.cli.common import epilog, json_option, print_json, print_table, say
+from drp.cli.common import epilog, json_option, print_json, print_table, say, world_of
 from drp.errors import ExitCode
 
 
@@ -73,8 +73,39 @@ def disaster(ctx: click.Context, scenario: str, site: str) -> None:
 @click.pass_context
 def down(ctx: click.Context, purge: bool) -> int:
     """Remove the lab: no namespace, mount, process or bridge stays, also after a crash of `drp lab up`."""
-    from drp.lab.city import down as take_down
+    from drp.wiring import lab_down
+
+    lab_down(Path(ctx.find_root().obj), say, purge=purge)
+    return ExitCode.DONE
+
+
+@lab.command(short_help="Break something of the lab on purpose.", epilog=epilog("drp lab fault recovery-host-full"))
+@click.argument("name", metavar="[FAULT]", required=False)
+@click.argument("services", nargs=-1)
+@click.pass_context
+def fault(ctx: click.Context, name: str | None, services: tuple[str, ...]) -> None:
+    """Break something of the lab, and leave it broken until `drp lab mend`; without FAULT: list what can be broken.
+
+    It strikes the first of SERVICES (default: all) that has what the fault needs. What was broken before is mended.
+    """
+    from drp.lab.faults.catalogue import FAULTS
+    from drp.lab.faults.injection import fault_named, strike
+    from drp.wiring import fault_targets
+
+    if name is None:
+        print_table("Faults", ["fault", "what it does"], [[item.name, item.title] for item in FAULTS.values()])
+        return
+    fault_named(name)
+    world = world_of(ctx)
+    strike(world.workspace, name, fault_targets(world, services), say=say)
+
+
+@lab.command(short_help="Undo what was broken on purpose.", epilog=epilog("drp lab mend"))
+@click.pass_context
+def mend(ctx: click.Context) -> None:
+    """Undo what `drp lab fault` broke, or what a drill with `--inject` left when it was killed."""
+    from drp.lab.faults.injection import mend as undo
     from drp.wiring import workspace_at
 
-    take_down(workspace_at(Path(ctx.find_root().obj)), say=say, purge=purge)
-    return ExitCode.DONE
+    if undo(workspace_at(Path(ctx.find_root().obj)), say=say) is None:
+        say("nothing is broken on purpose")

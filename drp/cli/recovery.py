@@ -11,7 +11,8 @@ import click
 
 from drp.cli.common import DURATION, INSTANT, confirm_production, epilog, json_option, print_json, world_of
 from drp.cli.live import followed_world, plain_option
-from drp.errors import ExitCode
+from drp.cli.selftest import run_with_fault, selftest
+from drp.errors import ExitCode, UsageError
 
 if TYPE_CHECKING:
     from drp.domain.recovery.plan import RecoveryKind
@@ -68,6 +69,9 @@ def drill() -> None:
     """Rehearse a recovery while production runs."""
 
 
+drill.add_command(selftest)
+
+
 @drill.command(
     short_help="Rehearse the recovery of services; production runs on.",
     epilog=epilog(
@@ -79,8 +83,11 @@ def drill() -> None:
 @_options
 @click.option("--tabletop", metavar="RUNBOOK", help="Walk people through its steps instead, and time them.")
 @click.option("--lang", "language", type=click.Choice(["en", "id"]), default="en", help="Of the tabletop. [en]")
+@click.option("--inject", metavar="FAULT", help="In the lab: break this meanwhile (drp lab fault lists what).")
 @click.pass_context
-def run(ctx: click.Context, /, tabletop: str | None, language: Literal["en", "id"], **options: Any) -> int:
+def run(
+    ctx: click.Context, /, tabletop: str | None, language: Literal["en", "id"], inject: str | None, **options: Any
+) -> int:
     """Rehearse the recovery of SERVICES (default: all) at the recovery site; production is not touched.
 
     The disruption is simulated at the start; users' traffic stays where it is; what the drill built is removed at its
@@ -90,10 +97,18 @@ def run(ctx: click.Context, /, tabletop: str | None, language: Literal["en", "id
 
     A tabletop touches nothing: people say what they would do, step by step; times and remarks go into the ledger. It
     can be broken off and resumed. It proves no recovery, so that it ends with 4 (NOT_TESTED).
+
+    With --inject the lab breaks something before the drill and mends it after. The drill is not told what. It must end
+    with 4, and name the cause; where it does not, this command ends with 1.
     """
     if tabletop is not None:
+        if inject is not None:
+            raise UsageError("a tabletop touches nothing, so that nothing can be broken for it")
         return _talk(ctx, tabletop, language, options)
-    return _recover(ctx, "drill", yes=True, disrupted_at=None, accept_unfenced=False, fence=False, **options)
+    ordinary = {"yes": True, "disrupted_at": None, "accept_unfenced": False, "fence": False, **options}
+    if inject is not None:
+        return run_with_fault(ctx, inject, options["services"], lambda told: _recover(ctx, "drill", told, **ordinary))
+    return _recover(ctx, "drill", **ordinary)
 
 
 def _talk(ctx: click.Context, runbook: str, language: Literal["en", "id"], options: dict[str, Any]) -> int:
@@ -110,6 +125,7 @@ def _talk(ctx: click.Context, runbook: str, language: Literal["en", "id"], optio
 def _recover(
     ctx: click.Context,
     kind: RecoveryKind,
+    told: Callable[[Any], None] | None = None,
     *,
     yes: bool,
     services: tuple[str, ...],
@@ -151,7 +167,10 @@ def _recover(
         accept_unfenced=accept_unfenced,
         fence=fence,
     )
-    return finish(world, recover(world, request), as_json=as_json)
+    recovery = recover(world, request)
+    if told is not None:
+        told(recovery)
+    return finish(world, recovery, as_json=as_json)
 
 
 def finish(world: Any, recovery: Any, *, as_json: bool) -> int:

@@ -134,6 +134,16 @@ _MEANINGS = {
     "playbook": _Meaning(
         DrpError, "Ansible ended before it did anything", "run: ansible-playbook --syntax-check, on the step's playbook"
     ),
+    "unit": _Meaning(
+        DrpError,
+        "a service does not start on the host",
+        "look into its log there (journalctl -u UNIT, /var/log), and for what it needs that no backup brings along",
+    ),
+    "application": _Meaning(
+        DrpError,
+        "the application does not answer on its own host as its checks expect",
+        "look into its log on the host: it was started, and something that it needs is not there or refuses it",
+    ),
     "host_key": _Meaning(
         UnreachableError,
         "the host's SSH key is not the pinned one",

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from drp.errors import IntegrityError, UsageError
-from drp.lab import credentials, dr_centre, hosts, network, services
+from drp.lab import credentials, dr_centre, hosts, name_server, network, services
 from drp.lab.applications import application_of
 from drp.lab.machine import check_machine, check_root
 from drp.lab.plan import (
@@ -86,8 +86,10 @@ def up(plan: LabPlan, *, say: Say, clients: bool = True) -> list[str]:
         network.make_bridge(names, plan)
         complete = not lost and all(_centre_runs(state)) and all(_client_runs(state, clients))
         for centre in plan.dr_centres:
-            _start_dr_centre(names, state, centre, say)
-        _start_hosts(names, state, lost, say)
+            start_centre_of(names, state, centre, say)
+        for server in plan.name_servers:
+            name_server.keep_up(names, state, server, say)
+        start_hosts(names, state, lost, say)
         _tell_names(names, state, [host for host in plan.hosts if host not in lost], said_before)
         installed = _install_services(names, state, say)
         if clients:
@@ -144,7 +146,8 @@ def _check_same(state: LabState, plan: LabPlan) -> None:
         raise UsageError("the lab is up with another network or S3 endpoint", hint="drp lab down, then drp lab up")
 
 
-def _start_dr_centre(names: LabNames, state: LabState, centre: LabDrCentre, say: Say) -> None:
+def start_centre_of(names: LabNames, state: LabState, centre: LabDrCentre, say: Say) -> None:
+    """Start a DR centre's S3 server unless it runs. The lab's lock must be held."""
     known = state.dr_centres.get(centre.name)
     if known is not None and known.phase == DONE and is_running(known.process):
         return
@@ -160,7 +163,8 @@ def _start_dr_centre(names: LabNames, state: LabState, centre: LabDrCentre, say:
     state.save(names)
 
 
-def _start_hosts(names: LabNames, state: LabState, lost: list[LabHost], say: Say) -> None:
+def start_hosts(names: LabNames, state: LabState, lost: list[LabHost], say: Say) -> None:
+    """Build these hosts anew, all at once. The lab's lock must be held."""
     if not lost:
         return
     for host in lost:
@@ -282,7 +286,8 @@ def down(workspace: Path, *, say: Say, purge: bool = False) -> None:
 def _remove(names: LabNames, state: LabState | None) -> int:
     """End the lab's processes and remove its interfaces and run files; return how many things there were."""
     if state is not None:
-        parts = [*state.clients.values(), *state.dr_centres.values(), *state.hosts.values()]
+        servers = [*state.dr_centres.values(), *state.name_servers.values()]
+        parts = [*state.clients.values(), *servers, *state.hosts.values()]
         known = [part.process for part in parts if part.process is not None and is_running(part.process)]
         kill(known)
     else:
@@ -317,9 +322,9 @@ def disaster(workspace: Path, scenario: str, *, site: str = "primary", say: Say)
     """
     if scenario not in SCENARIOS:
         raise UsageError(f"no disaster is called {scenario!r}", hint=f"there is: {', '.join(SCENARIOS)}")
-    names = _names_of_lab(workspace)
+    names = names_of_lab(workspace)
     with hold(names):
-        state = _require_state(names)
+        state = require_state(names)
         there = [host for host in state.plan.hosts if host.site == site]
         victims = [host for host in there if host.name in state.hosts and is_running(state.hosts[host.name].process)]
         if not victims:
@@ -339,9 +344,9 @@ def disaster(workspace: Path, scenario: str, *, site: str = "primary", say: Say)
 def stop_dr_centre(workspace: Path, name: str = "") -> None:
     """Kill the S3 server of a DR centre (the first, unless one is named) in the middle of whatever it does. Its data
     stay. Nothing happens when it is not running."""
-    names = _names_of_lab(workspace)
+    names = names_of_lab(workspace)
     with hold(names):
-        state = _require_state(names)
+        state = require_state(names)
         centre = state.plan.dr_centre(name)
         process = state.dr_centres[centre.name].process
         if process is not None:
@@ -351,17 +356,18 @@ def stop_dr_centre(workspace: Path, name: str = "") -> None:
 
 def start_dr_centre(workspace: Path, name: str = "") -> None:
     """Start the S3 server of a DR centre again over the same data, and wait until it answers."""
-    names = _names_of_lab(workspace)
+    names = names_of_lab(workspace)
     with hold(names):
-        state = _require_state(names)
-        _start_dr_centre(names, state, state.plan.dr_centre(name), _silently)
+        state = require_state(names)
+        start_centre_of(names, state, state.plan.dr_centre(name), _silently)
 
 
 def _silently(_line: str) -> None:
     """A `say` for work that has no steps worth telling."""
 
 
-def _names_of_lab(workspace: Path) -> LabNames:
+def names_of_lab(workspace: Path) -> LabNames:
+    """What a lab's things are called. UsageError where the workspace has none."""
     check_root()
     names = names_of(workspace)
     if load(names) is None:
@@ -369,7 +375,8 @@ def _names_of_lab(workspace: Path) -> LabNames:
     return names
 
 
-def _require_state(names: LabNames) -> LabState:
+def require_state(names: LabNames) -> LabState:
+    """A lab's state. UsageError where there is no lab."""
     state = load(names)
     if state is None:
         raise UsageError("there is no lab in this workspace", where=str(names.workspace), hint="drp lab up")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import secrets
@@ -31,6 +32,8 @@ def make(names: LabNames, plan: LabPlan) -> None:
     for centre in plan.dr_centres:
         _keep_or_write(names, centre.access_key_id, _random_text(20))
         _keep_or_write(names, centre.secret_access_key, secrets.token_urlsafe(30))
+    for zone in (zone for server in plan.name_servers for zone in server.zones):
+        _keep_or_write(names, zone.secret, base64.b64encode(secrets.token_bytes(32)).decode())
     for path in files.repository_passwords.values():
         _keep_or_write(names, path, secrets.token_urlsafe(32))
     if not files.ssh_private_key.exists():

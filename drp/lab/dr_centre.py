@@ -35,8 +35,9 @@ def data_directory(names: LabNames, centre: LabDrCentre) -> Path:
     return names.directory / "s3" / centre.name
 
 
-def start(names: LabNames, plan: LabPlan, centre: LabDrCentre) -> ProcessIdentity:
-    """Start an S3 server and its network, and return its process. It may not answer yet."""
+def start(names: LabNames, plan: LabPlan, centre: LabDrCentre, keys: tuple[str, str] | None = None) -> ProcessIdentity:
+    """Start an S3 server and its network, and return its process. It may not answer yet. It takes the keys of the
+    plan's files, or these in their place."""
     rclone = find_rclone() or "rclone"
     make_directory(data_directory(names, centre) / centre.bucket)
     certificate, key = server_certificate(names, centre)
@@ -45,16 +46,16 @@ def start(names: LabNames, plan: LabPlan, centre: LabDrCentre) -> ProcessIdentit
     pid_file.unlink(missing_ok=True)
     options = ["--addr", f"0.0.0.0:{centre.port}", "--cert", str(certificate), "--key", str(key)]
     server = ["unshare", "--net", rclone, "serve", "s3", str(data_directory(names, centre)), *options]
-    start_detached(recording_its_pid(pid_file, server), env=_environment(names, centre), log=log)
+    start_detached(recording_its_pid(pid_file, server), env=_environment(names, centre, keys), log=log)
     process = await_pid(pid_file, marker=names.marker, log=log, where=centre.role)
-    _await_own_network(process, log, centre)
+    await_own_network(process, log, centre.role)
     network.plug_in(names, centre.role, process, centre.address, plan.network.prefixlen)
     return process
 
 
-def _environment(names: LabNames, centre: LabDrCentre) -> dict[str, str]:
+def _environment(names: LabNames, centre: LabDrCentre, keys: tuple[str, str] | None) -> dict[str, str]:
     """The keys go by environment: arguments are readable for everyone in `ps`."""
-    identifier, secret = (
+    identifier, secret = keys or (
         path.read_text(encoding="utf-8").strip() for path in (centre.access_key_id, centre.secret_access_key)
     )
     for text, path in ((identifier, centre.access_key_id), (secret, centre.secret_access_key)):
@@ -69,7 +70,7 @@ def _environment(names: LabNames, centre: LabDrCentre) -> dict[str, str]:
     return environment(names.marker, centre.role, RCLONE_AUTH_KEY=pair, RCLONE_CONFIG="/dev/null")
 
 
-def _await_own_network(process: ProcessIdentity, log: Path, centre: LabDrCentre) -> None:
+def await_own_network(process: ProcessIdentity, log: Path, role: str) -> None:
     """Wait until the process has left the machine's network: a cable laid earlier would end in the machine's own."""
     own = os.readlink("/proc/self/ns/net")
 
@@ -77,10 +78,10 @@ def _await_own_network(process: ProcessIdentity, log: Path, centre: LabDrCentre)
         try:
             return os.readlink(f"/proc/{process.pid}/ns/net") != own
         except OSError:
-            raise UnreachableError("the S3 server did not start: " + tail(log), where=centre.role) from None
+            raise UnreachableError("it did not start: " + tail(log), where=role) from None
 
     if not wait_until(left, limit_seconds=10):
-        raise UnreachableError("the S3 server got no network of its own: " + tail(log), where=centre.role)
+        raise UnreachableError("it got no network of its own: " + tail(log), where=role)
 
 
 def await_ready(names: LabNames, centre: LabDrCentre, process: ProcessIdentity) -> None:

@@ -20,7 +20,8 @@ SITES = ("primary", "recovery")
 GIBIBYTE = 1024**3
 SMALLEST_DISK_BYTES = 128 * 1024**2
 DR_CENTRE = "dr-centre"
-"""What the roles of the S3 servers' processes begin with; no host may be called this."""
+NAME_SERVER = "name-server"
+"""What the roles of the S3 servers' and the name servers' processes begin with; no host may be called this."""
 
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", re.ASCII)
 _SERVICE_ID = re.compile(r"[a-z0-9][a-z0-9._-]*", re.ASCII)
@@ -127,6 +128,31 @@ class LabDrCentre:
 
 
 @dataclass(frozen=True)
+class LabZone:
+    """A zone, the key that may update it, and what it says at first. `records` are (name, type, value), names whole."""
+
+    zone: str
+    key: str
+    algorithm: str
+    secret: Path
+    records: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True)
+class LabNameServer:
+    """A name server at an address of the lab's network, with the zones that services are switched in."""
+
+    address: str
+    port: int
+    zones: tuple[LabZone, ...]
+
+    @property
+    def role(self) -> str:
+        """What its processes are called."""
+        return f"{NAME_SERVER}-{self.address.replace('.', '-')}"
+
+
+@dataclass(frozen=True)
 class LabPlan:
     """Everything the lab needs."""
 
@@ -136,6 +162,7 @@ class LabPlan:
     services: tuple[LabService, ...]
     dr_centres: tuple[LabDrCentre, ...]
     files: LabFiles
+    name_servers: tuple[LabNameServer, ...] = ()
 
     @property
     def gateway(self) -> IPv4Address:
@@ -225,6 +252,8 @@ def check_plan(plan: LabPlan) -> None:
     for centre in plan.dr_centres:
         _check_dr_centre(centre, network, names)
         _claim(taken, centre.address, f"the endpoint of DR centre {centre.name}", network)
+    for server in plan.name_servers:
+        _claim(taken, server.address, f"the name server {server.address}", network)
 
 
 def _check_dr_centre(centre: LabDrCentre, network: IPv4Network, names: set[str]) -> None:
@@ -245,7 +274,8 @@ def _check_dr_centre(centre: LabDrCentre, network: IPv4Network, names: set[str])
 
 
 def _check_host(host: LabHost, names: set[str]) -> None:
-    if not _HOST_NAME.fullmatch(host.name) or host.name in {DR_CENTRE, "localhost"} or host.name.startswith(DR_CENTRE):
+    reserved = host.name == "localhost" or host.name.startswith((DR_CENTRE, NAME_SERVER))
+    if not _HOST_NAME.fullmatch(host.name) or reserved:
         raise UsageError(f"{host.name!r} cannot be a lab host's name", hint="small letters, digits and hyphens")
     if host.name in names:
         raise UsageError(f"host {host.name} is in the plan twice")
@@ -292,6 +322,10 @@ def plan_to_json(plan: LabPlan) -> dict[str, Any]:
             **{name: str(value) for name, value in vars(files).items() if name != "repository_passwords"},
             "repository_passwords": {service: str(path) for service, path in files.repository_passwords.items()},
         },
+        "name_servers": [
+            {**vars(server), "zones": [{**vars(zone), "secret": str(zone.secret)} for zone in server.zones]}
+            for server in plan.name_servers
+        ],
     }
 
 
@@ -306,9 +340,18 @@ def plan_from_json(data: Mapping[str, Any]) -> LabPlan:
         services=tuple(LabService(**service) for service in data["services"]),
         dr_centres=tuple(_dr_centre(centre) for centre in data["dr_centres"]),
         files=LabFiles(**{name: Path(path) for name, path in files.items()}, repository_passwords=passwords),
+        name_servers=tuple(_name_server(server) for server in data.get("name_servers", [])),
     )
 
 
 def _dr_centre(data: Mapping[str, str]) -> LabDrCentre:
     paths = {name: Path(data[name]) for name in ("ca_certificate", "access_key_id", "secret_access_key")}
     return LabDrCentre(data["name"], data["endpoint"], data["bucket"], **paths)
+
+
+def _name_server(data: Mapping[str, Any]) -> LabNameServer:
+    zones = tuple(
+        LabZone(**{**zone, "secret": Path(zone["secret"]), "records": tuple(tuple(item) for item in zone["records"])})
+        for zone in data["zones"]
+    )
+    return LabNameServer(data["address"], data["port"], zones)

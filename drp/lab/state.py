@@ -31,13 +31,16 @@ class Part:
 
 @dataclass
 class LabState:
-    """A lab's parts by name. A service's part has no process of its own; its clients' have."""
+    """A lab's parts by name. A service's part has no process of its own; its clients' have. `fault` is what was broken
+    on purpose (`drp.lab.faults`), written down before anything is."""
 
     plan: LabPlan
     hosts: dict[str, Part] = field(default_factory=dict)
     services: dict[str, Part] = field(default_factory=dict)
     clients: dict[str, Part] = field(default_factory=dict)
     dr_centres: dict[str, Part] = field(default_factory=dict)
+    name_servers: dict[str, Part] = field(default_factory=dict)
+    fault: dict[str, Any] | None = None
     _writing: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
     def save(self, names: LabNames) -> None:
@@ -50,6 +53,8 @@ class LabState:
                 "services": {name: asdict(part) for name, part in self.services.items()},
                 "clients": {name: asdict(part) for name, part in self.clients.items()},
                 "dr_centres": {name: asdict(part) for name, part in self.dr_centres.items()},
+                "name_servers": {name: asdict(part) for name, part in self.name_servers.items()},
+                "fault": self.fault,
             }
             write_file(_path(names), json.dumps(data, indent=1).encode())
 
@@ -77,6 +82,8 @@ def load(names: LabNames) -> LabState | None:
             {name: _part(part) for name, part in data["services"].items()},
             {name: _part(part) for name, part in data["clients"].items()},
             {name: _part(part) for name, part in data["dr_centres"].items()},
+            {name: _part(part) for name, part in data.get("name_servers", {}).items()},
+            data.get("fault"),
         )
     except (FileNotFoundError, NotADirectoryError):
         return None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from drp.lab import network
-from drp.lab.plan import LabDrCentre, LabNames, names_of
+from drp.lab.plan import LabDrCentre, LabNames, LabNameServer, names_of
 from drp.lab.processes import is_running
 from drp.lab.services import record_of
 from drp.lab.state import DONE, Part, load
@@ -54,6 +54,14 @@ class NetworkStatus:
 
 
 @dataclass(frozen=True)
+class NameServerStatus:
+    address: str
+    zones: tuple[str, ...]
+    up: bool
+    pid: int | None
+
+
+@dataclass(frozen=True)
 class LabStatus:
     """`exists`: a lab was built here and not taken down. Made for `dataclasses.asdict` and JSON."""
 
@@ -63,6 +71,8 @@ class LabStatus:
     hosts: tuple[HostStatus, ...] = ()
     dr_centres: tuple[DrCentreStatus, ...] = ()
     clients: tuple[ClientStatus, ...] = ()
+    name_servers: tuple[NameServerStatus, ...] = ()
+    fault: str | None = None
 
 
 def status(workspace: Path) -> LabStatus:
@@ -82,6 +92,8 @@ def status(workspace: Path) -> LabStatus:
         ),
         dr_centres=tuple(_dr_centre(centre, state.dr_centres.get(centre.name)) for centre in plan.dr_centres),
         clients=tuple(_client(names, service, part) for service, part in state.clients.items()),
+        name_servers=tuple(_name_server(server, state.name_servers.get(server.role)) for server in plan.name_servers),
+        fault=None if state.fault is None else state.fault["name"],
     )
 
 
@@ -99,6 +111,13 @@ def _state(part: Part | None) -> tuple[str, int | None]:
 def _dr_centre(centre: LabDrCentre, part: Part | None) -> DrCentreStatus:
     pid = _pid(part)
     return DrCentreStatus(centre.name, centre.endpoint, centre.bucket, pid is not None, pid)
+
+
+def _name_server(server: LabNameServer, part: Part | None) -> NameServerStatus:
+    pid = _pid(part)
+    return NameServerStatus(
+        server.address, tuple(dict.fromkeys(zone.zone for zone in server.zones)), pid is not None, pid
+    )
 
 
 def _client(names: LabNames, service: str, part: Part) -> ClientStatus:

@@ -14,6 +14,7 @@ from drp.domain.service import Service
 from drp.errors import UsageError
 from drp.lab.plan import LabDrCentre, LabFiles, LabHost, LabPlan, LabService, names_of
 from drp.lab.state import load
+from drp.lab.zones import name_servers_of
 
 _HINT = "add `lab: {network: 198.18.0.0/16, dr_centre: NAME}`; see drp.yaml of the drp repository"
 
@@ -52,7 +53,7 @@ def plan_of(workspace: Path, city: City, named: Sequence[str] = ()) -> LabPlan:
         workspace=workspace,
         network=settings.network,
         hosts=tuple(
-            LabHost(host.name, host.site, host.address)
+            LabHost(host.name, host.site, host.address, settings.disk)
             for host in city.hosts.values()
             if host.site is not None and (not chosen or host.name in hosts)
         ),
@@ -66,6 +67,7 @@ def plan_of(workspace: Path, city: City, named: Sequence[str] = ()) -> LabPlan:
                 for service in services
             },
         ),
+        name_servers=name_servers_of(workspace, services, settings.network),
     )
 
 

@@ -446,14 +446,22 @@ _WHAT_THEN: dict[Stage, str] = {
 }
 
 
+_KINDS = {
+    "Stop where something is here already": "not_empty",
+    "Start the services": "unit",
+    "Make sure that the services run": "unit",
+    "Read through the application on the host itself": "application",
+    "Look whether the ports of the checks take connections on the host itself": "application",
+}
+"""What the failure of one of Ansible's own tasks in playbooks/roles means."""
+
+
 def _kind(message: Body) -> str:
-    """The kind of trouble of a failed task. The one that stops before anything is changed is known by its name; see
-    playbooks/roles/datasets."""
+    """The kind of trouble of a failed task: what drp's own modules say, or what its name tells."""
     if message["outcome"] == "unreachable":
         return "ssh"
-    if message["task"].endswith("Stop where something is here already"):
-        return "not_empty"
-    return message.get("kind") or "task"
+    known = next((kind for task, kind in _KINDS.items() if message["task"].endswith(task)), "task")
+    return message.get("kind") or known
 
 
 def _told(error: DrpError) -> str:
