@@ -66,6 +66,7 @@ meaning_of = load("trouble").meaning_of
         ("ignoring error for /s2/big: StreamPack: ReadFull: unexpected EOF\nFatal: There were 3 errors", "damaged"),
         ("Load(<data/6f7b57854d>, 744596, 4646239) failed: file is too short", "damaged"),
         ("error: write /tmp/restic-temp-pack-1: no space left on device", "no_space"),
+        ('invalid id "ba736e86": no matching ID found for prefix "ba736e86"', "no_snapshot"),
         # 0.17 and 0.18
         ('{"message_type":"exit_error","code":12,"message":"Fatal: wrong password or no key found"}', "password"),
         (
@@ -84,6 +85,7 @@ meaning_of = load("trouble").meaning_of
             "locked",
         ),
         ("Fatal: unable to open repository at s3:x: client.BucketExists: 503 Service Unavailable", "unreachable"),
+        ('Fatal: failed to find snapshot: no matching ID found for prefix "ba736e86"', "no_snapshot"),
         ("context deadline exceeded", "unreachable"),
         ("The request signature we calculated does not match the signature you provided.", "credentials"),
         ("something that nobody has seen", "failed"),

@@ -37,6 +37,7 @@ RESTIC_MEANINGS = (
             r"|The specified key does not exist|The specified bucket does not exist"
         ),
     ),
+    ("no_snapshot", r"no matching ID found|no snapshot found"),
     ("locked", r"unable to create lock in backend"),
     (
         "damaged",

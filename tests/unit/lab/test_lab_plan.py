@@ -11,18 +11,23 @@ from typing import Any
 
 import pytest
 
+from drp.domain.service import Service
 from drp.errors import UsageError
 from drp.lab.plan import (
     LabDrCentre,
     LabFiles,
     LabHost,
+    LabNameServer,
     LabPlan,
     LabService,
+    LabZone,
     check_plan,
     names_of,
     plan_from_json,
     plan_to_json,
 )
+from drp.lab.zones import name_servers_of
+from tests.fakes.city import service_record
 
 
 def make_dr_centre(folder: Path, **changed: Any) -> LabDrCentre:
@@ -108,3 +113,36 @@ def test_names_fit_into_the_kernel_and_differ_between_workspaces(tmp_path: Path)
     assert {one.bridge, one.marker, one.mac("a")}.isdisjoint({other.bridge, other.marker, other.mac("a")})
     # Bit 1 of the first byte: locally administered; bit 0: not a group's.
     assert int(one.mac("a")[:2], 16) & 3 == 2
+
+
+def test_name_servers_come_back_from_json_and_their_addresses_are_claimed(plan: LabPlan, tmp_path: Path) -> None:
+    zone = LabZone("kota.example", "drp", "hmac-sha256", tmp_path / "key", (("www.kota.example", "A", "198.18.1.10"),))
+    with_names = dataclasses.replace(plan, name_servers=(LabNameServer("198.18.3.53", 53, (zone,)),))
+    check_plan(with_names)
+    assert plan_from_json(json.loads(json.dumps(plan_to_json(with_names)))) == with_names
+    older = {name: value for name, value in plan_to_json(plan).items() if name != "name_servers"}
+    assert plan_from_json(older) == plan
+    taken = dataclasses.replace(plan, name_servers=(LabNameServer("198.18.1.10", 53, (zone,)),))
+    with pytest.raises(UsageError, match="already host app-1's"):
+        check_plan(taken)
+
+
+def test_name_servers_are_those_in_the_labs_network_that_services_are_switched_at(tmp_path: Path) -> None:
+    def service(server: str, **key: Any) -> Service:
+        way = {
+            "type": "dns",
+            "server": server,
+            "zone": "kota.example",
+            "key": {"name": "drp", "secret": key or {"file": "zone-key"}},
+            "records": [{"name": "a.kota.example", "type": "A", "primary": ["192.0.2.1"], "recovery": ["192.0.2.2"]}],
+        }
+        return Service.model_validate(service_record() | {"traffic": [way]})
+
+    network = IPv4Network("198.18.0.0/16")
+    (found,) = name_servers_of(
+        tmp_path, [service("198.18.3.53"), service("198.18.3.53"), service("192.0.2.53")], network
+    )
+    assert (found.address, [zone.secret for zone in found.zones]) == ("198.18.3.53", [tmp_path / "zone-key"])
+    assert name_servers_of(tmp_path, [service("ns.kota.example")], network) == ()
+    with pytest.raises(UsageError, match="as a file"):
+        name_servers_of(tmp_path, [service("198.18.3.53", env="ZONE_KEY")], network)
