@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.workbench import RECOVERY, RECOVERY_NAME, SERVICE, Done, Workbench, eventually
+from tests.e2e.workbench import RECOVERY, RECOVERY_NAME, SERVICE, Done, Workbench
 
 pytestmark = pytest.mark.integration
 
@@ -20,9 +20,9 @@ def backed_up(bench: Workbench) -> Iterator[None]:
     assert bench.ssh(RECOVERY, "ls -d /srv/pengaduan /etc/pengaduan 2>/dev/null || true") == ""
 
 
-def failed_drill(bench: Workbench) -> Done:
+def failed_drill(bench: Workbench, *options: str) -> Done:
     """A drill that must not count: exit code 4, NOT_MET in the result, the report and the ledger."""
-    done = bench.drp("drill", "run", SERVICE, "--json", code=4)
+    done = bench.drp("drill", "run", SERVICE, "--json", *options, code=4, limit_seconds=240)
     result = done.json()
     assert (result["verdict"], result["services"][0]["verdict"]) == ("NOT_MET", "NOT_MET")
     assert result["services"][0]["rta_ms"] is None
@@ -66,15 +66,19 @@ def test_a_restore_point_without_its_sentinel(bench: Workbench) -> None:
 
 
 def test_the_recovery_host_is_down(bench: Workbench, backed_up: None) -> None:
-    cable = bench.names.interface(RECOVERY_NAME)
-    subprocess.run(["ip", "link", "set", cable, "down"], check=True)
-    try:
-        done = failed_drill(bench)
-    finally:
-        subprocess.run(["ip", "link", "set", cable, "up"], check=True)
-        eventually(lambda: "here" in bench.ssh(RECOVERY, "echo here", check=False), "the cable carries again")
+    """Injected: the lab kills the host, the drill is not told, and a new host is there at the end."""
+    bench.ssh(RECOVERY, "touch /of-the-old-host")
+    done = failed_drill(bench, "--inject", "recovery-host-down")
     assert "the host cannot be reached by SSH" in done.stderr
-    assert RECOVERY_NAME in done.stderr
+    (cause,) = done.json()["causes"]
+    assert (cause["service"], cause["step"], cause["host"]) == (SERVICE, f"{SERVICE}/restore", RECOVERY_NAME)
+    assert cause["kind"] == "ssh"
+    assert "caught: " in done.stderr
+    # Nothing that the drill wrote down knows of it.
+    assert "recovery-host-down" not in json.dumps(bench.events(done.json()["run"]))
+    assert "recovery-host-down" not in "".join(Path(path).read_text() for path in done.json()["report"])
+    assert bench.ssh(RECOVERY, "ls /of-the-old-host 2>/dev/null || true") == ""
+    assert "nothing is broken on purpose" in bench.drp("lab", "mend").stderr
 
 
 def test_a_recovery_host_that_is_not_empty_is_left_alone(bench: Workbench) -> None:

@@ -148,10 +148,11 @@ class Scene:
         if kept.exists():
             return
         make_directory(kept.parent)
-        new = kept.with_suffix(".new")
+        with (self._aside / "places").open("a", encoding="utf-8") as places:
+            places.write(f"{path}\n")
+        new = kept.with_name(f"{kept.name}.new")
         shutil.copy2(path, new)
         new.replace(kept)
-        (self._aside / "places").open("a", encoding="utf-8").write(f"{path}\n")
 
     def put_back(self) -> None:
         """Put every file back that was set aside."""
