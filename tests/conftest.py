@@ -19,6 +19,7 @@ LONGEST_FIRST = (
     "tests/integration/test_dataset_types.py",
     "tests/integration/test_restore.py",
     "tests/integration/test_trouble_backup.py",
+    "tests/e2e/test_selftest.py",
 )
 """Files that take minutes. They are begun first, so that no process is left alone with one at the end."""
 

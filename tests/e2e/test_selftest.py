@@ -33,7 +33,6 @@ def workspace() -> Iterator[Path]:
     if found.exists():  # a test has failed: leave nothing to the next one
         subprocess.run([DRP, "-w", str(found), "lab", "down", "--purge"], check=False, timeout=120)
         subprocess.run(["rm", "-rf", str(found)], check=True)
-    found.with_name(found.name + ".lock").unlink(missing_ok=True)
 
 
 def selftest(workspace: Path, tmp_path: Path, *arguments: str) -> Running:

@@ -7,11 +7,12 @@ anything was. The workspace has the same path each time, so that the next self-t
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import errno
 import json
 import os
 import random
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -101,17 +102,17 @@ def run_selftest(order: Order, runbooks: Path, say: Say) -> list[Score]:
 
 @contextlib.contextmanager
 def _alone(workspace: Path) -> Iterator[None]:
-    """Nobody else runs a self-test on the same network meanwhile."""
-    lock = os.open(workspace.with_name(workspace.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
+    """Nobody else runs a self-test on the same network meanwhile: it takes a name that the kernel gives to one process
+    alone, and that ends with it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as lock:
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+            lock.bind(f"\0{workspace.name}")
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
             hint = "wait for it, or give this one another network: --network"
             raise BusyError("another self-test is at work on this network", where=str(workspace), hint=hint) from None
         yield
-    finally:
-        os.close(lock)
 
 
 class _SelfTest:
