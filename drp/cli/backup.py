@@ -7,7 +7,7 @@ import click
 from drp.cli import show_error
 from drp.cli.backup_copy import copy, copy_done
 from drp.cli.backup_status import preflight, status
-from drp.cli.backup_upkeep import accept, check, forget, hold, locks, prune, release
+from drp.cli.backup_upkeep import accept, check, distrust, forget, hold, locks, prune, release, trust
 from drp.cli.common import epilog, json_option, local_time, plain_time, print_json, print_table, world_of, zone_of
 from drp.domain.values import show_duration
 from drp.errors import ExitCode
@@ -18,7 +18,7 @@ def backup() -> None:
     """Back services up to the DR centre; list restore points."""
 
 
-for _command in (status, preflight, copy, forget, prune, check, locks, hold, release, accept):
+for _command in (status, preflight, copy, forget, prune, check, locks, hold, release, distrust, trust, accept):
     backup.add_command(_command)
 
 

@@ -1,4 +1,4 @@
-"""drp backup forget, prune, check, locks, hold, release, accept"""
+"""drp backup forget, prune, check, locks, hold, release, distrust, trust, accept"""
 
 from __future__ import annotations
 
@@ -229,6 +229,40 @@ def release(ctx: click.Context, restore_point: str, reason: str) -> None:
 
     work(world_of(ctx), restore_point, reason)
     click.echo(f"{restore_point} is on hold no longer")
+
+
+@click.command(
+    short_help="Mark a restore point as bad: recoveries pass it over.",
+    epilog=epilog('drp backup distrust backup-20261122-054750-3fa2 --reason "made after the first unknown login"'),
+)
+@click.argument("restore_point")
+@click.option("--reason", required=True, metavar="TEXT", help="Why; it is told whenever it is passed over.")
+@click.pass_context
+def distrust(ctx: click.Context, restore_point: str, reason: str) -> None:
+    """Have failovers, drills and restores pass RESTORE_POINT over, as long as there is one that is not known to be bad.
+
+    It stays where it is; --restore-point still takes it.
+    """
+    from drp.workflows.retention import distrust as work
+
+    world = world_of(ctx)
+    mark = work(world, restore_point, reason)
+    click.echo(f"{mark.service}: {mark.restore_point} is passed over since {local_time(mark.since, zone_of(world))}")
+
+
+@click.command(
+    short_help="Take back that a restore point is bad.",
+    epilog=epilog('drp backup trust backup-20261122-054750-3fa2 --reason "examined: clean"'),
+)
+@click.argument("restore_point")
+@click.option("--reason", required=True, metavar="TEXT", help="Why it may be used again.")
+@click.pass_context
+def trust(ctx: click.Context, restore_point: str, reason: str) -> None:
+    """Take back what drp backup distrust said of RESTORE_POINT."""
+    from drp.workflows.retention import trust as work
+
+    work(world_of(ctx), restore_point, reason)
+    click.echo(f"{restore_point} is passed over no longer")
 
 
 @click.command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -164,6 +164,18 @@ _STYLES = {
     "never": "bold yellow",
     "faulty": "bold red",
 }
+
+
+def authority_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Who stands for a run for real, beside `--by`."""
+    agreed = "Who has agreed, beside --by, of those that the runbook names; may be given several times."
+    emergency = "Go on although nobody entitled has declared it or agreed; in --by's name, needs --reason."
+    for option in (
+        click.option("--accept-unauthorised", is_flag=True, help=emergency),
+        click.option("--approved-by", multiple=True, metavar="NAME", help=agreed),
+    ):
+        command = option(command)
+    return command
 
 
 def confirm_production(services: Sequence[str], what: str, *, yes: bool, reason: str | None) -> None:

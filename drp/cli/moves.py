@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from drp.cli.common import DURATION, confirm_production, epilog, json_option
+from drp.cli.common import DURATION, authority_options, confirm_production, epilog, json_option
 from drp.cli.live import followed_world, plain_option
+from drp.errors import UsageError
 
 if TYPE_CHECKING:
     from drp.workflows.planned_move import MoveKind
@@ -33,6 +34,7 @@ def _all_options(runbook: str) -> list[Command]:
         click.option("--by", metavar="NAME", help="Who decides it; default: the operating-system user."),
         click.option("--reason", metavar="TEXT", help="Why; printed in the report."),
         click.option("--hold", type=DURATION, help="How long the user path must hold; default: the runbook's."),
+        authority_options,
         click.option("--yes", is_flag=True, help="Do not ask; needs --reason."),
         plain_option,
         json_option,
@@ -85,6 +87,8 @@ def _move(
     yes: bool,
     discard_stranded: bool,
     plain: bool,
+    approved_by: tuple[str, ...],
+    accept_unauthorised: bool,
     as_json: bool,
 ) -> int:
     from drp.cli.recovery import finish
@@ -93,6 +97,8 @@ def _move(
 
     world = followed_world(ctx, plain=plain)
     names = services_for(world, services, "recovery")
+    if accept_unauthorised and not reason:
+        raise UsageError("--accept-unauthorised needs --reason: the report must say why", hint='add --reason "…"')
     confirm_production(names, kind, yes=yes, reason=reason)
     request = MoveRequest(
         kind=kind,
@@ -102,5 +108,7 @@ def _move(
         reason=reason or "decided at the terminal",
         hold=hold,
         discard_stranded=discard_stranded,
+        approved_by=approved_by,
+        accept_unauthorised=accept_unauthorised,
     )
     return finish(world, move(world, request), as_json=as_json)

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from drp.cli.common import DURATION, INSTANT, confirm_production, epilog, json_option, print_json, world_of
+from drp.cli.common import (
+    DURATION,
+    INSTANT,
+    authority_options,
+    confirm_production,
+    epilog,
+    json_option,
+    print_json,
+    world_of,
+)
 from drp.cli.live import followed_world, plain_option
 from drp.cli.selftest import run_with_fault, selftest
 from drp.errors import ExitCode, UsageError
@@ -30,7 +39,8 @@ def _options(command: Command) -> Command:
             click.option("--hold", type=DURATION, help="How long the user path must hold; default: the runbook's."),
             click.option("--rto", type=DURATION, help="Judge by this RTO in this run; the report says so."),
             click.option("--rpo", type=DURATION, help="Judge by this RPO in this run; the report says so."),
-            click.option("--restore-point", metavar="ID", help="Default: the newest that has arrived."),
+            click.option("--restore-point", metavar="ID", help="Just this one. Default: the newest that has arrived."),
+            click.option("--before", metavar="TIME", help='Nothing in the data is younger: "2026-11-20 14:00".'),
             click.option("--from", "from_centre", metavar="DR-CENTRE", help="Restore from the copy there."),
             click.option("--replace-existing", is_flag=True, help="Overwrite data found on the recovery host."),
             plain_option,
@@ -44,22 +54,27 @@ def _options(command: Command) -> Command:
 @click.command(
     epilog=epilog(
         "drp failover pengaduan",
-        'drp failover pengaduan --yes --by "Kepala Diskominfo" --reason "flood in the data centre"',
+        'drp failover pengaduan --yes --by "Ratna Kusumah" --reason "flood in the data centre"',
+        'drp failover pengaduan --runbook database-corruption --before "2026-11-20 14:00" --fence --by "Ratna Kusumah"',
     )
 )
 @_options
 @click.option("--disrupted-at", type=INSTANT, help="When it went, if no drp watch saw it.")
 @click.option("--fence", is_flag=True, help="Close the primary hosts first, so that they stay closed.")
 @click.option("--accept-unfenced", is_flag=True, help="Go on although primary hosts may still serve; in --by's name.")
+@authority_options
 @click.option("--yes", is_flag=True, help="Do not ask; needs --reason.")
 @click.pass_context
 def failover(ctx: click.Context, /, yes: bool, **options: Any) -> int:
     """Recover SERVICES (default: all) at the recovery site, for real, and measure it.
 
     Restores the newest restore point, activates, verifies, switches users' traffic, and waits until a probe from
-    outside sees a working user path. Ends with 0 if the objectives were met, with 4 otherwise.
+    outside sees a working user path. Where the runbook walks back (database-corruption, ransomware), a restore point
+    whose data proves bad before users come is taken away again, and the next older one is tried. Ends with 0 if the
+    objectives were met, with 4 otherwise.
 
-    On a terminal it shows how far each service is beside its estimate and its RTO; --plain leaves lines alone.
+    Whoever declares it (--by) must be entitled by the runbook, and whoever must agree to it must have. On a terminal
+    it shows how far each service is beside its estimate and its RTO; --plain leaves lines alone.
     """
     return _recover(ctx, "failover", yes=yes, **options)
 
@@ -105,7 +120,9 @@ def run(
         if inject is not None:
             raise UsageError("a tabletop touches nothing, so that nothing can be broken for it")
         return _talk(ctx, tabletop, language, options)
-    ordinary = {"yes": True, "disrupted_at": None, "accept_unfenced": False, "fence": False, **options}
+    nobody_asked: dict[str, Any] = {"approved_by": (), "accept_unauthorised": False}
+    for_real = {"disrupted_at": None, "accept_unfenced": False, "fence": False, **nobody_asked}
+    ordinary = {"yes": True, **for_real, **options}
     if inject is not None:
         return run_with_fault(ctx, inject, options["services"], lambda told: _recover(ctx, "drill", told, **ordinary))
     return _recover(ctx, "drill", **ordinary)
@@ -142,13 +159,20 @@ def _recover(
     accept_unfenced: bool,
     fence: bool,
     plain: bool,
+    before: str | None,
+    approved_by: tuple[str, ...],
+    accept_unauthorised: bool,
     as_json: bool,
 ) -> int:
+    from drp.cli.restore_choice import moment_of
     from drp.workflows.recover import RecoveryRequest, recover
     from drp.workflows.selection import services_for
 
     world = followed_world(ctx, plain=plain)
+    moment = moment_of(world, before, "--before")
     names = services_for(world, services, "recovery")
+    if accept_unauthorised and not reason:
+        raise UsageError("--accept-unauthorised needs --reason: the report must say why", hint='add --reason "…"')
     if kind == "failover":
         confirm_production(names, "failover", yes=yes, reason=reason)
     request = RecoveryRequest(
@@ -166,6 +190,9 @@ def _recover(
         replace_existing=replace_existing,
         accept_unfenced=accept_unfenced,
         fence=fence,
+        before=moment,
+        approved_by=approved_by,
+        accept_unauthorised=accept_unauthorised,
     )
     recovery = recover(world, request)
     if told is not None:
@@ -205,6 +232,11 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
                 "rpa_ms": None if measured.rpa is None else milliseconds(measured.rpa),
                 "rto_ms": milliseconds(objectives.rto),
                 "rpo_ms": milliseconds(objectives.rpo),
+                "restore_point": None if (point := recovery.point_of(name)) is None else point.id,
+                "turned_down": [
+                    {"restore_point": item.restore_point, "step": item.step, "reason": item.reason}
+                    for item in recovery.turned_down.get(name, ())
+                ],
                 "exceptions": [{"text": item.text, "accepted_by": item.accepted_by} for item in measured.exceptions],
             }
         )
@@ -231,6 +263,8 @@ def finish(world: Any, recovery: Any, *, as_json: bool) -> int:
         if finding not in causes:
             click.echo(f"finding: {finding.service}: {finding.text}")
     for record in records:
+        for item in record["turned_down"]:
+            click.echo(f"turned down: {record['service']}: {item['restore_point']}: {item['reason']}")
         for item in record["exceptions"]:
             accepted = f"accepted by {item['accepted_by']}" if item["accepted_by"] else "accepted by nobody"
             click.echo(f"exception: {record['service']}: {item['text']} ({accepted})")

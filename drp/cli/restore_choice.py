@@ -34,8 +34,8 @@ def known_service(world: World, service: str) -> str:
     return services_for(world, [service], "backup")[0]
 
 
-def moment_of(world: World, text: str | None) -> datetime | None:
-    """What `--at` says, in the organisation's time zone."""
+def moment_of(world: World, text: str | None, option: str = "--at") -> datetime | None:
+    """What an option says of a time in the past, in the organisation's time zone."""
     from zoneinfo import ZoneInfo
 
     from drp.domain.recovery.restore_choice import parse_moment
@@ -45,4 +45,4 @@ def moment_of(world: World, text: str | None) -> datetime | None:
     try:
         return parse_moment(text, world.clock.now(), ZoneInfo(world.city.workspace.organisation.time_zone))
     except ValueError as error:
-        raise UsageError(str(error), where="--at") from error
+        raise UsageError(str(error), where=option) from error

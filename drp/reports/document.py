@@ -42,6 +42,7 @@ from drp.reports.model import (
     TaskLine,
 )
 from drp.reports.runbook_steps import runbook_steps
+from drp.reports.turned_down import present_since, turned_down
 
 __all__ = ["Document", "ReportContext", "ServiceContext", "build"]
 
@@ -136,6 +137,8 @@ def _service(recovery: Recovery, name: str, lookup: Lookup) -> ServiceReport:
     parts = parts_of(marks, lines)
     total = parts_sum(parts)
     rta = rta_figure(measured, planned, lines, lookup)
+    since = present_since(recovery, name)
+    checks = [event for event in lookup.of("data.verified", name) if event.sequence > since]
     steps = tuple(
         _step(recovery, step, lookup) for step in recovery.plan.steps if step.service == name and not step.extra
     )
@@ -156,7 +159,7 @@ def _service(recovery: Recovery, name: str, lookup: Lookup) -> ServiceReport:
         disordered=disordered(marks),
         marks=tuple(lines.values()),
         data_verdict=measured.data_verdict,
-        data_evidence=evidence_of(lookup.of("data.verified", name)),
+        data_evidence=evidence_of(checks),
         overrides=overrides_of(planned),
         reservations=tuple(
             ReservationLine(event.body["text"], event.body["accepted_by"], evidence_of([event]))
@@ -165,8 +168,9 @@ def _service(recovery: Recovery, name: str, lookup: Lookup) -> ServiceReport:
         gaps=_gaps(recovery, name, lines, steps),
         steps=steps,
         restore_point=_restore_point(recovery, name, lookup),
+        turned_down=turned_down(recovery, name),
         absence=_absence(lookup.of("absence.proved", name)),
-        checks=tuple(_check(event) for event in lookup.of("data.verified", name)),
+        checks=tuple(_check(event) for event in checks),
         probe=_probe(lookup, name),
         clocks=tuple(_clock(event) for event in lookup.of("clock.measured", name)),
     )
@@ -174,7 +178,11 @@ def _service(recovery: Recovery, name: str, lookup: Lookup) -> ServiceReport:
 
 def _step(recovery: Recovery, step: Step, lookup: Lookup) -> StepLine:
     state = recovery.steps[step.id]
-    ended = lookup.of("step.ended", step.id)
+
+    def of(event_type: str) -> list[Event]:
+        return [event for event in lookup.of(event_type, step.id) if event.sequence > state.since]
+
+    ended = of("step.ended")
     files = tuple(lookup.file(item["path"]) for item in state.evidence)
     return StepLine(
         id=step.id,
@@ -186,8 +194,8 @@ def _step(recovery: Recovery, step: Step, lookup: Lookup) -> StepLine:
         # The event's own figure is from a clock that never jumps; the two stamps are wall-clock times.
         duration_ms=ended[-1].body["duration_ms"] if ended else None,
         error=state.error,
-        tasks=tuple(_task(event) for event in lookup.of("task.ended", step.id)),
-        evidence=evidence_of([*lookup.of("step.started", step.id), *ended], files),
+        tasks=tuple(_task(event) for event in of("task.ended")),
+        evidence=evidence_of([*of("step.started"), *ended], files),
     )
 
 
@@ -210,6 +218,8 @@ def _restore_point(recovery: Recovery, name: str, lookup: Lookup) -> RestorePoin
     if point is None:
         return None
     chosen = lookup.of("restore_point.chosen", name)
+    planned = evidence_of(chosen[-1:]) if chosen else Evidence((PLAN_EVENT,))
+    tried = recovery.turned_down.get(name, [])[-1:]  # what led to this one
     return RestorePointLine(
         id=point.id,
         site=point.site,
@@ -221,7 +231,7 @@ def _restore_point(recovery: Recovery, name: str, lookup: Lookup) -> RestorePoin
             SnapshotLine(item.dataset, item.part, item.snapshot, item.files, item.bytes) for item in point.snapshots
         ),
         tools=dict(sorted(point.tools.items())),
-        evidence=evidence_of(chosen[-1:]) if chosen else Evidence((PLAN_EVENT,)),
+        evidence=join(Evidence(tuple(item.event for item in tried)), planned),
     )
 
 

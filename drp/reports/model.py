@@ -223,7 +223,7 @@ class SnapshotLine:
 
 @dataclass(frozen=True, slots=True)
 class RestorePointLine:
-    """The restore point that the plan fixed before the run began."""
+    """The restore point that the data comes from: the plan's, or the one that was taken in the end."""
 
     id: str
     site: str
@@ -233,6 +233,21 @@ class RestorePointLine:
     arrived_at: datetime
     snapshots: tuple[SnapshotLine, ...]
     tools: Mapping[str, str]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class TriedLine:
+    """A restore point that was turned down: by which step, and why. `duration_ms` is from the start of its restore
+    until then, a part of RTA; None where it was passed over untried."""
+
+    restore_point: str
+    sentinel_at: datetime
+    step: str
+    reason: str
+    started_at: datetime | None
+    ended_at: datetime
+    duration_ms: int | None
     evidence: Evidence
 
 
@@ -309,6 +324,7 @@ class ServiceReport:
     gaps: tuple[Gap, ...]
     steps: tuple[StepLine, ...]
     restore_point: RestorePointLine | None
+    turned_down: tuple[TriedLine, ...]
     absence: AbsenceLine | None
     checks: tuple[CheckLine, ...]
     probe: ProbeLine | None

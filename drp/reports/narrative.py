@@ -116,6 +116,7 @@ def summary(document: Document, service: ServiceReport, local: LocalTime) -> lis
         *_what_happened(document, service, local),
         *_time_against_objective(service),
         *_data_loss(service, local),
+        *_walked_back(service),
         _data_proof(service),
     ]
 
@@ -201,6 +202,15 @@ def _data_loss(service: ServiceReport, local: LocalTime) -> list[str]:
         ),
         *_too_close(rpa),
     ]
+
+
+def _walked_back(service: ServiceReport) -> list[str]:
+    count = len(service.turned_down)
+    if not count:
+        return []
+    spent = spell(sum(item.duration_ms or 0 for item in service.turned_down))
+    newer = "1 newer restore point was" if count == 1 else f"{count} newer restore points were"
+    return [f"{newer} turned down before it, which took {spent} of the time."]
 
 
 def _too_close(figure: Figure) -> list[str]:

@@ -254,6 +254,8 @@ class _Writing:
             if verb and names:
                 few = " ".join(names) if len(names) <= 6 else ""
                 command = f"drp {verb} {few}".strip() + f" --runbook {self.runbook.id} --by NAME --reason TEXT"
+                command += " --approved-by NAME" * bool(self.runbook.approved_by)
+                command += " --before TIME" * (self.runbook.restore_points == "before-a-moment")
                 yield Paragraph(f"{self.word('start_with')}: {command}")
             elif names and not verb:
                 yield Paragraph(self.word("no_command"), "note")

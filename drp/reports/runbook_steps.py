@@ -30,8 +30,10 @@ def runbook_steps(recovery: Recovery, lookup: Lookup) -> RunbookSteps | None:
 def _line(recovery: Recovery, step: Step, lookup: Lookup) -> RunbookLine:
     state, extra = recovery.steps[step.id], step.extra
     assert extra is not None
-    started, ended = lookup.of("step.started", step.id), lookup.of("step.ended", step.id)
-    answers = lookup.of("step.answered", step.id)
+    started, ended, answers = (
+        [event for event in lookup.of(kind, step.id) if event.sequence > state.since]
+        for kind in ("step.started", "step.ended", "step.answered")
+    )
     answer = state.answer or {}
     return RunbookLine(
         id=step.id,

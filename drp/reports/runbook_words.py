@@ -216,6 +216,10 @@ STAGES = {
         "Prove that traffic could be switched; nothing is changed",
         "Buktikan bahwa lalu lintas dapat dialihkan; tidak ada yang diubah",
     ),
+    "trial": (
+        "Use them at the recovery hosts, before users come; if the data is bad, take the next older restore point",
+        "Gunakan di host pemulihan sebelum pengguna masuk; jika datanya rusak, ambil titik pulih sebelumnya",
+    ),
     "stopped": ("See that nothing runs where it was", "Pastikan tidak ada yang jalan di tempat semula"),
     "fence": ("Close the hosts that are left", "Tutup host yang ditinggalkan"),
     "cutover": ("Switch users' traffic", "Alihkan lalu lintas pengguna"),
@@ -256,11 +260,13 @@ CHOOSE = {
         (
             "Leave out --latest 5 where they are too new. Take the newest run BEFORE the damage that has all"
             " {parts} parts"
-            " (the words dataset: and part:), and type its word run:…"
+            " (the words dataset: and part:), and type its word run:… If what was restored shows the damage too, come"
+            " back to this place and take the next older one."
         ),
         (
             "Hilangkan --latest 5 bila semuanya terlalu baru. Ambil run terbaru SEBELUM kerusakan dengan {parts} bagian"
-            " lengkap (kata dataset: dan part:), lalu ketik kata run:… miliknya."
+            " lengkap (kata dataset: dan part:), lalu ketik kata run:… miliknya. Bila hasilnya masih rusak, kembali ke"
+            " sini dan ambil run sebelumnya."
         ),
     ),
     "walk-back": (

@@ -156,6 +156,7 @@ def _trust_again(
         if (
             mark is not None
             and DAMAGE in mark.reason
+            and mark.by == "drp"
             and not damaged & {(host, point.dr_centre) for host in point.repositories}
         ):
             world.ledger.append(run, "restore_point.trusted", {"id": point.id, "service": service.id})

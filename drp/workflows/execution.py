@@ -18,6 +18,7 @@ from drp.domain.recovery.probing import failing_now, last_outage
 from drp.domain.recovery.run import Recovery, apply
 from drp.domain.recovery.timeline import Mark, MarkName, own_clock
 from drp.domain.recovery.urgency import to_start, urgency_of
+from drp.domain.recovery.walk import Turning, can_turn_down, held, speaks_of_data, turnings
 from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp, milliseconds, to_stamp
 from drp.errors import CancelledError, DrpError
@@ -26,7 +27,9 @@ from drp.workflows import stages
 from drp.workflows.move_backup import MoveBackup, told_of
 from drp.workflows.naming import action_folder
 from drp.workflows.runbook_steps import Ending, RunbookSteps
+from drp.workflows.trial import follow_trial, proofs_of, start_trial
 from drp.workflows.tries import Tries
+from drp.workflows.walking import pass_over, tell_of_taken, turn_down
 
 POLL_SECONDS = 0.05
 PLANNED_MARKS: tuple[MarkName, ...] = ("T0", "T1", "T2", "T3")
@@ -47,6 +50,7 @@ def execute(world: World, recovery: Recovery) -> None:
         world.say(f"drp stops following {recovery.run}; what it started goes on by itself")
         world.say(f"go on: drp run resume {recovery.run}    give it up: drp run abort {recovery.run}")
         raise
+    tell_of_taken(world, recovery, execution.record)
     execution.measure_clocks()
     execution.stop_probes()
     world.actions.close_connections()
@@ -78,17 +82,24 @@ class _Execution:
     def run(self) -> None:
         while True:
             self.refuse_if_closed()
+            due = turnings(self.recovery)
+            for turning in due:
+                self.turn_down(turning)
+            waiting = held(self.recovery, due)
             for step in self.recovery.doomed():
-                self.end(step, "skipped", self.recovery.why_skipped(step))
+                if step.id not in waiting:
+                    self.end(step, "skipped", self.recovery.why_skipped(step))
             running = [step for step in self.recovery.plan.steps if self.recovery.steps[step.id].outcome == "running"]
             at_once = self.world.actions.playbooks_at_once
-            for step in to_start(self.recovery.ready(), running, at_once, self.urgency):
+            ready = [step for step in self.recovery.ready() if step.id not in waiting]
+            for step in to_start(ready, running, at_once, self.urgency):
                 self.start(step)
             running = [step for step in self.recovery.plan.steps if self.recovery.steps[step.id].outcome == "running"]
-            if not running and not self.recovery.ready() and not self.recovery.doomed():
+            if not running and not due and not self.recovery.ready() and not self.recovery.doomed():
                 return
             for step in running:
-                self.follow(step)
+                if step.stage != "trial" or step.id not in waiting:
+                    self.follow(step)
             self.keep_probes()
             self.world.clock.sleep(POLL_SECONDS)
 
@@ -102,8 +113,10 @@ class _Execution:
     # -- steps -----------------------------------------------------------------------------------------------------
 
     def start(self, step: Step) -> None:
+        if step.stage == "restore":
+            pass_over(self.world, self.recovery, step.service, self.record)
         self.mark_start(step)
-        self.record("step.started", {"step": step.id, "action": step.id.replace("/", "-")})
+        self.record("step.started", {"step": step.id, "action": self.folder(step).name})
         if step.extra is None:
             self.world.say(f"{step.service}: {stages.NAMES[step.stage]} …")
         if step.stage == "usable" or step.stage in BACKUP_STAGES:
@@ -111,6 +124,9 @@ class _Execution:
         try:
             if step.extra is not None:
                 self.runbook.start(step, self.folder(step))
+                return
+            if step.stage == "trial":
+                start_trial(self.world, self.recovery, step, self.folder(step))
                 return
             stages.start(self.world, self.recovery, step, self.folder(step))
         except DrpError as error:
@@ -155,6 +171,9 @@ class _Execution:
         if step.extra is not None:
             self.follow_runbook(step)
             return
+        if step.stage == "trial":
+            self.follow_trial(step)
+            return
         folder = self.folder(step)
         state = self.world.actions.state(folder)
         self.take_messages(step, folder)
@@ -176,7 +195,7 @@ class _Execution:
                 raise error
             stages.finish(self.world, self.recovery, step, self.messages.get(step.id, []), self.record)
         except DrpError as error:
-            self.fail(step, error)
+            self.fail(step, error, data_is_bad=speaks_of_data(error))
             return
         # The mark comes first: after a crash between the two it would otherwise be missing for good.
         if step.stage == "verify" and "T4" not in self.recovery.marks.get(step.service, {}):
@@ -188,6 +207,23 @@ class _Execution:
         self.record("step.repeated", {"step": step.id, "reason": why})
         self.messages[step.id] = []
         stages.start(self.world, self.recovery, step, self.folder(step))
+
+    def follow_trial(self, step: Step) -> None:
+        """See `drp.workflows.trial`."""
+        ending = follow_trial(self.world, self.recovery, step, self.folder(step))
+        if ending is None:
+            return
+        for body in () if ending.error else proofs_of(self.recovery, step.service):
+            self.record("proof.recorded", body)
+        self.end(step, "failed" if ending.error else "ok", ending.error, data_is_bad=ending.data_is_bad)
+
+    def turn_down(self, turning: Turning) -> None:
+        """See `drp.workflows.walking`."""
+        if turn_down(self.world, self.recovery, turning, self.folder, self.record):
+            for name in turning.again:
+                self.messages.pop(name, None)
+                self.told.pop(name, None)
+            self.runbook.forget(turning.again)
 
     def follow_backup(self, step: Step) -> None:
         """A planned move's own backups; see `drp.workflows.move_backup`."""
@@ -234,14 +270,17 @@ class _Execution:
         try:
             ending = self.runbook.follow(step, self.folder(step))
         except DrpError as error:
-            ending = Ending("failed", _told(error), f"step {step.id} failed: {error}")
+            self.end_runbook(step, Ending("failed", _told(error), f"step {step.id} failed: {error}"))
+            return
         if ending is not None:
-            self.end_runbook(step, ending)
+            self.end_runbook(step, ending, data_is_bad=ending.outcome == "failed")
 
-    def end_runbook(self, step: Step, ending: Ending) -> None:
-        for service in step.also if ending.reservation else ():
+    def end_runbook(self, step: Step, ending: Ending, *, data_is_bad: bool = False) -> None:
+        # What turns a restore point down says nothing against the one that is taken in the end.
+        is_examination = data_is_bad and bool(can_turn_down(self.recovery, step))
+        for service in step.also if ending.reservation and not is_examination else ():
             self.reserve(service, ending.reservation, ending.accepted_by)
-        self.end(step, ending.outcome, ending.error)
+        self.end(step, ending.outcome, ending.error, data_is_bad=data_is_bad)
 
     def is_given_up(self, step: Step) -> bool:
         """Whether a planned move goes back, so that nobody has to wait for this step any more."""
@@ -294,10 +333,12 @@ class _Execution:
         kept = ("host", "task", "outcome", "started_at", "duration_ms", "changed")
         self.record("task.ended", {"step": step.id, **{name: message[name] for name in kept}})
 
-    def fail(self, step: Step, error: DrpError) -> None:
-        self.end(step, "failed", _told(error), {"kind": error.kind, "host": error.host})
+    def fail(self, step: Step, error: DrpError, *, data_is_bad: bool = False) -> None:
+        self.end(step, "failed", _told(error), {"kind": error.kind, "host": error.host}, data_is_bad=data_is_bad)
 
-    def end(self, step: Step, outcome: str, error: str, trouble: Body | None = None) -> None:
+    def end(
+        self, step: Step, outcome: str, error: str, trouble: Body | None = None, *, data_is_bad: bool = False
+    ) -> None:
         if outcome == "failed" and step.stage in _BESIDE:
             # Before the end is on record: after a crash between the two, the result would look plainly good.
             self.reserve(step.service, f"{_BESIDE[step.stage]}: {error}")
@@ -306,7 +347,7 @@ class _Execution:
         evidence = [item.record() for item in self.world.actions.evidence(self.folder(step))]
         duration = milliseconds(ended_at - started_at) if started_at else 0
         ended = {"step": step.id, "outcome": outcome, "error": error, "duration_ms": duration, "evidence": evidence}
-        ended["ended_at"] = to_stamp(ended_at)
+        ended |= {"ended_at": to_stamp(ended_at)} | ({"data_is_bad": True} if data_is_bad else {})
         self.record("step.ended", ended if trouble is None else {**ended, "trouble": trouble})
         what = f"{step.service}: {stages.NAMES[step.stage]}" if step.extra is None else step.id
         if outcome == "ok":
@@ -331,7 +372,9 @@ class _Execution:
         self.record("mark", {"service": service, **mark.record()})
 
     def folder(self, step: Step) -> Path:
-        return action_folder(self.world, self.recovery.run, step.id.replace("/", "-"))
+        attempt = self.recovery.steps[step.id].attempt
+        name = step.id.replace("/", "-") + (f"+{attempt}" if attempt > 1 else "")  # as no step is named
+        return action_folder(self.world, self.recovery.run, name)
 
     # -- the outside probe -------------------------------------------------------------------------------------------
 

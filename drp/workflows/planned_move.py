@@ -22,6 +22,7 @@ from drp.domain.runbooks.steps import TrafficStep
 from drp.domain.values import show_duration
 from drp.errors import BusyError, DrpError, UnreachableError, UsageError
 from drp.ports import World
+from drp.workflows.authority import Authority, authorised, refuse_other_operation
 from drp.workflows.naming import new_run
 from drp.workflows.recover import make_way
 from drp.workflows.recovery_run import execute_and_close, open_recovery, refuse_running, reservation
@@ -35,7 +36,7 @@ MoveKind = Literal["switchover", "failback"]
 @dataclass(frozen=True, slots=True)
 class MoveRequest:
     """What an operator asks for. `by` is the named person who decides it. `discard_stranded`: what lies at the old
-    primary may be overwritten unkept."""
+    primary may be overwritten unkept. `approved_by`, `accept_unauthorised`: see `drp.workflows.recover`."""
 
     kind: MoveKind
     services: tuple[str, ...]
@@ -44,12 +45,17 @@ class MoveRequest:
     reason: str
     hold: timedelta | None = None
     discard_stranded: bool = False
+    approved_by: tuple[str, ...] = ()
+    accept_unauthorised: bool = False
 
 
 def move(world: World, request: MoveRequest) -> Recovery:
     """Check, declare, carry it out, and judge. Raises where it must not even start."""
     declared_at = world.clock.now()
     runbook = runbook_of(world, request.runbook)
+    refuse_other_operation(runbook, request.kind)
+    authority = Authority(request.by, request.approved_by, request.accept_unauthorised)
+    unauthorised = authorised(world, runbook, authority)
     world.locks.acquire("recovery", f"drp {request.kind}")
     try:
         _refuse_wrong_site(world, request)
@@ -69,11 +75,12 @@ def move(world: World, request: MoveRequest) -> Recovery:
         declared = [
             reservation(name, text, request.by)
             for name in request.services
-            for text in _exceptions(world, request, name, runbook)
+            for text in (*(text for text, _ in unauthorised), *_exceptions(world, request, name, runbook))
         ]
         body: Body = {
             "declared": declared,
             "by": request.by,
+            "approved_by": list(request.approved_by),
             "reason": request.reason,
             # A switchover goes to hosts that must be empty of it; a failback has kept what it replaces.
             "replace_existing": request.kind == "failback",

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from drp.domain.backups.restore_point import RestorePoint, newest_before
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.protection.gaps import is_elsewhere
@@ -20,13 +20,14 @@ from drp.domain.service import Service
 from drp.domain.values import show_duration
 from drp.errors import DrpError, UsageError
 from drp.ports import World
+from drp.workflows.authority import Authority, authorised, refuse_other_operation
 from drp.workflows.host_jobs import HostJob
 from drp.workflows.naming import new_run, run_folder
 from drp.workflows.recovery_run import execute_and_close, open_recovery, refuse_running, reservation, resume
-from drp.workflows.repository import points_at, refuse_removal, removing_runs
+from drp.workflows.repository import refuse_removal, removing_runs
+from drp.workflows.restore_points import refuse_momentless, restore_points_for
 from drp.workflows.selection import reasons_against, recovery_order, runbook_of
-from drp.workflows.stages import changed_since, check_secrets, datasets_of
-from drp.workflows.trust import trusted
+from drp.workflows.stages import changed_since, check_secrets
 
 __all__ = ["RecoveryRequest", "make_way", "recover", "resume"]
 
@@ -41,7 +42,9 @@ WATCH_POLL_SECONDS = 0.2
 @dataclass(frozen=True, slots=True)
 class RecoveryRequest:
     """What an operator asks for. `by` is the named person who declares the disaster, or leads the drill; `from_centre`
-    is the DR centre to restore from, if not the services' own."""
+    is the DR centre to restore from, if not the services' own. `before`: nothing in the data may be younger.
+    `approved_by` have agreed, beside `by`; with `accept_unauthorised` it goes on although nobody entitled has declared
+    it or agreed, in the name of `by`."""
 
     kind: RecoveryKind
     services: tuple[str, ...]
@@ -57,12 +60,19 @@ class RecoveryRequest:
     replace_existing: bool = False
     accept_unfenced: bool = False
     fence: bool = False
+    before: datetime | None = None
+    approved_by: tuple[str, ...] = ()
+    accept_unauthorised: bool = False
 
 
 def recover(world: World, request: RecoveryRequest) -> Recovery:
     """Compile the plan, declare, carry it out, and judge. Raises where it must not even start."""
     declared_at = world.clock.now()
     runbook = runbook_of(world, request.runbook)
+    refuse_other_operation(runbook, request.kind)
+    refuse_momentless(request, runbook)
+    authority = Authority(request.by, request.approved_by, request.accept_unauthorised)
+    unauthorised = authorised(world, runbook, authority) if request.kind == "failover" else []
     world.locks.acquire("recovery", f"drp {request.kind}")
     try:
         order = _order(world, request)
@@ -75,12 +85,13 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
         run = new_run(request.kind, declared_at)
         declared: list[Body] = []
         for name, planned in plan.services.items():
-            for text, accepted_by in _reservations(world, request, planned, runbook, unfenced):
+            for text, accepted_by in (*unauthorised, *_reservations(world, request, planned, runbook, unfenced)):
                 declared.append(reservation(name, text, accepted_by))
             _mark_disruption(world, run, name, request, declared_at, declared)
         body = {
             "declared": declared,
             "by": request.by,
+            "approved_by": list(request.approved_by),
             "reason": request.reason,
             "replace_existing": request.replace_existing,
             "unfenced": bool(unfenced),
@@ -188,10 +199,10 @@ def _check_fence(world: World, request: RecoveryRequest, service: Service) -> li
 def _plan(
     world: World, request: RecoveryRequest, runbook: Runbook, order: Sequence[str], declared_at: datetime
 ) -> Plan:
-    points: dict[str, RestorePoint] = {}
+    points: dict[str, tuple[RestorePoint, ...]] = {}
     declared: dict[str, Objectives] = {}
     for name in order:
-        points[name] = _restore_point(world, name, request, declared_at)
+        points[name] = restore_points_for(world, name, request, runbook, declared_at)
         found = objectives_of(world.city.services[name], world.city.workspace.tiers)
         if found is None:
             raise DrpError("the service has no objectives", where=name, hint="run: drp validate")
@@ -209,39 +220,13 @@ def _plan(
         request.kind,
         order,
         runbook,
-        restore_points=points,
+        restore_points={name: found[0] for name, found in points.items()},
+        older={name: found[1:] for name, found in points.items()},
         declared=declared,
         objectives=objectives,
         hold=runbook.hold if request.hold is None else request.hold,
         fences=request.fence,
     )
-
-
-def _restore_point(world: World, service: str, request: RecoveryRequest, declared_at: datetime) -> RestorePoint:
-    points = [point for point in world.ledger.restore_points(service) if point.site == "primary"]
-    hint = f"back it up first: drp backup run {service}"
-    if request.from_centre is not None:
-        points = points_at(world, world.city.services[service], points, request.from_centre)
-        hint = f"what has arrived there: drp backup copy {service} --list"
-    if request.restore_point is not None and service in request.services:
-        chosen = next((point for point in points if point.id == request.restore_point), None)
-        hint = f"list them: drp backup list {service}"
-    else:
-        # Damage was found at the service's own DR centre; a copy elsewhere was compared on its way.
-        arrived = [point for point in points if point.arrived_at <= declared_at]
-        chosen = newest_before(
-            trusted(world, service, arrived) if request.from_centre is None else arrived, declared_at
-        )
-    if chosen is None:
-        where = "the DR centre" if request.from_centre is None else f"DR centre {request.from_centre}"
-        raise UsageError(f"there is no such restore point at {where}", where=service, hint=hint)
-    for dataset in datasets_of(chosen):
-        if dataset.host not in world.city.services[service].recovers_on:
-            text = f"the restore point is of host {dataset.host}, for which no recovery host stands in"
-            raise UsageError(
-                text, where=service, hint=f"add it to recovers_on, or back up anew: drp backup run {service}"
-            )
-    return chosen
 
 
 def _mark_disruption(
@@ -275,7 +260,8 @@ def _mark_disruption(
         declared.append(reservation(service, "T0 and T1 were declared by a person: no probe had watched", request.by))
     else:
         world.say(f"{service}: nobody saw when it went, so RTA and RPA cannot be measured (--disrupted-at TIME)")
-    declared_by = f"declared by {request.by}: {request.reason}"
+    agreed = f", agreed by {', '.join(request.approved_by)}" if request.approved_by else ""
+    declared_by = f"declared by {request.by}{agreed}: {request.reason}"
     mark(Mark("T2", declared_at, "human", declared_by, clock=world.clock.reading()))
 
 

@@ -319,6 +319,25 @@ def release(world: World, restore_point: str, reason: str) -> None:
     _note(world, "release", service, "restore_point.released", {"id": restore_point, "reason": reason})
 
 
+def distrust(world: World, restore_point: str, reason: str) -> Mark:
+    """Have recoveries pass over a restore point, as long as there is one that is not known to be bad."""
+    service = _service_of(world, restore_point)
+    _note(world, "distrust", service, "restore_point.distrusted", {"id": restore_point, "reason": reason})
+    return next(
+        row for row in world.ledger.marks(service) if (row.restore_point, row.mark) == (restore_point, "distrusted")
+    )
+
+
+def trust(world: World, restore_point: str, reason: str) -> None:
+    """Take a person's distrust back. What a check found is taken back only by a check."""
+    service = _service_of(world, restore_point)
+    rows = [row for row in world.ledger.marks(service) if row.restore_point == restore_point]
+    if not any(row.mark == "distrusted" and row.by != "drp" for row in rows):
+        hint = f"see: drp backup list {service}; what a check found, a whole check takes back: drp backup check"
+        raise UsageError("nobody has marked it as bad", where=restore_point, hint=hint)
+    _note(world, "trust", service, "restore_point.trusted", {"id": restore_point, "reason": reason})
+
+
 def _mark(world: World, restore_point: str, reason: str, mark: str) -> Mark:
     service = _service_of(world, restore_point)
     _note(world, "hold", service, f"restore_point.{mark}", {"id": restore_point, "reason": reason})

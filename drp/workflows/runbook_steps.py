@@ -4,7 +4,7 @@ messages. `drp.domain.runbooks.steps` says what each kind means."""
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -51,6 +51,12 @@ class RunbookSteps:
         self.world, self.recovery, self.record = world, recovery, record
         self.messages: dict[str, _Message] = {}
         self.asked: set[str] = set()
+
+    def forget(self, steps: Iterable[str]) -> None:
+        """These steps are done again, with other data: whoever was asked is asked anew."""
+        self.asked -= set(steps)
+        for name in steps:
+            self.messages.pop(name, None)
 
     def start(self, step: Step, folder: Path) -> None:
         """Begin a step. DrpError where it cannot be begun."""
@@ -175,7 +181,7 @@ class RunbookSteps:
         answer = self.recovery.steps[step.id].answer
         if extra.rerun or (answer is not None and answer["answer"] == "again"):
             self.world.say(f"{step.id}: was lost; starting it again")
-            self.record("step.started", {"step": step.id, "action": step.id.replace("/", "-"), "again": True})
+            self.record("step.started", {"step": step.id, "action": folder.name, "again": True})
             self._start_playbook(step, extra, folder)
             return None
         if answer is None:

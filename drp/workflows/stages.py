@@ -10,9 +10,7 @@ from typing import Any
 
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.checks import CheckType
-from drp.domain.datasets import DatasetType, read_dataset, with_snapshots
 from drp.domain.events import Body
-from drp.domain.protection.gaps import backup_of
 from drp.domain.recovery.fencing import HostFence, unconfirmed
 from drp.domain.recovery.plan import Site, Stage, Step
 from drp.domain.recovery.probing import Sample, by_check, usable_again
@@ -31,6 +29,7 @@ from drp.workflows.fencing import finish_fence, finish_unfence, plan_fences, sta
 from drp.workflows.own_playbooks import start_own_playbook
 from drp.workflows.repository import ca_certificate, centre_named, secrets_of
 from drp.workflows.restore_pace import record_pace, recovery_hosts
+from drp.workflows.stage_jobs import datasets_of, hosts_of, jobs_of, turned_down
 from drp.workflows.traffic import (
     connection_variables,
     finish_rehearsal,
@@ -57,6 +56,7 @@ NAMES = {
     "verify": "verifying",
     "rehearse": "proving that traffic could be switched, without doing it",
     "after-verify": "running the workspace's own playbook after the verification",
+    "trial": "using it at the recovery host, before users come",
     "stopped": "making sure that nothing runs where it was",
     "fence": "closing the hosts that are left",
     "cutover": "switching traffic",
@@ -151,18 +151,11 @@ def _finish_fencing(world: World, recovery: Recovery, step: Step, messages: list
         record("reservation", {"service": step.service, "text": text, "accepted_by": accepted_by})
 
 
-def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
-    """The hosts that a stage works on: those that the service comes back on, or those that a planned move leaves."""
-    planned = recovery.plan.services[step.service]
-    clears_home = step.stage == "cleanup" and recovery.plan.kind == "failback"
-    is_left = step.stage in ("stop", "stopped", "reopen") or clears_home
-    return planned.leaves if is_left else planned.hosts
-
-
-def probe_target(world: World, recovery: Recovery, name: str, folder: Path) -> ProbeTarget:
-    """A service's checks, to be tried from outside where its users will find it; samples go to `folder`."""
+def probe_target(world: World, recovery: Recovery, name: str, folder: Path, address: str | None = None) -> ProbeTarget:
+    """A service's checks, to be tried from outside: at an address, else where its users will find it. Samples go to
+    `folder`."""
     return ProbeTarget(
-        address=recovery.plan.services[name].address,
+        address=address or recovery.plan.services[name].address,
         checks=[check.model_dump(mode="json") for check in world.city.services[name].checks],
         baseline=recovery.opened.body["baselines"].get(name, {}),
         secrets=check_secrets(world, name),
@@ -261,8 +254,9 @@ def _finish_restore(world: World, recovery: Recovery, step: Step, messages: list
             "mark",
             {"service": step.service, **Mark("Tb", newest, "automatic", evidence, point.clock_uncertainty).record()},
         )
-    for name in proved_datasets(point, checks):
-        record("proof.recorded", proof_of(point, name, recovery.plan.kind))
+    if recovery.plan.patience is None:  # else it is proved by its trial: what is turned down is no proof of anything
+        for name in proved_datasets(point, checks):
+            record("proof.recorded", proof_of(point, name, recovery.plan.kind))
     wrong = [check for check in checks if not check.ok]
     if wrong:
         first = wrong[0]
@@ -323,11 +317,6 @@ def _checks_named(checks: Sequence[CheckType], last: str) -> str:
     return f"checks {', '.join(check.id for check in checks)} (the last to succeed: {last})"
 
 
-def datasets_of(point: RestorePoint) -> list[DatasetType]:
-    """The datasets as they were declared when they were backed up: what was backed up is what is restored."""
-    return [read_dataset(declared) for declared in point.datasets.values()]
-
-
 def changed_since(service: Service, point: RestorePoint) -> list[str]:
     """What the service's file declares otherwise than the restore point has it, a sentence each."""
     now = {dataset.id: dataset for dataset in service.datasets}
@@ -343,40 +332,10 @@ def changed_since(service: Service, point: RestorePoint) -> list[str]:
     ]
 
 
-def _jobs(world: World, recovery: Recovery, step: Step) -> list[Body]:
-    """The datasets' jobs on the hosts that the stage works on, with the restore point's snapshots, if there is one."""
-    service = world.city.services[step.service]
-    point = recovery.point_of(service.id)
-    declared = list(service.datasets) if point is None else datasets_of(point)
-    at_new_site = hosts_of(recovery, step) == recovery.plan.services[step.service].hosts
-    site = recovery.plan.site if at_new_site else recovery.plan.site_left
-    jobs = []
-    for dataset in declared:
-        procedure = dataset.procedure(service.id)
-        repository = None
-        if point is not None:
-            procedure = with_snapshots(procedure, point.snapshots_of(dataset.id))
-            url = point.repositories[service.stand_in(dataset.host, point.site)]
-            repository = {"url": url, "region": centre_named(world, point.dr_centre).region}
-        jobs.append(
-            {
-                "verb": "restore",
-                "run": recovery.run,
-                "service": service.id,
-                "host": service.stand_in(dataset.host, site),
-                "repository": repository,
-                "stall_seconds": int(backup_of(service).stall_timeout.total_seconds()),
-                "requires": ["restic", *procedure["requires"]],
-                "datasets": [procedure],
-            }
-        )
-    return jobs
-
-
 def _variables(world: World, recovery: Recovery, step: Step) -> Body:
     """All that a playbook gets to know: plain data, compiled from the service's file."""
     service = world.city.services[step.service]
-    jobs = _jobs(world, recovery, step)
+    jobs = jobs_of(world, recovery, step, recovery.point_of(service.id))
     units = sorted({unit for job in jobs for unit in job["datasets"][0]["units"]})
     own_units = [unit for unit in service.recovery.start if unit not in units]
     if step.stage == "cleanup":
@@ -393,6 +352,7 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
         # What this very run restored before it was cut off may be replaced; anything else only where a person said so.
         "drp_replace_existing": recovery.opened.body["replace_existing"] or recovery.proved_empty(service.id),
         "drp_local_asks": [ask for check in service.checks for ask in check.asks_of_host()],
+        "drp_turned_down": turned_down(world, recovery, step),
     }
 
 

@@ -17,7 +17,7 @@ from tests.e2e.workbench import ADDRESS, PRIMARY_NAME, RECOVERY, SERVICE, Done, 
 
 pytestmark = pytest.mark.e2e
 STAGES = ["restore", "activate", "verify", "cutover", "usable"]
-FAILOVER = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Kepala Diskominfo")
+FAILOVER = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Ratna Kusumah")
 
 
 def get(path: str) -> bytes:
@@ -131,11 +131,11 @@ def test_the_report_says_it_all_and_verifies(disaster: Disaster, bench: Workbenc
         assert f'"{mark}"' in text
         assert disaster.marks()[mark]["at"] in text
     assert "MET" in disaster.page
-    assert "Kepala Diskominfo" in disaster.page
+    assert "Ratna Kusumah" in disaster.page
     path = disaster.done.json()["report"][1]
     assert "chain is whole" in bench.drp("report", "verify", path, "--head", disaster.events[-1]["hash"]).stdout
     forged = bench.folder / "forged.json"
-    forged.write_text(Path(path).read_text().replace("Kepala Diskominfo", "Orang Lain"))
+    forged.write_text(Path(path).read_text().replace("Ratna Kusumah", "Orang Lain"))
     told(bench.drp("report", "verify", str(forged), code=13))
     assert [Path(line).name for line in bench.drp("report", "build").stdout.split("\n") if line] == [
         "report.html",

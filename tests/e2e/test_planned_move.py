@@ -10,30 +10,9 @@ import pytest
 from tests.e2e.workbench import ADDRESS, PRIMARY, RECOVERY, SERVICE, Done, Workbench, eventually, processes_of, told
 
 pytestmark = pytest.mark.e2e
-# Their own runbooks have people work and decide.
-NOBODY_ASKED = ("--by", "Kepala Diskominfo", "--runbook", "site-loss")
-THERE = (
-    "switchover",
-    SERVICE,
-    "--yes",
-    "--reason",
-    "power works",
-    "--by",
-    "Kepala Diskominfo",
-    "--runbook",
-    "site-loss",
-)
-HOME = (
-    "failback",
-    SERVICE,
-    "--yes",
-    "--reason",
-    "power is back",
-    "--by",
-    "Kepala Diskominfo",
-    "--runbook",
-    "site-loss",
-)
+DECIDED = ("--by", "Ratna Kusumah")
+THERE = ("switchover", SERVICE, "--yes", "--reason", "power works", *DECIDED)
+HOME = ("failback", SERVICE, "--yes", "--reason", "power is back", *DECIDED)
 
 GONE = "ls -d /srv/pengaduan /etc/pengaduan /etc/nginx/sites-enabled/pengaduan 2>/dev/null || true"
 
@@ -167,7 +146,7 @@ def test_home_to_a_new_primary_after_a_disaster(bench: Workbench) -> None:
     bench.back_up()
     writes_arrive(bench)
     bench.drp("lab", "disaster", "site-loss")
-    bench.drp("failover", SERVICE, "--yes", "--reason", "fire", "--by", "Kepala Diskominfo", code=(0, 4))
+    bench.drp("failover", SERVICE, "--yes", "--reason", "fire", "--by", "Ratna Kusumah", code=(0, 4))
     writes_arrive(bench)
     bench.drp("lab", "up")
     before = len(lost(bench, RECOVERY))

@@ -151,6 +151,8 @@ class Workbench:
             text = re.sub(r"\b198\.18\.(\d+\.\d+)\b", lambda found: lab_address(found[1]), text)
             # Another hold only for one run would be an exception to its verdict. Nobody is here for people's steps.
             text = text.replace("hold: 60s", "hold: 4s").partition("# Whatever follows from here on needs people")[0]
+            if path.stem in ("planned-switchover", "failback"):
+                text = text.partition("\nsteps:\n")[0] + "\n"
             path.write_text(text, encoding="utf-8")
 
     # -- drp ---------------------------------------------------------------------------------------------------------

@@ -240,7 +240,8 @@ class FakeWatch:
 
     A run's own probe looks every half second from its start; it succeeds from the moment at which the action that
     lets users in (`opens`) has ended well, but for the attempts in `relapses` (seconds after that moment). Checks in
-    `more_checks` are tried too; those with False always fail.
+    `more_checks` are tried too; those with False always fail. A trial at the recovery host succeeds, but for services
+    in `unusable`.
     """
 
     def __init__(self, workspace: Path, clock: FakeClock) -> None:
@@ -250,6 +251,7 @@ class FakeWatch:
         self.started: dict[str, datetime] = {}
         self.relapses: set[float] = set()
         self.more_checks: dict[str, bool] = {}
+        self.unusable: set[str] = set()
 
     def samples(self, service: str, since: datetime | None = None) -> list[Sample]:
         found = self.seen.get(service, [])
@@ -271,7 +273,9 @@ class FakeWatch:
         return Evidence(f"var/runs/{folder.name}/{service}-watch.jsonl", "0" * 64)
 
     def run_samples(self, folder: Path) -> list[Sample]:
-        service = folder.name.removesuffix("-probe")
+        service, _, what = folder.name.partition("+")[0].rpartition("-")
+        if what == "trial":
+            return self._tried(service, self.started[folder.name]) if folder.name in self.started else []
         at, found = self.started[service], []
         while at + timedelta(milliseconds=20) <= self.clock.at:
             good = service in self.open_since and at >= self.open_since[service]
@@ -285,6 +289,14 @@ class FakeWatch:
                 found.append(Sample(at, at + timedelta(milliseconds=20), good and works, "refused", name, clock))
             at += timedelta(milliseconds=500)
         return found
+
+    def _tried(self, service: str, at: datetime) -> list[Sample]:
+        """What a trial has seen since it began."""
+        good = service not in self.unusable
+        detail = "as expected" if good else "GET /1: the answer differs from the one before the disruption"
+        count = max(0, int((self.clock.at - at).total_seconds() * 2))
+        starts = [at + timedelta(milliseconds=500 * number) for number in range(count)]
+        return [Sample(start, start + timedelta(milliseconds=20), good, detail) for start in starts]
 
 
 def task(host: str, name: str, at: datetime, outcome: str = "ok", **more: Any) -> Body:
@@ -303,7 +315,8 @@ def task(host: str, name: str, at: datetime, outcome: str = "ok", **more: Any) -
 
 class Recovering:
     """The script of a recovery in which all goes well, except where its attributes say otherwise: `away` holds what an
-    action tells that loses its host, once; `killed` how often a worker is killed; `untold` whose supervisor is."""
+    action tells that loses its host, once; `killed` how often a worker is killed; `untold` whose supervisor is; `bad`
+    the restore points of which a stage, named with it, fails."""
 
     def __init__(self, clock: FakeClock, watch: FakeWatch, city: City, points: dict[str, RestorePoint]) -> None:
         self.clock, self.watch, self.city, self.points = clock, watch, city, points
@@ -315,6 +328,8 @@ class Recovering:
         self.away: dict[str, list[Body]] = {}
         self.killed: dict[str, int] = {}
         self.untold: set[str] = set()
+        self.bad: dict[str, str] = {}
+        self.others: dict[str, list[RestorePoint]] = {}
 
     def __call__(self, name: str, spec: Body) -> Ending:
         now = self.clock.now()
@@ -322,7 +337,10 @@ class Recovering:
             for service in spec["targets"]:
                 self.watch.started.setdefault(service, now)
             return Ending(running=True)
-        service, stage = name.rsplit("-", 1)
+        service, stage = name.partition("+")[0].rsplit("-", 1)
+        if stage == "trial":
+            self.watch.started[name] = now
+            return Ending(running=True)
         host = f"drc-{service}-1"
         if name in self.endless:
             return Ending(130, self.hanging, running=True)
@@ -331,7 +349,9 @@ class Recovering:
         if self.killed.get(name, 0) > 0:
             self.killed[name] -= 1
             return Ending(128 + 9)
-        if name in self.failing:
+        if stage == "restore":
+            self._take(service, spec)
+        if name in self.failing or self.bad.get(self.points[service].id) == stage:
             return Ending(2, [task(host, f"{stage} : break", now, "failed", error="it broke", kind="command")])
         kind = spec["variables"]["drp_kind"]
         has_cutover = kind == "failover" and self.city.services[service].address is not None
@@ -345,6 +365,18 @@ class Recovering:
                 return Ending(2, [*messages[:3], task(host, f"datasets : {text}", now, "failed", error="here")])
         ended: Body = {"event": "runner.ended", "status": "successful", "rc": 0}
         return Ending(0, [*messages, ended], lost=name in self.untold)
+
+    def _take(self, service: str, spec: Body) -> None:
+        """From now on the data is that of the restore point whose snapshots are to be restored."""
+        parts = [part for job in spec["variables"]["drp_jobs"] for part in job["datasets"][0]["parts"]]
+        wanted = {part["snapshot"] for part in parts}
+        for point in self.others.get(service, ()):
+            if {item.snapshot for item in point.snapshots} == wanted:
+                self.points[service] = point
+        if self.bad.get(self.points[service].id) == "trial":
+            self.watch.unusable.add(service)
+        else:
+            self.watch.unusable.discard(service)
 
     def _absences(self, service: str, host: str) -> list[Body]:
         found = self.found.get(service, [])

@@ -9,7 +9,7 @@ from tests.e2e.workbench import PRIMARY_NAME, RECOVERY_NAME, SERVICE, Workbench,
 
 pytestmark = pytest.mark.integration
 SECOND = "kedua"
-FAILOVER = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Kepala Diskominfo")
+FAILOVER = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Ratna Kusumah")
 
 
 def test_good_copies_of_both_sites_are_good_while_the_first_centre_is_down(bench: Workbench) -> None:

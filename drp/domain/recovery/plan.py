@@ -40,6 +40,7 @@ Stage = Literal[
     "after-activate",
     "verify",
     "after-verify",
+    "trial",
     "rehearse",
     "stopped",
     "fence",
@@ -66,8 +67,9 @@ class Step:
     """One stage of one service, or a step of the runbook; and the steps that must have succeeded before it may start.
 
     Each stage is one Ansible run of the playbook with the stage's name, but for `usable` (waiting for the outside
-    probe) and `BACKUP_STAGES`. A step of the runbook (`extra`) concerns the services `also`; `service` is the one that
-    it belongs to alone, or empty. With `runs_last` it runs once everything else has ended, whatever became of that.
+    probe), `trial` (the same at the recovery host itself, before users come) and `BACKUP_STAGES`. A step of the runbook
+    (`extra`) concerns the services `also`; `service` is the one that it belongs to alone, or empty. With `runs_last` it
+    runs once everything else has ended, whatever became of that.
     """
 
     id: str
@@ -96,7 +98,8 @@ class PlannedService:
     then: a run that was cut off does not go on by another one.
 
     `hosts` are those that it comes back on, `leaves` those that a planned move takes it away from. A planned move has
-    no `restore_point` yet: it makes one after it has stopped the service (`Recovery.point_of`)."""
+    no `restore_point` yet: it makes one after it has stopped the service (`Recovery.point_of`). `older` are the restore
+    points that are taken in turn where the data of one proves bad (`drp.domain.recovery.walk`)."""
 
     service: str
     objectives: Objectives
@@ -106,6 +109,7 @@ class PlannedService:
     address: str
     declaration: str
     leaves: tuple[str, ...] = ()
+    older: tuple[RestorePoint, ...] = ()
 
     @property
     def objectives_relaxed(self) -> bool:
@@ -115,7 +119,10 @@ class PlannedService:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that a recovery will do, fixed before it starts. Its hash is the genesis of the run's event chain."""
+    """Everything that a recovery will do, fixed before it starts. Its hash is the genesis of the run's event chain.
+
+    `patience`: how long the user path may fail at the recovery host before the restore point is turned down; None where
+    no restore point is tried before users come."""
 
     kind: RecoveryKind
     runbook: str
@@ -123,6 +130,7 @@ class Plan:
     give_up_after: timedelta
     services: dict[str, PlannedService]
     steps: tuple[Step, ...]
+    patience: timedelta | None = None
 
     @property
     def is_planned(self) -> bool:
@@ -133,6 +141,10 @@ class Plan:
     def site(self) -> Site:
         """Where the services come back."""
         return "primary" if self.kind == "failback" else "recovery"
+
+    def step(self, name: str) -> Step:
+        """A step by its id."""
+        return next(step for step in self.steps if step.id == name)
 
     @property
     def before_users_go(self) -> set[str]:
@@ -159,6 +171,7 @@ class Plan:
             "runbook": self.runbook,
             "hold_ms": milliseconds(self.hold),
             "give_up_after_ms": milliseconds(self.give_up_after),
+            **({} if self.patience is None else {"patience_ms": milliseconds(self.patience)}),
             "services": {
                 name: {
                     "objectives": _objectives_record(planned.objectives),
@@ -168,6 +181,7 @@ class Plan:
                     "address": planned.address,
                     "declaration": planned.declaration,
                     **({"leaves": list(planned.leaves)} if planned.leaves else {}),
+                    **({"older": [point.record() for point in planned.older]} if planned.older else {}),
                 }
                 for name, planned in self.services.items()
             },
@@ -193,10 +207,12 @@ class Plan:
                     address=planned["address"],
                     declaration=planned["declaration"],
                     leaves=tuple(planned.get("leaves", ())),
+                    older=tuple(RestorePoint.from_record(point) for point in planned.get("older", ())),
                 )
                 for name, planned in record["services"].items()
             },
             steps=tuple(_step_from(step) for step in record["steps"]),
+            patience=timedelta(milliseconds=record["patience_ms"]) if "patience_ms" in record else None,
         )
 
     @property
@@ -215,13 +231,15 @@ def compile_recovery(
     objectives: Mapping[str, Objectives],
     hold: timedelta,
     fences: bool = False,
+    older: Mapping[str, tuple[RestorePoint, ...]] | None = None,
 ) -> Plan:
     """Compile the recovery of services at the recovery site; `order` has dependencies before what needs them. What a
     service needs beyond them runs there already.
 
     A failover ends with the traffic switch; a drill leaves traffic alone, looks at the recovery host itself, and
     cleans up what it built. A switchover stops and backs up what still runs at the primary site first, a failback what
-    runs at the recovery site; these need no `restore_points`.
+    runs at the recovery site; these need no `restore_points`. `older`: those that may be taken after them, where the
+    runbook walks back.
     """
     to: Site = "primary" if kind == "failback" else "recovery"
     of: Site = "recovery" if kind == "failback" else "primary"
@@ -230,7 +248,11 @@ def compile_recovery(
     stages = (
         steps_of_move(services, kind)
         if is_planned
-        else [step for service in services for step in steps_of(service, kind, set(order), fences=fences)]
+        else [
+            step
+            for service in services
+            for step in steps_of(service, kind, set(order), fences=fences, tries=runbook.walks_back)
+        ]
     )
     return Plan(
         kind=kind,
@@ -247,10 +269,12 @@ def compile_recovery(
                 address=user_address(city, service, kind),
                 declaration=declaration_of(service),
                 leaves=hosts_at(service, of) if is_planned else (),
+                older=() if is_planned or older is None else older.get(service.id, ()),
             )
             for service in services
         },
         steps=with_runbook(stages, runbook, kind),
+        patience=runbook.walk_back.patience if runbook.walks_back and not is_planned else None,
     )
 
 
@@ -300,11 +324,14 @@ def declaration_of(service: Service) -> str:
     return hash_of(service.model_dump(mode="json"))
 
 
-def steps_of(service: Service, kind: RecoveryKind, planned: Collection[str], *, fences: bool = False) -> list[Step]:
+def steps_of(
+    service: Service, kind: RecoveryKind, planned: Collection[str], *, fences: bool = False, tries: bool = False
+) -> list[Step]:
     """The stages of one service of a failover or a drill; it waits for its dependencies, if they are planned too.
-    `fences`: a failover that closes the primary hosts itself."""
+    `fences`: a failover that closes the primary hosts itself. `tries`: the user path is tried at the recovery host
+    before users come, so that a bad restore point can still be turned down; what needs the service waits for that."""
     name = service.id
-    steps = [_step(service, "restore"), *_start_of(service, planned)]
+    steps = [_step(service, "restore"), *_start_of(service, planned, tries=tries)]
     last = steps[-1].id
     if kind == "failover" and fences:
         steps.append(_step(service, "fence"))
@@ -384,11 +411,12 @@ def _move_of(
     return steps
 
 
-def _start_of(service: Service, planned: Collection[str]) -> list[Step]:
+def _start_of(service: Service, planned: Collection[str], *, tries: bool = False) -> list[Step]:
     """From the restored data to a verified service, with the workspace's own playbooks behind the stages that they
     follow."""
     name = service.id
-    verified = tuple(f"{dependency}/verify" for dependency in service.depends_on if dependency in planned)
+    proof = "trial" if tries else "verify"
+    verified = tuple(f"{dependency}/{proof}" for dependency in service.depends_on if dependency in planned)
     own = {item.after for item in own_playbooks(service)}
     steps: list[Step] = []
     last = f"{name}/restore"
@@ -403,6 +431,8 @@ def _start_of(service: Service, planned: Collection[str]) -> list[Step]:
         if after is None or after in own:
             steps.append(_step(service, stage, last, *(verified if stage == "activate" else ())))
             last = steps[-1].id
+    if tries:
+        steps.append(_step(service, "trial", last))
     return steps
 
 

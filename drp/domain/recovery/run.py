@@ -11,6 +11,7 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
     step.ended      {step, outcome: ok | failed | skipped, error, duration_ms, evidence: [{path, sha256}], ended_at}
                     and, where it is known of a failed one, trouble: {kind, host}
                     ended_at: before the event itself where nobody looked just then, as after a crash of drp
+                    data_is_bad: it failed, and that speaks against the restored data
     restore.measured {service, dr_centre, host, dataset, part, bytes, duration_ms, computing_ms, loading_ms, line, …}
     task.ended      {step, host, task, outcome, started_at, duration_ms, changed}   from ansible-runner's events
     absence.proved  {service, looked_for: […], found: […]}
@@ -18,6 +19,8 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
     traffic.switched {service, way, type, label, host, verb, site, before, after, changed, details}   a way's answer
     data.verified   {service, dataset, check, expected, actual, ok}
     restore_point.chosen  {…}                               what a planned move goes on with: the restore point's record
+    restore_points.turned_down {points: {service: id}, step, reason, again: [step, …]}
+                                 their data proved bad: the steps `again` are done with the next older ones of the plan
     stranded.found  {service, found: […], restore_point}     what lay at the old primary before a failback
     step.answered   {step, by, answer, comment}                       what a person said of it; see `ANSWERS`
     run.abandoned   {by, reason}                             a planned move that a person takes back
@@ -37,12 +40,14 @@ from drp.domain.objectives import Verdict, worst
 from drp.domain.recovery.plan import Plan, Step
 from drp.domain.recovery.timeline import Mark, Measurement, Reservation, measure
 from drp.domain.recovery.verification import checks_wanted
+from drp.domain.recovery.walk import TurnedDown
 from drp.domain.values import from_stamp
 
 
 @dataclass(slots=True)
 class StepState:
-    """What became of a step so far."""
+    """What became of a step so far. `attempt` counts the restore points that it was done with, `since` is the event
+    from which on the present one counts; `data_is_bad`: it failed, and that speaks against the restored data."""
 
     outcome: str = "pending"
     action: str = ""
@@ -54,6 +59,9 @@ class StepState:
     tasks: list[Body] = field(default_factory=list)
     begun_at: datetime | None = None
     answer: Body | None = None
+    data_is_bad: bool = False
+    attempt: int = 1
+    since: int = 0
 
     @property
     def ended(self) -> bool:
@@ -75,6 +83,7 @@ class Recovery:
     absences: dict[str, Body]
     probes: dict[str, Body]
     chosen: dict[str, RestorePoint] = field(default_factory=dict)
+    turned_down: dict[str, list[TurnedDown]] = field(default_factory=dict)
     stranded: dict[str, Body] = field(default_factory=dict)
     restores: list[Body] = field(default_factory=list)
     closed: Event | None = None
@@ -92,8 +101,18 @@ class Recovery:
         return from_stamp((self.closed or self.events[-1]).at)
 
     def point_of(self, service: str) -> RestorePoint | None:
-        """The restore point that a service comes back from: the plan's, or the one that a planned move has made."""
-        return self.plan.services[service].restore_point or self.chosen.get(service)
+        """The restore point that a service comes back from: the plan's, the next older one after each that was turned
+        down, or the one that a planned move has made."""
+        planned = self.plan.services[service]
+        tried = self.turned_down.get(service)
+        return planned.older[len(tried) - 1] if tried else planned.restore_point or self.chosen.get(service)
+
+    def tried_last(self, service: str) -> RestorePoint | None:
+        """The restore point that was restored before the present one, and then turned down; None where none was."""
+        planned = self.plan.services[service]
+        restored = [item.restore_point for item in self.turned_down.get(service, ()) if item.started_at is not None]
+        points = {point.id: point for point in (planned.restore_point, *planned.older) if point is not None}
+        return points[restored[-1]] if restored else None
 
     def use_counts_from(self, service: str) -> datetime | None:
         """Since when what answers can be the recovered service: after the verification, and after traffic began to be
@@ -290,6 +309,7 @@ def _apply_to_step(state: StepState, event: Event) -> None:
             state.outcome, state.error, state.evidence = body["outcome"], body["error"], body["evidence"]
             state.trouble = body.get("trouble")
             state.ended_at = from_stamp(body.get("ended_at", event.at))
+            state.data_is_bad = bool(body.get("data_is_bad"))
         case "task.ended":
             state.tasks.append(body)
         case "step.answered":
@@ -304,6 +324,8 @@ def _apply_finding(recovery: Recovery, event: Event) -> None:
             recovery.absences[body["service"]] = body
         case "data.verified":
             recovery.checks.setdefault(body["service"], []).append(body)
+        case "restore_points.turned_down":
+            _turn_down(recovery, event)
         case "restore_point.chosen":
             recovery.chosen[body["service"]] = RestorePoint.from_record(body)
         case "stranded.found":
@@ -312,3 +334,21 @@ def _apply_finding(recovery: Recovery, event: Event) -> None:
             recovery.restores.append(body)
         case "probe.started":
             recovery.probes[body["service"]] = body
+
+
+def _turn_down(recovery: Recovery, event: Event) -> None:
+    """What was found out about data that is taken away holds no longer; its time does: no clock goes back."""
+    body = event.body
+    for service, point in body["points"].items():
+        begun = recovery.steps[f"{service}/restore"].started_at
+        tried = TurnedDown(point, body["step"], body["reason"], begun, from_stamp(event.at), event.sequence)
+        recovery.turned_down.setdefault(service, []).append(tried)
+        recovery.checks.pop(service, None)
+        recovery.marks.get(service, {}).pop("Tb", None)
+    again = set(body["again"])
+    for step in recovery.plan.steps:
+        if step.id in again:
+            attempt = recovery.steps[step.id].attempt + 1
+            recovery.steps[step.id] = StepState(attempt=attempt, since=event.sequence)
+            if step.stage == "verify":
+                recovery.marks.get(step.service, {}).pop("T4", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal, Self
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Field, StrictInt, field_validator, model_validator
 
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import SchemaVersion
@@ -18,9 +18,17 @@ Operation = Literal["failover", "switchover", "failback", "none"]
 """What drp does for real in a scenario; `none`: nothing, all of it is people's work."""
 
 RestorePoints = Literal["newest", "before-a-moment", "walk-back"]
-"""Which restore point of each service a recovery takes: the `newest` consistent one that has arrived; the newest from
-`before-a-moment`, which whoever starts the run must name; or, by `walk-back`, one after the other from the newest to
-the oldest, until the verification passes."""
+"""Which restore point of each service a recovery takes: the `newest` consistent one that has arrived; or, by
+`walk-back`, one after the other from the newest to older ones, until the verification passes. `before-a-moment` walks
+back too, but begins with the newest from before a moment, which whoever starts a run for real must name."""
+
+
+class WalkBack(Model):
+    """How far a recovery walks back: at most `attempts` restore points of each service are tried. `patience`: how long
+    the user path may fail at the recovery host, before users come, until a restore point is turned down."""
+
+    attempts: Annotated[StrictInt, Field(ge=1, le=100)] = 5
+    patience: PositiveDuration = timedelta(seconds=60)
 
 
 class PeopleTimes(Declared):
@@ -63,6 +71,7 @@ class Runbook(Model):
     It is about the services that it names (`services`) or selects (`select`); with neither, about those that whoever
     starts it names, or all. `declared_by`: any one of these may declare it. `approved_by`: each of these must agree
     before a run of `operation` starts (of a role, one who has it or the deputy of one); a drill asks nobody.
+    `operation`: the only kind of run that it may bring about for real. `walk_back` counts where `restore_points` walk.
     `preconditions`, `criteria` and `stop_conditions` are for people: they are printed, and the report quotes them.
     `steps` are in the order in which people read them; `clean_up` runs in its order after everything else, whatever
     became of it.
@@ -76,6 +85,7 @@ class Runbook(Model):
     kind: ExerciseLevel
     operation: Operation = "failover"
     restore_points: RestorePoints = "newest"
+    walk_back: WalkBack = WalkBack()
     services: tuple[Identifier, ...] = ()
     select: Selector | None = None
     hold: PositiveDuration = timedelta(seconds=60)
@@ -88,6 +98,11 @@ class Runbook(Model):
     criteria: tuple[LocalisedText, ...] = ()
     stop_conditions: tuple[LocalisedText, ...] = ()
     clean_up: Annotated[tuple[RunbookStep, ...], Field(max_length=100)] = ()
+
+    @property
+    def walks_back(self) -> bool:
+        """Whether a restore point whose data proves bad is followed by an older one."""
+        return self.restore_points != "newest"
 
     @property
     def all_steps(self) -> tuple[AnyStep, ...]:

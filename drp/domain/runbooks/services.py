@@ -68,12 +68,22 @@ def may_answer(city: City, names: Sequence[Who], by: str) -> bool:
     Without any `names`, anybody may. Where the city has no register of people, or nobody in it has the role, a name is
     all that can be asked for: then everybody with a name may, and the report can only say who it was.
     """
-    holders = _ids_of(city, names)
-    if not holders:
+    if not _ids_of(city, names):
         return bool(by.strip())
     people = city.people.people
-    allowed = {*holders, *(deputy for name in holders if (deputy := people[name].deputy) in people)}
-    return any(_folded(by) in (_folded(str(name)), _folded(people[str(name)].name)) for name in allowed)
+    return any(_folded(by) in (_folded(name), _folded(people[name].name)) for name in _allowed(city, names))
+
+
+def named_for(city: City, names: Sequence[Who]) -> tuple[str, ...]:
+    """The names of those who may answer for one of these roles and persons, with deputies; empty where the register has
+    nobody."""
+    return tuple(city.people.people[name].name for name in _allowed(city, names))
+
+
+def _allowed(city: City, names: Sequence[Who]) -> tuple[str, ...]:
+    people, holders = city.people.people, _ids_of(city, names)
+    deputies = [str(deputy) for name in holders if (deputy := people[name].deputy) in people]
+    return tuple(dict.fromkeys((*holders, *deputies)))
 
 
 def _ids_of(city: City, names: Sequence[Who]) -> tuple[str, ...]:
