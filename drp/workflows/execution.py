@@ -215,7 +215,8 @@ class _Execution:
             return
         for body in () if ending.error else proofs_of(self.recovery, step.service):
             self.record("proof.recorded", body)
-        self.end(step, "failed" if ending.error else "ok", ending.error, data_is_bad=ending.data_is_bad)
+        trouble = {"kind": "user_path", "host": ""} if ending.error else None
+        self.end(step, "failed" if ending.error else "ok", ending.error, trouble, data_is_bad=ending.data_is_bad)
 
     def turn_down(self, turning: Turning) -> None:
         """See `drp.workflows.walking`."""

@@ -56,7 +56,7 @@ class Following:
         ]
 
     def _state(self, step: str) -> ActionState:
-        return self.world.actions.state(action_folder(self.world, self.recovery.run, step.replace("/", "-")))
+        return self.world.actions.state(action_folder(self.world, self.recovery.run, self.recovery.steps[step].action))
 
 
 class _Probe:
