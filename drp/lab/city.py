@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from drp.errors import IntegrityError, UsageError
 from drp.lab import credentials, dr_centre, hosts, name_server, network, services
-from drp.lab.applications import application_of
-from drp.lab.machine import check_machine, check_root
+from drp.lab.applications import application_of, programs_of
+from drp.lab.machine import check_machine, check_programs, check_root
 from drp.lab.plan import (
     LabDrCentre,
     LabFiles,
@@ -66,6 +66,7 @@ def up(plan: LabPlan, *, say: Say, clients: bool = True) -> list[str]:
     """
     check_plan(plan)
     check_machine()
+    check_programs(programs_of(plan.services))
     names = names_of(plan.workspace)
     with hold(names):
         try:

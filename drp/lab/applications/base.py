@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
 from drp.lab.plan import LabPlan, LabService
 
@@ -62,7 +62,7 @@ class Application(ABC):
     """One program that services of a certain shape can have in the lab. It must come back by drp's own playbooks with
     nothing but what such a service declares."""
 
-    programs: Mapping[str, str] = {}
+    programs: ClassVar[Mapping[str, str]] = {}
     """Programs that its hosts need beside those of every lab: path → Debian package."""
 
     has_citizens = False

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import base64
 from abc import abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from drp.lab.applications.base import Application, Entry, folder, link, resource
 from drp.lab.plan import LabPlan, LabService
@@ -113,7 +114,11 @@ class GitSite(BehindNginx):
     """A Git repository, by gitweb."""
 
     locations, filling = "git.nginx", "git.sh"
-    programs = {"/usr/share/gitweb/gitweb.cgi": "gitweb", "/usr/sbin/fcgiwrap": "fcgiwrap"}  # noqa: RUF012
+    programs: ClassVar[Mapping[str, str]] = {
+        "/usr/share/gitweb/gitweb.cgi": "gitweb",
+        "/usr/sbin/fcgiwrap": "fcgiwrap",
+        "/usr/bin/spawn-fcgi": "spawn-fcgi",
+    }
 
     def serves(self, service: LabService) -> bool:
         return bool(service.dataset("git")) and "fcgiwrap" in service.units
@@ -138,7 +143,11 @@ class FossilSite(BehindNginx):
     """A Fossil repository, which is one SQLite database, by fossil itself."""
 
     locations, filling = "fossil.nginx", "fossil.sh"
-    programs = {"/usr/bin/fossil": "fossil", "/usr/sbin/fcgiwrap": "fcgiwrap"}  # noqa: RUF012
+    programs: ClassVar[Mapping[str, str]] = {
+        "/usr/bin/fossil": "fossil",
+        "/usr/sbin/fcgiwrap": "fcgiwrap",
+        "/usr/bin/spawn-fcgi": "spawn-fcgi",
+    }
 
     def serves(self, service: LabService) -> bool:
         return bool(service.dataset("sqlite")) and "fcgiwrap" in service.units
@@ -155,7 +164,7 @@ class CalendarSite(BehindNginx):
     """Calendars, by Radicale."""
 
     locations, filling = "radicale.nginx", "radicale.sh"
-    programs = {"/usr/bin/radicale": "radicale"}  # noqa: RUF012
+    programs: ClassVar[Mapping[str, str]] = {"/usr/bin/radicale": "radicale"}
 
     def serves(self, service: LabService) -> bool:
         return "radicale" in service.units
@@ -172,7 +181,7 @@ class RedisSite(BehindNginx):
     """Records in Redis, by webdis."""
 
     locations, filling = "webdis.nginx", "webdis.sh"
-    programs = {"/usr/bin/webdis": "webdis", "/usr/bin/redis-server": "redis-server"}  # noqa: RUF012
+    programs: ClassVar[Mapping[str, str]] = {"/usr/bin/webdis": "webdis", "/usr/bin/redis-server": "redis-server"}
 
     def serves(self, service: LabService) -> bool:
         return "webdis" in service.units and bool(service.dataset("redis"))
@@ -185,7 +194,7 @@ class RedisSite(BehindNginx):
 class Proxy(Application):
     """HAProxy in front of the service that this one needs."""
 
-    programs = {"/usr/sbin/haproxy": "haproxy"}  # noqa: RUF012
+    programs: ClassVar[Mapping[str, str]] = {"/usr/sbin/haproxy": "haproxy"}
 
     def serves(self, service: LabService) -> bool:
         return "haproxy" in service.units and bool(service.declared.get("depends_on"))
@@ -212,7 +221,7 @@ class Proxy(Application):
 class Directory(Application):
     """OpenLDAP, and Apache that lets people sign on by it."""
 
-    programs = {"/usr/sbin/slapd": "slapd", "/usr/sbin/apache2": "apache2"}  # noqa: RUF012
+    programs: ClassVar[Mapping[str, str]] = {"/usr/sbin/slapd": "slapd", "/usr/sbin/apache2": "apache2"}
     _MODULES = ("ldap.load", "ldap.conf", "authnz_ldap.load")
 
     def serves(self, service: LabService) -> bool:
