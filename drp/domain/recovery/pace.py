@@ -16,6 +16,8 @@ from drp.domain.values import show_rate, show_size
 
 LONG_ENOUGH_MS = 10_000
 """A wait shorter than this is nobody's finding: opening a repository alone takes a second or two."""
+ENOUGH_BYTES = 1_000_000
+"""How fast less than this came says nothing of a line."""
 
 
 def measured_restores(
@@ -56,7 +58,7 @@ def is_slow(restore: Mapping[str, Any]) -> bool:
     """Whether a restore waited for most of its time, and for long; and, where the line's capacity is declared, got
     less than half of it."""
     waited = waited_ms(restore)
-    if waited < LONG_ENOUGH_MS or 2 * waited < restore["duration_ms"]:
+    if restore["bytes"] < ENOUGH_BYTES or waited < LONG_ENOUGH_MS or 2 * waited < restore["duration_ms"]:
         return False
     declared = restore["line_bits_per_second"]
     return declared is None or 2 * rate_of(restore) < declared

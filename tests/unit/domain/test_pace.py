@@ -44,6 +44,7 @@ def test_one_that_mostly_waited_is_slow_and_says_how_fast_the_data_came() -> Non
         {"computing_ms": 100_000},  # compression, decryption: the processor's time
         {"loading_ms": 100_000},  # the database had enough to load
         {"duration_ms": 9_000, "computing_ms": 0},  # too short to say anything
+        {"bytes": 953},  # the DR centre was slow to answer, which is no line's speed
         {"bytes": 15_000_000_000},  # as much as the line is declared to carry
         {"computing_ms": 200_000},  # more processors than one
     ],

@@ -88,7 +88,10 @@ def with_pace(stage: Stage, **figures: int) -> None:
     script._restored = restored  # type: ignore[method-assign]
 
 
-def test_a_slow_line_is_a_finding_and_the_cause_where_the_objective_was_missed(stage: Stage) -> None:
+def test_a_slow_line_is_a_finding_and_the_cause_where_the_objective_was_missed(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("drp.domain.recovery.pace.ENOUGH_BYTES", 1)  # the stage's data are small
     with_pace(stage, duration_ms=90_000, computing_ms=1_000, loading_ms=0)
     good = recover(stage.world, DRILL)
     assert causes_of(good) == []
