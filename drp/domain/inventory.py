@@ -186,11 +186,12 @@ class SshAccess(Model):
 class LabSettings(Model):
     """What `drp lab up` builds: the hosts of these services, or of all where none is named, and these DR centres.
 
-    `disk` is what each host's file systems hold before they are full; it is memory of the machine.
+    `disk` is what each host's file systems hold before they are full, 2 GiB if nothing is said; it is memory of the
+    machine.
     """
 
     network: AddressRange
-    disk: Size = 2 * 1024**3
+    disk: Size | None = None
     dr_centre: Identifier
     other_dr_centres: tuple[Identifier, ...] = ()
     services: tuple[Identifier, ...] = ()

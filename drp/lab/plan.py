@@ -18,6 +18,7 @@ BENCHMARKING = IPv4Network("198.18.0.0/15")
 
 SITES = ("primary", "recovery")
 GIBIBYTE = 1024**3
+DISK_BYTES = 2 * GIBIBYTE
 SMALLEST_DISK_BYTES = 128 * 1024**2
 DR_CENTRE = "dr-centre"
 NAME_SERVER = "name-server"
@@ -34,7 +35,7 @@ class LabHost:
     name: str
     site: str
     address: str
-    disk_bytes: int = 2 * GIBIBYTE
+    disk_bytes: int = DISK_BYTES
 
 
 @dataclass(frozen=True)

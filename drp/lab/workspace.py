@@ -12,7 +12,7 @@ from drp.domain.protection.gaps import backup_of
 from drp.domain.recovery.plan import hosts_at
 from drp.domain.service import Service
 from drp.errors import UsageError
-from drp.lab.plan import LabDrCentre, LabFiles, LabHost, LabPlan, LabService, names_of
+from drp.lab.plan import DISK_BYTES, LabDrCentre, LabFiles, LabHost, LabPlan, LabService, names_of
 from drp.lab.state import load
 from drp.lab.zones import name_servers_of
 
@@ -53,7 +53,7 @@ def plan_of(workspace: Path, city: City, named: Sequence[str] = ()) -> LabPlan:
         workspace=workspace,
         network=settings.network,
         hosts=tuple(
-            LabHost(host.name, host.site, host.address, settings.disk)
+            LabHost(host.name, host.site, host.address, settings.disk or DISK_BYTES)
             for host in city.hosts.values()
             if host.site is not None and (not chosen or host.name in hosts)
         ),
