@@ -162,6 +162,7 @@ id: door
 title: {en: Close the door, id: Tutup pintu}
 purpose: {en: Send users away first, id: Pengguna diminta menunggu lebih dahulu}
 kind: full
+operation: switchover
 hold: 4s
 steps:
   - id: close-the-door
@@ -177,7 +178,7 @@ def test_a_service_is_unusable_from_when_users_are_sent_away(bench: Workbench) -
     """Not only from when drp stops it: the outside probe saw it, and RTA counts from there."""
     (bench.folder / "runbooks/door.yaml").write_text(DOOR)
     bench.back_up()
-    going = bench.start("switchover", SERVICE, "--yes", "--reason", "works", "--runbook", "door", "--json")
+    going = bench.start(*THERE, "--runbook", "door", "--json")
     going.until("waits for")
     run = bench.open_run("switchover")
     samples = bench.folder / f"var/runs/{run}/{SERVICE}-probe/samples.jsonl"
