@@ -127,7 +127,9 @@ def progress_of(
         _service(recovery, name, steps, own[name], asked, looks.get(name), at) for name in recovery.plan.services
     ]
     left = [item for item in steps.values() if item.is_left]
-    first = min((state.started_at for state in recovery.steps.values() if state.started_at), default=None)
+    starts = [state.started_at for state in recovery.steps.values()]
+    starts += [tried.started_at for found in recovery.turned_down.values() for tried in found]
+    first = min((start for start in starts if start is not None), default=None)
     return Progress(
         run=recovery.run,
         kind=recovery.plan.kind,
