@@ -120,9 +120,9 @@ def has_next(recovery: Recovery, service: str) -> bool:
 
 
 def _leads_users(recovery: Recovery, step: Step) -> bool:
-    """Whether a step has begun with which users may come."""
+    """Whether a step has begun with which users may come; in a drill, that stands for it."""
     state = recovery.steps[step.id]
-    if recovery.plan.kind != "failover" or state.started_at is None or state.outcome == "skipped":
+    if state.started_at is None or state.outcome == "skipped":
         return False
     return step.stage in ("cutover", "usable") or isinstance(step.extra, TrafficStep)
 
