@@ -69,6 +69,11 @@ def say(line: str) -> None:
     click.echo(f"{click.style(stamp, dim=True)}  {line}" if line else "", err=True)
 
 
+def printable(line: str) -> str:
+    """A line without what would steer a terminal."""
+    return line if line.isprintable() else "".join(char if char.isprintable() else " " for char in line)
+
+
 def zone_of(world: World) -> str:
     """The organisation's time zone. Times for people stand in it, as what they write after `--at` is read in it."""
     return world.city.workspace.organisation.time_zone
@@ -132,7 +137,7 @@ def print_wrapped(text: str, *, indent: str = "", first: str | None = None) -> N
     """A paragraph on standard output; `first` begins its first line, where that is other than `indent`."""
     import textwrap
 
-    plain = "".join(char if char.isprintable() else " " for char in text)
+    plain = printable(text)
     width = min(output_width(), WIDEST_PARAGRAPH)
     first = indent if first is None else first
     click.echo(textwrap.fill(plain, width, initial_indent=first, subsequent_indent=indent, break_on_hyphens=False))

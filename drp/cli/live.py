@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from drp.cli.common import say
+from drp.cli.common import printable, say
 from drp.errors import DrpError
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ REFRESH_SECONDS = 1.0
 END_SECONDS = 10.0
 LINES_LEFT = 5
 """Lines of the terminal that the picture leaves to what is said."""
+COLUMNS_LEFT = 3
+"""Columns that it leaves: a terminal shows the `^C` that somebody types behind the picture, which must not wrap."""
 
 plain_option = click.option(
     "--plain", is_flag=True, help="Lines only, also on a terminal: no live view. (Also: TERM=dumb.)"
@@ -60,7 +62,7 @@ class Screen:
         from rich.text import Text
 
         stamp = datetime.now().astimezone().strftime("%H:%M:%S")
-        self._print(Text.assemble((stamp, "dim"), f"  {_printable(line)}") if line else Text())
+        self._print(Text.assemble((stamp, "dim"), f"  {printable(line)}") if line else Text())
 
     def print(self, line: str) -> None:
         """A line of the command's result."""
@@ -69,7 +71,7 @@ class Screen:
             return
         from rich.text import Text
 
-        self._print(Text(_printable(line)))
+        self._print(Text(printable(line)))
 
     def _print(self, text: object) -> None:
         assert self.live is not None
@@ -142,9 +144,5 @@ class Screen:
         from drp.cli.live_view import draw
 
         size = console.size  # asked each time: the window may have another one by now
-        live.update(draw(progress, size.width, max(size.height - LINES_LEFT, 3)), refresh=True)
-
-
-def _printable(line: str) -> str:
-    """A line without what would steer the terminal."""
-    return "".join(char if char.isprintable() or char == "\t" else " " for char in line)
+        picture = draw(progress, max(size.width - COLUMNS_LEFT, 1), max(size.height - LINES_LEFT, 1))
+        live.update(picture, refresh=True)

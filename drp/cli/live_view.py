@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from rich.cells import cell_len
 from rich.text import Text
 
+from drp.cli.common import printable
 from drp.domain.progress.run import Asked, Progress, RtoClock, ServiceProgress, Standing
 from drp.domain.progress.steps import StepProgress
 from drp.domain.progress.telling import (
@@ -136,12 +137,14 @@ def _service(item: ServiceProgress, progress: Progress, width: int, name_width: 
     name = Text(item.service)
     name.truncate(name_width, overflow="ellipsis", pad=True)
     line = Text.assemble(name, " ", (f"{word:<8}", style), " ", _step_told(item, progress), " · ", _clock(item.clock))
-    notes = " · ".join(_notes(item, progress))
+    notes = _notes(item, progress)
+    together = " · ".join(notes)
     if not notes:
         return [line]
     if width >= WIDE:
-        return [line.append(f" · {notes}", style="dim")]
-    return [line, Text(f"{'':<{name_width}} {notes}", style="" if _is_urgent(item) else "dim")]
+        return [line.append(f" · {together}", style="dim")]
+    below = [together] if name_width + 1 + cell_len(together) <= width else notes
+    return [line, *(Text(f"{'':<{name_width}} {note}", style="" if _is_urgent(item) else "dim") for note in below)]
 
 
 def _step_told(item: ServiceProgress, progress: Progress) -> tuple[str, str]:
@@ -180,4 +183,4 @@ def _notes(item: ServiceProgress, progress: Progress) -> list[str]:
     notes += [f"also {other.step.id}" for other in item.others]
     if item.probe is not None and item.step is not None:
         notes.append(_short(probe_told(item.probe, item.hold_left, progress)))
-    return notes
+    return [printable(note) for note in notes]

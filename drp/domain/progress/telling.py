@@ -65,18 +65,21 @@ def back_told(clock: RtoClock) -> str:
     """When users should be back: `back in about 5 m`, `back in at least 5 m, 1 m after its RTO`."""
     if clock.expected is None:
         return "it will not be back"
-    about = "about" if clock.certain else "at least"
-    late = clock.expected - clock.rto
+    left, late = clock.expected - clock.passed, clock.expected - clock.rto
     too_late = f", {show_left(late)} after its RTO" if late > timedelta() else ""
-    return f"back in {about} {show_left(max(clock.expected - clock.passed, timedelta()))}{too_late}"
+    if left <= timedelta():
+        return f"should be back by now{too_late}"
+    return f"back in {'about' if clock.certain else 'at least'} {show_left(left)}{too_late}"
 
 
 def end_told(progress: Progress) -> str:
-    """`ends in about 2 m`; `ends in at least 2 m` where not all is known; `has ended`."""
+    """`ends in about 2 m`; `ends in at least 2 m` where not all is known."""
     if progress.is_closed:
         return "has ended"
-    left = show_left(progress.ends_at - progress.at)
-    return f"ends in about {left}" if progress.certain else f"ends in at least {left}"
+    left = progress.ends_at - progress.at
+    if not left:
+        return "should have ended by now"
+    return f"ends in {'about' if progress.certain else 'at least'} {show_left(left)}"
 
 
 def counts_told(progress: Progress) -> str:

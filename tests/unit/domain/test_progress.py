@@ -263,7 +263,7 @@ def test_a_service_waits_for_those_that_it_needs() -> None:
 
 
 def test_a_service_that_waits_for_a_person_says_for_whom_since_when_and_how_to_answer() -> None:
-    people = {
+    people: dict[str, Any] = {
         "schema": 1,
         "people": {"wati": {"name": "Wati Sekda", "contact": "+62 251 1"}},
         "roles": {"approves": ["wati"]},
