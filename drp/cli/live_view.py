@@ -21,7 +21,7 @@ from drp.domain.progress.telling import (
     show_passed,
     waits_told,
 )
-from drp.domain.values import show_duration
+from drp.domain.values import show_duration, show_expected
 
 WIDE = 130
 """From so many columns on, notes stand beside their service instead of below it."""
@@ -159,7 +159,7 @@ def _step_told(item: ServiceProgress, progress: Progress) -> tuple[str, str]:
     if duration is None:
         return f"{step.step.stage} {passed}, estimate unknown", ""
     sign = ">" if step.over else "of"
-    told = f"{step.step.stage} {passed} {sign} {_short(show_left(duration))} {step.estimate.basis}"
+    told = f"{step.step.stage} {passed} {sign} {_short(show_expected(duration))} {step.estimate.basis}"
     return told, "yellow" if step.over else ""
 
 

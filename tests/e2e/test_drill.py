@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import threading
 from collections.abc import Iterator
@@ -25,6 +26,7 @@ from tests.e2e.workbench import (
     processes_of,
     told,
 )
+from tests.fakes.terminal import TerminalCommand
 
 pytestmark = pytest.mark.e2e
 
@@ -170,6 +172,40 @@ def test_reports_and_lists_are_readable_for_programs_and_people(watched: Watched
     assert run in bench.drp("run", "list").stdout
     assert "step.ended" in bench.drp("run", "show", run).stdout
     assert bench.drp("run", "show", run, "--json").json() == bench.events(run)
+
+
+def test_on_a_terminal_a_drill_shows_each_step_beside_its_estimate_and_leaves_it_clean(
+    bench: Workbench, watched: Watched
+) -> None:
+    del watched  # it has measured how long each step takes
+    drill = TerminalCommand(bench.argv("drill", "run", SERVICE), bench.environment())
+    try:
+        shows_the_restore = re.compile(rf"^{SERVICE} +(at work|SLOW) +restore \S+ (of|>) \S+ measured", re.MULTILINE)
+        drill.until_true(lambda: bool(shows_the_restore.search(drill.screen.text)), "the restore and its estimate")
+        run = bench.open_run("drill")
+        # From elsewhere, where there is no terminal, it is followed by lines.
+        follower = bench.start("run", "show", run, "--follow")
+        drill.resize(60, 15)
+        drill.until(f"{SERVICE}: waiting until users can work again …")
+        drill.until("must hold for")
+        drill.resize(100, 30)
+    finally:
+        code = drill.end(120)
+    assert code == 0
+    assert (drill.screen.cursor_visible, drill.screen.alternate) == (True, False)
+    text = drill.screen.text
+    for line in (
+        "restoring …",
+        "restoring: done in",
+        "activating: done in",
+        "verifying: done in",
+        "cleaning up: done in",
+    ):
+        assert text.count(f"{SERVICE}: {line}") == 1, text
+    assert "last event hash: " in text
+    assert not any(line.startswith("── ") for line in drill.screen.shown)
+    followed = follower.end()
+    assert (followed.code, "run.closed" in followed.stdout, "── " in followed.stdout) == (0, True, False)
 
 
 def test_ctrl_c_says_how_to_go_on_and_an_rto_that_is_missed_is_not_met(bench: Workbench, watched: Watched) -> None:

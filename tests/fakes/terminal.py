@@ -135,13 +135,14 @@ class TerminalCommand:
 
     def until(self, text: str) -> None:
         """Wait until something stands on the screen. It may end meanwhile, but must have shown it."""
-        self._wait(lambda: text in self.screen.text, text)
+        self.until_true(lambda: text in self.screen.text, text)
 
     def until_sent(self, text: str) -> None:
         """Wait until something was sent to the screen, which may have broken it into lines or wiped it away since."""
-        self._wait(lambda: text in self.raw, text)
+        self.until_true(lambda: text in self.raw, text)
 
-    def _wait(self, condition: Callable[[], bool], what: str, limit_seconds: float = 60) -> None:
+    def until_true(self, condition: Callable[[], bool], what: str, limit_seconds: float = 120) -> None:
+        """Wait until a condition holds."""
         end = time.monotonic() + limit_seconds
         while not condition():
             running = self.process.poll() is None and time.monotonic() < end

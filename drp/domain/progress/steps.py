@@ -14,6 +14,7 @@ from drp.domain.recovery.plan import Plan, Step
 from drp.domain.recovery.run import Recovery, StepState
 
 NO_TIME = timedelta()
+LEAST_TOLD = timedelta(seconds=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +46,11 @@ class StepProgress:
 
     @property
     def over(self) -> timedelta:
-        """By how much a running step has gone beyond its estimate."""
+        """By how much a running step has gone beyond its estimate; less than a second is no news."""
         if not self.is_running or self.estimate.duration is None:
             return NO_TIME
-        return max(self.elapsed - self.estimate.duration, NO_TIME)
+        over = self.elapsed - self.estimate.duration
+        return over if over >= LEAST_TOLD else NO_TIME
 
 
 def place_steps_in_time(

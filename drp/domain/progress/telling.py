@@ -7,7 +7,7 @@ from datetime import timedelta
 from drp.domain.progress.probe_look import ProbeLook
 from drp.domain.progress.run import Progress, RtoClock, ServiceProgress, Standing
 from drp.domain.progress.steps import StepProgress
-from drp.domain.values import show_duration
+from drp.domain.values import show_duration, show_expected
 
 SUMMARY_EVERY = timedelta(seconds=30)
 SECOND = timedelta(seconds=1)
@@ -31,8 +31,8 @@ def against_estimate(item: StepProgress) -> str:
     if duration is None:
         return f"{passed}, estimate unknown"
     if item.over:
-        return f"{passed} instead of {show_left(duration)} {item.estimate.basis}"
-    return f"{passed} of {show_left(duration)} {item.estimate.basis}"
+        return f"{passed} instead of {show_expected(duration)} {item.estimate.basis}"
+    return f"{passed} of {show_expected(duration)} {item.estimate.basis}"
 
 
 def probe_told(probe: ProbeLook, hold_left: timedelta | None, progress: Progress) -> str:
