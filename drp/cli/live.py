@@ -19,6 +19,7 @@ from drp.errors import DrpError
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.live import Live
+    from rich.text import Text
 
     from drp.domain.progress.run import Progress
     from drp.ports import World
@@ -50,11 +51,15 @@ class Screen:
 
     def __init__(self, *, plain: bool) -> None:
         self.is_plain = plain or not sys.stderr.isatty() or os.environ.get("TERM", "dumb") in ("dumb", "unknown")
+        self.is_output_shown = sys.stdout.isatty()  # asked now: while there is a picture, it is another object
         self.live: Live | None = None
+        # A line and a picture that are written at once would wipe each other away.
+        self.writing = threading.RLock()
 
     def say(self, line: str) -> None:
         """A line of progress, above the picture while there is one."""
-        if self.live is None:
+        live = self.live
+        if live is None:
             say(line)
             return
         from datetime import datetime
@@ -62,20 +67,21 @@ class Screen:
         from rich.text import Text
 
         stamp = datetime.now().astimezone().strftime("%H:%M:%S")
-        self._print(Text.assemble((stamp, "dim"), f"  {printable(line)}") if line else Text())
+        self._print(live, Text.assemble((stamp, "dim"), f"  {printable(line)}") if line else Text())
 
     def print(self, line: str) -> None:
         """A line of the command's result."""
-        if self.live is None or not sys.stdout.isatty():
+        live = self.live
+        if live is None or not self.is_output_shown:
             click.echo(line)
             return
         from rich.text import Text
 
-        self._print(Text(printable(line)))
+        self._print(live, Text(printable(line)))
 
-    def _print(self, text: object) -> None:
-        assert self.live is not None
-        self.live.console.print(text, soft_wrap=True, highlight=False)
+    def _print(self, live: Live, text: Text) -> None:
+        with self.writing:
+            live.console.print(text, soft_wrap=True, highlight=False)
 
     @contextmanager
     def follow(self, world: World, run: str) -> Iterator[None]:
@@ -99,13 +105,11 @@ class Screen:
         from rich.live import Live
 
         console = Console(stderr=True, highlight=False)
-        # Output that goes elsewhere than to this terminal stays there.
-        to_terminal = sys.stdout.isatty()
         with Live(
             console=console,
             auto_refresh=False,
             transient=True,
-            redirect_stdout=to_terminal,
+            redirect_stdout=self.is_output_shown,  # what goes elsewhere than to this terminal stays there
             vertical_overflow="crop",
         ) as self.live:
             console.show_cursor()  # whoever is killed leaves the terminal as it was
@@ -123,9 +127,15 @@ class Screen:
                 following = Following(own, run)
                 self._look_again(following.look, stop)
         except DrpError as error:
-            self.say(f"the live view has ended, the run goes on: {error}")
+            self._give_up(str(error))
         except Exception as error:  # noqa: BLE001 - a recovery never ends because somebody could not look at it
-            self.say(f"the live view has ended, the run goes on: {type(error).__name__}: {error}")
+            self._give_up(f"{type(error).__name__}: {error}")
+
+    def _give_up(self, why: str) -> None:
+        if self.live is not None:
+            with self.writing:
+                self.live.update("", refresh=True)
+        self.say(f"the live view has ended, the run goes on: {why}")
 
     def _look_again(self, look: Callable[[], Progress], stop: threading.Event) -> None:
         from drp.domain.progress.telling import Teller
@@ -145,4 +155,5 @@ class Screen:
 
         size = console.size  # asked each time: the window may have another one by now
         picture = draw(progress, max(size.width - COLUMNS_LEFT, 1), max(size.height - LINES_LEFT, 1))
-        live.update(picture, refresh=True)
+        with self.writing:
+            live.update(picture, refresh=True)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import io
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
+from drp.cli.live import Screen
 from drp.cli.live_view import draw
 from drp.domain.progress.run import Progress
 from drp.domain.runbooks.model import Runbook
 from tests.fakes.city import runbook_record
 from tests.fakes.planned import ESTIMATES, LINES, city_with, sized_record
+from tests.fakes.world import make_stage
 from tests.unit.domain.test_progress import Bench
 
 
@@ -129,3 +133,23 @@ def test_what_a_probe_or_a_host_says_cannot_steer_the_terminal() -> None:
     assert "\x1b" not in text
     assert "\x07" not in text
     assert "failed:  [2J ]0;owned   next" in text
+
+
+@pytest.mark.parametrize("trouble", ["no such run", "a fault of the view itself"])
+def test_a_view_that_fails_ends_no_recovery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: str) -> None:
+    stage = make_stage(tmp_path)
+    run = next(row.run for row in stage.ledger.runs())  # a backup: it cannot be looked at as a recovery
+    name = "drill-none" if trouble == "no such run" else run
+    said: list[str] = []
+    screen = Screen(plain=True)
+    monkeypatch.setattr(screen, "say", said.append)
+    went_on = False
+    with screen.follow(stage.world, name):
+        end = time.monotonic() + 60
+        while not said and time.monotonic() < end:
+            time.sleep(0.02)
+        went_on = True
+    assert went_on
+    assert len(said) == 1
+    assert said[0].startswith("the live view has ended, the run goes on: ")
+    assert ("no run drill-none" in said[0]) == (trouble == "no such run")
