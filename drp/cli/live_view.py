@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from datetime import timedelta
 
 from rich.cells import cell_len
 from rich.text import Text
@@ -42,23 +43,22 @@ _WORDS = {
 def draw(progress: Progress, width: int, lines: int) -> Text:
     """The picture, at most so many columns wide and lines high."""
     head = _head(progress, width)
-    asked = [line for asks in progress.asked for line in _asked(asks, progress, width)]
     room = max(lines - len(head), 1)
-    # People are asked for in at most half of the room: the failures must be seen too.
-    asked, unseen = _fitting(asked, max(room // 2, 2)), len(progress.asked)
-    if len(asked) < 2 * unseen and asked:
-        asked[-1] = Text(f"… {unseen} steps wait for people: drp run show {progress.run}", style="magenta")
-    rows = [*asked, *_services(progress, width, room - len(asked))]
-    shown = [*head, *rows][: max(lines, 1)]
+    questions = _questions(progress, width, room)
+    shown = [*head, *questions, *_services(progress, width, room - len(questions))][: max(lines, 1)]
     for line in shown:
         line.truncate(width, overflow="ellipsis")
-    picture = Text("\n", no_wrap=True, overflow="crop").join(shown)
+    picture = Text("\n").join(shown)
     picture.no_wrap, picture.overflow = True, "crop"
     return picture
 
 
-def _fitting(lines: Sequence[Text], room: int) -> list[Text]:
-    return list(lines[: room - room % 2])
+def _questions(progress: Progress, width: int, room: int) -> list[Text]:
+    """Whom the run waits for; in about half of the room at most, since failures must be seen too."""
+    fitting = max(room // 4, 1)
+    lines = [line for asks in progress.asked[:fitting] for line in _asked(asks, progress, width)]
+    left = len(progress.asked) - fitting
+    return [*lines, Text(f"… and {left} more steps wait for people", style="magenta")] if left > 0 else lines
 
 
 def _head(progress: Progress, width: int) -> list[Text]:
@@ -86,13 +86,14 @@ def _left(item: StepProgress) -> str:
         return " ?"
     if item.over:
         return " late"
-    return f" {_short(show_left(max(item.estimate.duration - item.elapsed, item.estimate.duration * 0)))}"
+    return f" {_short(show_left(max(item.estimate.duration - item.elapsed, timedelta())))}"
 
 
 def _asked(asks: Asked, progress: Progress, width: int) -> list[Text]:
     blocks = f", {len(asks.blocks)} services wait for it" if len(asks.blocks) > 1 else ""
-    since = _short(show_passed(max(progress.at - asks.since, progress.since_first * 0)))
-    first = Text.assemble(("? ", "bold magenta"), f"{asks.title}: {asks.who}, asked {since} ago{blocks}")
+    since = _short(show_passed(max(progress.at - asks.since, timedelta())))
+    told = printable(f"{asks.title}: {asks.who}")
+    first = Text.assemble(("? ", "bold magenta"), f"{told}, asked {since} ago{blocks}")
     command = f"  {asks.command}"
     # A command that is cut cannot be copied: where there is no room for all of it, what is needed to type it stays.
     if cell_len(command) > width:

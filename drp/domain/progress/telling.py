@@ -68,7 +68,7 @@ def back_told(clock: RtoClock) -> str:
     left, late = clock.expected - clock.passed, clock.expected - clock.rto
     too_late = f", {show_left(late)} after its RTO" if late > timedelta() else ""
     if left <= timedelta():
-        return f"should be back by now{too_late}"
+        return f"may be back at any moment{too_late}"
     return f"back in {'about' if clock.certain else 'at least'} {show_left(left)}{too_late}"
 
 
@@ -78,7 +78,7 @@ def end_told(progress: Progress) -> str:
         return "has ended"
     left = progress.ends_at - progress.at
     if not left:
-        return "should have ended by now"
+        return "may end at any moment"
     return f"ends in {'about' if progress.certain else 'at least'} {show_left(left)}"
 
 

@@ -91,13 +91,14 @@ def test_of_many_services_those_that_matter_stand_first_and_the_rest_is_summed_u
     assert not any("service-09" in row for row in rows)
 
 
-@pytest.mark.parametrize("width", [1, 8, 20, 40, 80, 81, 129, 130, 200])
-@pytest.mark.parametrize("lines", [1, 2, 3, 4, 5, 7, 12, 19, 24, 60, 100])
 @pytest.mark.parametrize("standing", ["restore", "mixed"])
-def test_it_fits_any_window(width: int, lines: int, standing: str) -> None:
-    rows = picture(thirty(standing).at(31), width, lines)
-    assert 1 <= len(rows) <= lines
-    assert all(cell_len(row) <= width for row in rows)
+def test_it_fits_any_window(standing: str) -> None:
+    progress = thirty(standing).at(31)
+    for width in (1, 8, 20, 40, 80, 129, 130, 200):
+        for lines in (1, 2, 3, 4, 5, 7, 12, 19, 60, 100):
+            rows = picture(progress, width, lines)
+            assert 1 <= len(rows) <= lines, (width, lines)
+            assert all(cell_len(row) <= width for row in rows), (width, lines)
 
 
 def test_a_command_that_is_too_long_for_the_window_keeps_what_must_be_typed() -> None:
@@ -113,8 +114,9 @@ def test_many_questions_leave_room_for_the_services() -> None:
     for number in range(12):
         bench.run.begin(1, f"ask-{number}")
     rows = picture(bench.at(30))
-    assert len([row for row in rows if row.startswith("? Ask")]) < 12
-    assert "… 12 steps wait for people: drp run show drill-20261120-070000-0001" in rows
+    assert len([row for row in rows if row.startswith("? Ask")]) == 4
+    assert len([row for row in rows if row.startswith("  drp run approve")]) == 4
+    assert "… and 8 more steps wait for people" in rows
     assert any(row.startswith("a ") for row in rows)
     assert any(row.startswith("b ") for row in rows)
 
