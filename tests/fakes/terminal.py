@@ -126,6 +126,11 @@ class TerminalCommand:
             except AssertionError as error:
                 self.trouble = error
 
+    @property
+    def drawn(self) -> str:
+        """All that was ever sent, what was wiped away since too, without colours."""
+        return re.sub("\x1b\\[[0-9;]*m", "", self.raw)
+
     def resize(self, columns: int, rows: int) -> None:
         self.screen.columns, self.screen.rows = columns, rows
         self._set_size(columns, rows)
