@@ -179,6 +179,7 @@ def _clock(clock: RtoClock | None) -> tuple[str, str]:
 def _notes(item: ServiceProgress, progress: Progress) -> list[str]:
     """What is to be said of a service beside its figures, the most urgent first."""
     notes = [f"{step} {reason}" for step, reason in item.failed]
+    notes += [f"{', '.join(item.lost_hosts)} was lost, and is waited for"] if item.lost_hosts else []
     if item.clock is not None and not item.clock.has_stopped and not item.failed and item.hold_left is None:
         notes.append(_short(back_told(item.clock)))
     notes += [f"also {other.step.id}" for other in item.others]

@@ -12,8 +12,9 @@ from drp.domain.inventory import City
 from drp.domain.progress.probe_look import ProbeLook, Spells, look_of
 from drp.domain.progress.steps import StepProgress, is_lost, place_steps_in_time
 from drp.domain.recovery.plan import STAGES, Step
-from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.run import Recovery, StepState
 from drp.domain.runbooks.answers import answers_to, waits_for
+from drp.domain.values import from_stamp
 
 NO_TIME = timedelta()
 
@@ -64,7 +65,8 @@ class ServiceProgress:
     """One service. `step` is what it is at, or the next one if nothing of it runs; None where nothing is left.
 
     `clock` is None where nobody knows T0. `waits_for` are the services, and `waits_for_steps` the steps of the runbook,
-    that the next step needs. `is_next`: nothing holds that step up any more, and still it has not begun.
+    that the next step needs. `is_next`: nothing holds that step up any more, and still it has not begun. `lost_hosts`
+    did not answer any more in the middle of a step.
     """
 
     service: str
@@ -78,6 +80,7 @@ class ServiceProgress:
     waits_for: tuple[str, ...]
     waits_for_steps: tuple[str, ...]
     is_next: bool
+    lost_hosts: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,7 +239,19 @@ def _service(
         waits_for=waits,
         waits_for_steps=waits_steps,
         is_next=is_next,
+        lost_hosts=_lost_hosts([recovery.steps[item.step.id] for item in running]),
     )
+
+
+def _lost_hosts(running: Sequence[StepState]) -> tuple[str, ...]:
+    """The hosts that could not be reached any more in the present try of these steps."""
+    found = [
+        str(task["host"])
+        for state in running
+        for task in state.tasks
+        if task["outcome"] == "unreachable" and state.begun_at and from_stamp(task["started_at"]) >= state.begun_at
+    ]
+    return tuple(dict.fromkeys(found))
 
 
 def _failures(own: Sequence[StepProgress], steps: Mapping[str, StepProgress]) -> tuple[tuple[str, str], ...]:

@@ -21,6 +21,7 @@ from drp.domain.recovery.plan import RecoveryKind
 from drp.domain.recovery.probing import Sample
 from drp.domain.registers import People
 from drp.domain.runbooks.model import Runbook
+from drp.domain.values import to_stamp
 from tests.fakes.city import make_restore_point, runbook_record
 from tests.fakes.planned import ESTIMATES, LINES, city_with, sized_record
 from tests.fakes.synthetic_run import RUN, Written, plan_for
@@ -313,6 +314,15 @@ def test_a_step_that_could_begin_and_has_not_is_told() -> None:
     bench.run.end(10, "a/restore")
     a = bench.of("a", 30)
     assert (a.standing, a.is_next) == (Standing.WAITING, True)
+
+
+def test_a_host_that_was_lost_in_a_step_is_named_until_the_step_is_begun_again() -> None:
+    bench = Bench().begun()
+    task = {"step": "a/restore", "host": "drc-a-1", "task": "Restore", "outcome": "unreachable", "duration_ms": 1}
+    bench.run.add(9, "task.ended", task | {"started_at": to_stamp(bench.run.at(8)), "changed": False})
+    assert bench.of("a", 20).lost_hosts == ("drc-a-1",)
+    bench.run.add(25, "step.repeated", {"step": "a/restore", "reason": "it answers again"})
+    assert bench.of("a", 30).lost_hosts == ()
 
 
 # -- the probe ---------------------------------------------------------------------------------------------------------
