@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from drp.domain.events import Body
@@ -18,13 +18,14 @@ from tests.fakes.clock import FakeClock
 @dataclass
 class Ending:
     """How an action ends: its exit code and what its worker told. `running` ones only end when they are stopped, `lost`
-    ones are gone without an exit code."""
+    ones are gone without an exit code. It is at work for as long as it `takes`, and tells all at its end."""
 
     exit_code: int = 0
     messages: list[Body] = field(default_factory=list)
     running: bool = False
     data: bytes = b""
     lost: bool = False
+    takes: timedelta = timedelta()
 
 
 @dataclass
@@ -117,12 +118,18 @@ class FakeActions:
             answers = [switched(step) for step in spec["variables"]["drp_traffic"]]
             ending = replace(ending, messages=[*ending.messages, *answers])
         state = ActionState.LOST if ending.lost else ActionState.RUNNING if ending.running else ActionState.ENDED
-        self.known[folder] = Started(state, ending, self.clock.now())
+        self.known[folder] = Started(state, ending, self.clock.now() + ending.takes)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "lock").touch()
 
     def state(self, folder: Path) -> ActionState:
-        return self.known[folder].state if folder in self.known else ActionState.ABSENT
+        if folder not in self.known:
+            return ActionState.ABSENT
+        return ActionState.RUNNING if self._is_at_work(folder) else self.known[folder].state
+
+    def _is_at_work(self, folder: Path) -> bool:
+        started = self.known[folder]
+        return started.state is ActionState.ENDED and self.clock.at < started.ended_at
 
     def exit_code(self, folder: Path) -> int:
         return self.known[folder].ending.exit_code
@@ -131,7 +138,9 @@ class FakeActions:
         return self.known[folder].ended_at
 
     def messages(self, folder: Path, skip: int) -> list[Body]:
-        return self.known[folder].ending.messages[skip:] if folder in self.known else []
+        if folder not in self.known or self._is_at_work(folder):
+            return []
+        return self.known[folder].ending.messages[skip:]
 
     def stop(self, folder: Path) -> None:
         if self.state(folder) is ActionState.RUNNING:

@@ -33,20 +33,24 @@ class Crash(BaseException):
 
 
 class CrashingLedger(SqliteLedger):
-    """The real ledger. `crash_at` counts appended events; the process dies just before or after that one."""
+    """The real ledger. `crash_at` counts appended events; the process dies just before or after that one. `on_append`
+    is told of each event twice, before and after it is written, and may end the process too."""
 
     def __init__(self, path: Path, clock: FakeClock) -> None:
         super().__init__(path, clock.now)
         self.database.execute("PRAGMA synchronous = OFF")
         self.crash_at, self.crash_after, self.appended = 0, False, 0
+        self.on_append: Callable[[str, Body, bool], None] = lambda _type, _body, _is_written: None
 
     def _append(self, run: str, type_: str, body: Body, genesis: str | None, after: int | None = None) -> Event:
         self.appended += 1
         if self.appended == self.crash_at and not self.crash_after:
             raise Crash
+        self.on_append(type_, body, False)
         event = super()._append(run, type_, body, genesis, after)
         if self.appended == self.crash_at:
             raise Crash
+        self.on_append(type_, body, True)
         return event
 
 
@@ -104,7 +108,9 @@ class FakeStore:
         """Those of all backups that have ended well; 64 letters, of which a host may tell the first ones."""
         keys = set()
         for folder, started in self.actions.known.items() if self.actions else ():
-            job = self.actions.specs[folder.name].get("job", {}) if self.actions else {}
+            job = self.actions.specs[folder.name].get("job") if self.actions else None
+            if job is None:
+                continue  # a playbook
             for message in started.ending.messages:
                 for part in message.get("result", {}).get("parts", ()):
                     keys.add(f"{job['service']}/{job['restic_host']}/snapshots/{part.get('snapshot', ''):0<64}")

@@ -323,7 +323,9 @@ def _apply_finding(recovery: Recovery, event: Event) -> None:
         case "absence.proved":
             recovery.absences[body["service"]] = body
         case "data.verified":
-            recovery.checks.setdefault(body["service"], []).append(body)
+            checks = recovery.checks.setdefault(body["service"], [])
+            if body not in checks:  # as with reservations
+                checks.append(body)
         case "restore_points.turned_down":
             _turn_down(recovery, event)
         case "restore_point.chosen":
