@@ -278,6 +278,9 @@ class SupervisedActions:
         while folder.is_dir():
             is_last = time.monotonic() >= limit
             for socket in folder.glob("*"):
+                if socket.suffix == ".json":  # secrets of a playbook that was killed as it began
+                    socket.unlink(missing_ok=True)
+                    continue
                 argv = ["ssh", "-o", f"ControlPath={socket}", "-O", "exit", "drp"]
                 done = subprocess.run(argv, capture_output=True, env=kept_environment(), check=False)
                 if done.returncode:

@@ -14,7 +14,6 @@ import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -137,7 +136,7 @@ def _run(worker: Worker, cancelling: _Cancelling) -> None:
     import ansible_runner
 
     redactor = Redactor(worker.secrets.get("hidden", ()))
-    secrets_file = _secrets_file({"drp_secrets": worker.secrets.get("drp_secrets", {})})
+    secrets_file = _secrets_file(worker.spec, {"drp_secrets": worker.secrets.get("drp_secrets", {})})
     private = worker.folder / "runner"
     was_begun_before = private.exists()
     shutil.rmtree(private, ignore_errors=True)  # of one that was killed here
@@ -228,12 +227,16 @@ def _family_of(argument: bytes) -> set[int]:
     return found | {child for child, parent in parents.items() if parent in found}
 
 
-def _secrets_file(secrets: dict[str, Any]) -> Path:
-    memory = "/dev/shm" if os.path.isdir("/dev/shm") else None
-    number, name = tempfile.mkstemp(prefix="drp-", suffix=".json", dir=memory)
-    with os.fdopen(number, "w") as file:
+def _secrets_file(spec: dict[str, Any], secrets: dict[str, Any]) -> Path:
+    """A file in memory, of a name that tells whose it is: one that was killed before it had removed its own leaves it
+    to the next try, or to whoever closes the connections."""
+    folder = Path(spec["control_path_folder"])
+    folder.mkdir(mode=0o700, exist_ok=True)
+    path = folder / f"{spec['action']}.json"
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         json.dump(literal(secrets), file)
-    return Path(name)
+    return path
 
 
 def _as_told(variables: dict[str, Any]) -> dict[str, Any]:

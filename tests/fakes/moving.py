@@ -25,8 +25,9 @@ class Moving:
     def __call__(self, name: str, spec: Body) -> Ending:
         if "job" in spec:
             return Ending(0, self._backed_up(spec["job"]), takes=self.takes)
-        if "checks" in spec:
-            self.watch.started.setdefault(name.removesuffix("-probe"), self.clock.now())
+        if name == "_probe":
+            for service in spec["targets"]:
+                self.watch.started.setdefault(service, self.clock.now())
             return Ending(running=True)
         stage, now = str(spec["playbook"]), self.clock.now()
         host = spec["hosts"][0]
@@ -75,7 +76,7 @@ class Moving:
         return [hello, {"event": "result", "result": result}]
 
     def _restored(self, host: str) -> list[Body]:
-        database = [
+        database: list[dict[str, Any]] = [
             {"dataset": "database", "part": part, "expected": {}, "actual": {}} for part in ("roles", "database")
         ]
         files = [{"dataset": "files", "part": "files", "expected": COUNTED, "actual": COUNTED}]

@@ -8,6 +8,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from typing import Literal
 
@@ -41,12 +42,26 @@ class Relay:
         self.passed = 0
         self.connections = 0
         self.stays_broken = False  # a line that was cut takes no new connection
+        self.rate, self.delay = 0, 0.0
+        self.free_at = time.monotonic()
         self.lock = threading.Lock()
         self.open: set[socket.socket] = set()
         self.is_listening = threading.Event()
         self.thread = threading.Thread(target=self._accept, args=(at,), daemon=True)
         self.thread.start()
         assert self.is_listening.wait(5), "the relay does not listen"
+
+    def slow_down(self, *, rate: int, delay: float) -> None:
+        """Let through `rate` bytes per second in all, and what follows a silence only after `delay` seconds."""
+        self.rate, self.delay = rate, delay
+
+    def _hold_back(self, count: int, silence: float) -> None:
+        if not self.rate:
+            return
+        with self.lock:
+            self.free_at = max(self.free_at, time.monotonic()) + count / self.rate
+            wait = self.free_at - time.monotonic()
+        time.sleep(max(wait, self.delay if silence > self.delay / 2 else 0))
 
     def become(self, fault: Fault, *, cut_after: int = 0) -> None:
         with self.lock:
@@ -111,7 +126,10 @@ class Relay:
 
     def _pass(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
+            heard_at = time.monotonic()
             while data := source.recv(CHUNK):
+                self._hold_back(len(data), time.monotonic() - heard_at)
+                heard_at = time.monotonic()
                 if self.fault == "hang":
                     continue  # what is under way is swallowed
                 target.sendall(data)

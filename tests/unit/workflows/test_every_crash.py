@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,15 +27,17 @@ SERVICE = "pengaduan"
 TAKES = timedelta(seconds=2)
 DEAD = 7.0
 """How many seconds drp is dead each time: longer than any action takes."""
-REQUESTS = {
-    kind: RecoveryRequest(kind=kind, services=(SERVICE,), runbook="site-loss", by="siti", reason="why")
-    for kind in ("drill", "failover")
-} | {
-    kind: MoveRequest(kind=kind, services=(SERVICE,), runbook="site-loss", by="siti", reason="why")
-    for kind in ("switchover", "failback")
-}
+
+
+def request_of(kind: str) -> RecoveryRequest | MoveRequest:
+    said = {"services": (SERVICE,), "runbook": "site-loss", "by": "siti", "reason": "why"}
+    if kind in ("drill", "failover"):
+        return RecoveryRequest(kind=kind, **said)  # type: ignore[arg-type]
+    return MoveRequest(kind=kind, **said)  # type: ignore[arg-type]
+
+
 TEXT = {"en": "x", "id": "x"}
-STEPS = [
+STEPS: list[dict[str, Any]] = [
     {"id": "may-begin", "kind": "approval", "question": TEXT, "who": ["approves"], "before": "start"},
     {"id": "pause", "kind": "wait", "duration": "3s", "after": "restore", "before": "activate"},
     {"id": "own", "kind": "playbook", "playbook": "our-own", "timeout": "5m", "after": "restore", "before": "verify"},
@@ -69,13 +73,15 @@ class Bench:
 
 def bench_of(folder: Path, name: str) -> Bench:
     kind = name.split()[0]
-    record = service_record(SERVICE, address="192.0.2.80", rto="4h", rpo="4h", recovery={"start": ["postgresql", "pengaduan"]})
+    record = service_record(
+        SERVICE, address="192.0.2.80", rto="4h", rpo="4h", recovery={"start": ["postgresql", "pengaduan"]}
+    )
     city = make_city(record)
     if name.endswith("steps"):
         runbook = Runbook.model_validate(runbook_record() | {"steps": [{"title": TEXT, **step} for step in STEPS]})
         city = city.model_copy(update={"runbooks": {"site-loss": runbook}})
     stage = make_stage(folder, city)
-    request = REQUESTS[kind]
+    request = request_of(kind)
     if isinstance(request, MoveRequest):
         stage.reachability.alive = set(city.hosts)
         stage.actions.script = Moving(stage.clock, stage.watch, TAKES)
@@ -127,8 +133,8 @@ def kill_at_every_event(bench: Bench, *, is_written: bool) -> tuple[Recovery, in
         if type_ == "run.resumed" or written != is_written:
             return
         # A clock is read anew each time: the same event, with another time in it.
-        key = f"{type_} {body.get('step')} {body.get('mark')} {body.get('service')} {body.get('task')} {body.get('check')}"
-        key += f" {body.get('dataset')} {body.get('clock')} {body.get('host')} {body.get('text')}"
+        words = ("step", "mark", "service", "task", "check", "dataset", "clock", "host", "text")
+        key = " ".join([type_, *(str(body.get(word)) for word in words)])
         if key not in seen:
             seen.add(key)
             raise Crash
@@ -145,7 +151,7 @@ def kill_at_every_event(bench: Bench, *, is_written: bool) -> tuple[Recovery, in
             if run is None:
                 go_on = bench.begin
             elif bench.stage.ledger.run(run).closed_at is None:
-                go_on = lambda run=run: resume(bench.stage.world, run)  # type: ignore[misc]
+                go_on = partial(resume, bench.stage.world, run)
             else:
                 row = bench.stage.ledger.run(run)
                 return replay(run, row.genesis, bench.stage.ledger.events(run)), deaths + 1
