@@ -266,8 +266,8 @@ class _Execution:
                 self.end(step, "failed", "the move was given up")
             return
         self.take_messages(step, self.folder(step))
-        if self.world.actions.state(self.folder(step)) is ActionState.LOST:
-            self.messages.pop(step.id)  # it may be begun again
+        if self.world.actions.state(self.folder(step)) is not ActionState.RUNNING:
+            self.messages.pop(step.id)  # it may be begun again, and tells all anew
         try:
             ending = self.runbook.follow(step, self.folder(step))
         except DrpError as error:
