@@ -302,6 +302,8 @@ def _message(event: dict[str, Any], redactor: Redactor) -> dict[str, Any] | None
     if outcome is None:
         return None
     result = data.get("res") or {}
+    if outcome == "item failed" and result.get("unreachable"):
+        outcome = "item unreachable"
     message: dict[str, Any] = {
         "event": "task",
         "host": data.get("host", ""),
@@ -311,7 +313,7 @@ def _message(event: dict[str, Any], redactor: Redactor) -> dict[str, Any] | None
         "duration_ms": int(float(data.get("duration") or 0) * 1000),
         "changed": bool(result.get("changed", False)),
     }
-    if outcome in ("failed", "unreachable", "item failed"):
+    if outcome.endswith(("failed", "unreachable")):
         # Before it is made shorter: half of a secret would be left.
         message["error"] = redactor.text(str(result.get("msg") or result.get("stderr") or "no reason given"))[:2000]
         message["kind"] = str(result.get("drp_kind", ""))

@@ -28,7 +28,7 @@ from drp.workflows.move_backup import MoveBackup, told_of
 from drp.workflows.naming import action_folder
 from drp.workflows.runbook_steps import Ending, RunbookSteps
 from drp.workflows.trial import follow_trial, proofs_of, start_trial
-from drp.workflows.tries import Tries
+from drp.workflows.tries import Tries, hosts_away
 from drp.workflows.walking import pass_over, tell_of_taken, turn_down
 
 POLL_SECONDS = 0.05
@@ -305,11 +305,13 @@ class _Execution:
         self.backups.clear()
 
     def failure(self, step: Step) -> DrpError:
+        away = hosts_away(self.messages.get(step.id, []))
         for message in self.messages.get(step.id, []):
             is_summary = message.get("error") == "One or more items failed"  # the items before it say why
             if message["event"] == "task" and message["outcome"].endswith(("failed", "unreachable")) and not is_summary:
                 where = f"{step.id}, host {message['host']}, task {message['task']!r}"
-                return error_of(_kind(message), message["error"], where, message["host"])
+                kind = "ssh" if message["host"] in away else _kind(message)
+                return error_of(kind, message["error"], where, message["host"])
             if message["event"] == "trouble":
                 return error_of(message["kind"], message["text"], step.id)
         hint_path = self.folder(step).relative_to(self.world.workspace)

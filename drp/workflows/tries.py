@@ -73,7 +73,7 @@ class Tries:
 
     def waits_for_host(self, step: Step, folder: Path, messages: Sequence[Body], error: DrpError) -> bool:
         """Whether a failed action lost its host and waits for it, or has just been begun again."""
-        away = [name for name in _hosts_away(messages) if name in self.world.city.hosts]
+        away = [name for name in hosts_away(messages) if name in self.world.city.hosts]
         if not all(self._was_reached(name, messages) for name in away):
             return False  # it never was there: nothing says that it will be
         repeats = sum(event.type == "step.repeated" and event.body["step"] == step.id for event in self.recovery.events)
@@ -140,9 +140,10 @@ class _Look(threading.Thread):
         self.found = self.reachability.answers(self.host)
 
 
-def _hosts_away(messages: Sequence[Body]) -> list[str]:
-    """The hosts that were lost; none where anything else has failed too."""
+def hosts_away(messages: Sequence[Body]) -> list[str]:
+    """The hosts that were lost; none where anything else has failed too. Of a loop, Ansible tells that the items have
+    failed in which it lost the host."""
     tasks = [message for message in messages if message["event"] == "task"]
-    if any(task["outcome"] in ("failed", "item failed") for task in tasks):
-        return []
-    return list(dict.fromkeys(str(task["host"]) for task in tasks if task["outcome"] == "unreachable"))
+    lost = {(str(task["host"]), task["task"]) for task in tasks if task["outcome"] == "unreachable"}
+    failed = {(str(task["host"]), task["task"]) for task in tasks if task["outcome"] in ("failed", "item failed")}
+    return list(dict.fromkeys(host for host, _ in sorted(lost))) if failed <= lost else []

@@ -43,10 +43,10 @@ def test_of_two_who_answer_at_once_one_is_written_down_and_the_other_is_told(ask
     assert run is not None
     append = stage.ledger.append_next
 
-    def second_is_faster(name: str, type_: str, body: Body, after: int) -> Event | None:
+    def second_is_faster(run: str, type_: str, body: Body, after: int) -> Event | None:
         stage.ledger.append_next = append  # type: ignore[method-assign]
         approve(stage.world, run, "may-begin", "Siti", "yes from Siti", "yes")
-        return stage.ledger.append_next(name, type_, body, after)
+        return stage.ledger.append_next(run, type_, body, after)
 
     stage.ledger.append_next = second_is_faster  # type: ignore[method-assign]
     with pytest.raises(UsageError, match="has its answer already: Siti said yes"):
@@ -59,10 +59,10 @@ def test_another_event_meanwhile_keeps_nobody_from_answering(asked: Bench) -> No
     assert run is not None
     append = stage.ledger.append_next
 
-    def something_else_first(name: str, type_: str, body: Body, after: int) -> Event | None:
+    def something_else_first(run: str, type_: str, body: Body, after: int) -> Event | None:
         stage.ledger.append_next = append  # type: ignore[method-assign]
-        stage.ledger.append(name, "run.resumed", {"operator": "x"})
-        return stage.ledger.append_next(name, type_, body, after)
+        stage.ledger.append(run, "run.resumed", {"operator": "x"})
+        return stage.ledger.append_next(run, type_, body, after)
 
     stage.ledger.append_next = something_else_first  # type: ignore[method-assign]
     assert approve(stage.world, run, "may-begin", "Siti", "", None) == "yes"
