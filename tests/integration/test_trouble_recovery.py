@@ -94,7 +94,8 @@ def ended_well(bench: Workbench, going: Running, run: str) -> Done:
 def test_the_recovery_host_restarts_in_the_middle(
     bench: Workbench, stage: str, program: str, word: str, place: str
 ) -> None:
-    """The stage is begun again once the host answers, with the servers that it needs; the data is whole."""
+    """It goes on once the host answers, with the servers that it needs: a restore from its beginning, for its data must
+    be whole."""
     with waiting(bench, program, word, place):
         going = bench.start("drill", "run", SERVICE, "--json")
         going.until("restoring …")
@@ -102,8 +103,11 @@ def test_the_recovery_host_restarts_in_the_middle(
         eventually(lambda: it_waits(bench), f"the {stage} is at work", 200)
         restart(bench)
         done = ended_well(bench, going, run)
-    assert f"{RECOVERY_NAME} was lost in {SERVICE}/{stage}" in done.stderr
-    assert [body["step"] for body in bodies(bench, run, "step.repeated")] == [f"{SERVICE}/{stage}"]
+    repeated = [body["step"] for body in bodies(bench, run, "step.repeated")]
+    assert set(repeated) <= {f"{SERVICE}/{stage}"}
+    if stage == "restore":
+        assert len(repeated) == 1
+        assert f"{RECOVERY_NAME} was lost in {SERVICE}/restore" in done.stderr
     assert all(body["ok"] for body in bodies(bench, run, "data.verified"))
 
 
