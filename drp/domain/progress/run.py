@@ -13,6 +13,7 @@ from drp.domain.progress.probe_look import ProbeLook, Spells, look_of
 from drp.domain.progress.steps import StepProgress, is_lost, place_steps_in_time
 from drp.domain.recovery.plan import STAGES, Step
 from drp.domain.recovery.run import Recovery, StepState
+from drp.domain.recovery.urgency import runs_playbook
 from drp.domain.runbooks.answers import answers_to, waits_for
 from drp.domain.values import from_stamp
 
@@ -65,7 +66,8 @@ class ServiceProgress:
     """One service. `step` is what it is at, or the next one if nothing of it runs; None where nothing is left.
 
     `clock` is None where nobody knows T0. `waits_for` are the services, and `waits_for_steps` the steps of the runbook,
-    that the next step needs. `is_next`: nothing holds that step up any more, and still it has not begun. `lost_hosts`
+    that the next step needs. `is_next`: it needs nothing more, and still has not begun: only so many run at once, or
+    nobody carries the run out. `lost_hosts`
     did not answer any more in the middle of a step.
     """
 
@@ -86,7 +88,8 @@ class ServiceProgress:
 @dataclass(frozen=True, slots=True)
 class Progress:
     """The whole run. `services` has first what matters most; `path` is the chain of steps that decides the end, what
-    is at work or next first; `since_first` is the time since the first step (its makespan so far)."""
+    is at work or next first; `since_first` is the time since the first step (its makespan so far); `playbooks` how many
+    steps run a playbook now."""
 
     run: str
     kind: str
@@ -100,6 +103,7 @@ class Progress:
     certain: bool
     path: tuple[StepProgress, ...]
     is_closed: bool
+    playbooks: int
 
     def count(self, *standings: Standing) -> int:
         return sum(item.standing in standings for item in self.services)
@@ -146,6 +150,7 @@ def progress_of(
         certain=all(item.certain for item in left),
         path=_path(steps, left),
         is_closed=recovery.closed is not None,
+        playbooks=sum(item.is_running and runs_playbook(item.step) for item in steps.values()),
     )
 
 

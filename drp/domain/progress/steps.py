@@ -12,6 +12,7 @@ from drp.domain.forecasts.estimates import UNKNOWN, Estimate
 from drp.domain.progress.estimates import least_of
 from drp.domain.recovery.plan import Plan, Step
 from drp.domain.recovery.run import Recovery, StepState
+from drp.domain.recovery.urgency import runs_playbook
 
 NO_TIME = timedelta()
 LEAST_TOLD = timedelta(seconds=1)
@@ -92,6 +93,8 @@ class _Placing:
         self.placed: dict[str, StepProgress] = {}
         self.work: list[StepProgress] = []
         """What is left of all that clean-up waits for, the last one last."""
+        running = (step for step in recovery.plan.steps if recovery.steps[step.id].outcome == "running")
+        self.is_busy = any(runs_playbook(step) for step in running)
         self.called_off = recovery.before_users_go if recovery.plan.is_planned and recovery.has_failed else set()
 
     def place(self, step: Step) -> None:
@@ -150,7 +153,8 @@ class _Placing:
             if need.is_left and (last is None or need.ends_at > starts_at):
                 starts_at, last = max(starts_at, need.ends_at), need.step.id
         duration = self.estimates.get(step.id, UNKNOWN).duration
-        certain = certain and duration is not None and not step.is_way_back
+        waits_for_turn = last is None and self.is_busy and runs_playbook(step)  # nobody can say when that comes
+        certain = certain and duration is not None and not step.is_way_back and not waits_for_turn
         if duration is None:
             duration = least_of(step, self.recovery.plan)
         self._put(step, state, starts_at + duration, certain=certain, waits_for=last)

@@ -58,7 +58,9 @@ def waits_told(item: ServiceProgress, progress: Progress) -> str:
         return f"waits for {blocking.who} ({blocking.step.id})"
     if item.waits_for or item.waits_for_steps:
         return f"waits for {', '.join((*item.waits_for, *item.waits_for_steps))}"
-    return "could begin, but nothing has begun it" if item.is_next else ""
+    if not item.is_next:
+        return ""
+    return f"waits for its turn behind {progress.playbooks}" if progress.playbooks else "could begin; nobody begins it"
 
 
 def back_told(clock: RtoClock) -> str:

@@ -12,10 +12,10 @@ Urgency = Mapping[str, tuple[int, float, int]]
 
 def to_start(ready: Iterable[Step], running: Iterable[Step], at_once: int, urgency: Urgency) -> list[Step]:
     """The steps to start now. Of those that run a playbook only so many run `at_once`, the most urgent first."""
-    free = at_once - sum(_runs_playbook(step) for step in running)
+    free = at_once - sum(runs_playbook(step) for step in running)
     chosen = []
     for step in sorted(ready, key=lambda step: urgency[step.id]):
-        if _runs_playbook(step):
+        if runs_playbook(step):
             if free <= 0:
                 continue
             free -= 1
@@ -23,7 +23,8 @@ def to_start(ready: Iterable[Step], running: Iterable[Step], at_once: int, urgen
     return chosen
 
 
-def _runs_playbook(step: Step) -> bool:
+def runs_playbook(step: Step) -> bool:
+    """Whether a step is one of those of which only so many run at once."""
     return step.extra is None and step.stage != "usable" and step.stage not in BACKUP_STAGES
 
 

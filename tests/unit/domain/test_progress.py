@@ -314,6 +314,12 @@ def test_a_step_that_could_begin_and_has_not_is_told() -> None:
     bench.run.end(10, "a/restore")
     a = bench.of("a", 30)
     assert (a.standing, a.is_next) == (Standing.WAITING, True)
+    # The restore of b runs: it may be that no more may run at once, so that nobody can say when it is a's turn.
+    assert waits_told(a, bench.at(30)) == "waits for its turn behind 1"
+    assert a.clock is not None
+    assert (a.clock.expected, a.clock.certain) == (seconds(30 + 300 + 120 + 60), False)
+    bench.run.end(31, "b/restore")
+    assert waits_told(bench.of("a", 32), bench.at(32)) == "could begin; nobody begins it"
 
 
 def test_a_host_that_was_lost_in_a_step_is_named_until_the_step_is_begun_again() -> None:
