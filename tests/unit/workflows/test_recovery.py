@@ -79,6 +79,19 @@ def test_a_failover_brings_all_back_in_order_and_measures_it(stage: Stage) -> No
     assert stage.locks.held == {}
 
 
+def test_no_more_playbooks_run_than_the_control_node_carries(stage: Stage) -> None:
+    stage.actions.playbooks_at_once = 1
+    recovery = recover(stage.world, FAILOVER)
+    assert set(outcomes(recovery).values()) == {"ok"}
+    running = 0
+    for event in recovery.events:
+        is_playbook = event.type in ("step.started", "step.ended") and not event.body["step"].endswith("/usable")
+        running += {"step.started": 1, "step.ended": -1}[event.type] if is_playbook else 0
+        assert running <= 1
+    restores = [name for name in stage.actions.started if name.endswith("-restore")]
+    assert restores[-1] == "pengaduan-restore"  # what others wait for comes first
+
+
 def test_one_probe_for_all_runs_from_the_start_and_is_stopped_at_the_end(stage: Stage) -> None:
     recover(stage.world, FAILOVER)
     assert stage.actions.stopped == ["_probe"]
