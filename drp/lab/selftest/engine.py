@@ -28,19 +28,15 @@ from drp.lab.faults.base import Target
 from drp.lab.faults.catalogue import FAULTS
 from drp.lab.faults.injection import fault_named, injected
 from drp.lab.faults.targets import targets_of
-from drp.lab.hosts import run_inside
 from drp.lab.machine import check_root
 from drp.lab.plan import BENCHMARKING, names_of
 from drp.lab.processes import MARKER, ROLE, kill_marked
 from drp.lab.selftest.scoring import Score, Told, score
-from drp.lab.state import load
 
 SERVICES = ("pengaduan", "portal")
 """Of the self-test's workspace, what others need first."""
 NETWORK = IPv4Network("198.19.240.0/20")
 CONTROLS = 3
-ARCHIVE_BYTES = 40_000_000
-"""What the portal's archive has: over a line of 1 Mbit/s it takes longer than its RTO of 4 minutes."""
 COMMAND_SECONDS = 900
 DRILL_SECONDS = 1800
 FOLDERS = Path("/var/tmp")  # noqa: S108 - not /tmp, which every host of a lab has for itself; the folder itself is 0700
@@ -123,11 +119,10 @@ class _SelfTest:
     # -- the lab -------------------------------------------------------------------------------------------------------
 
     def build(self) -> None:
-        """The workspace from its template, the lab, what the lab has no program for, and one backup of everything."""
+        """The workspace from its template, the lab, and one backup of everything."""
         self.say(f"a lab of its own in {self.workspace}, network {self.network}")
         self._write_workspace()
         self._command("lab", "up")
-        self._install_portal()
         self._command("backup", "run")
 
     def _write_workspace(self) -> None:
@@ -146,17 +141,6 @@ class _SelfTest:
             there = self.network.network_address + 256 * segment
             text = text.replace(str(here).removesuffix(".0") + ".", str(there).removesuffix(".0") + ".")
         return text
-
-    def _install_portal(self) -> None:
-        state = load(self.names)
-        assert state is not None
-        service = next(item for item in state.plan.services if item.id == "portal")
-        complaints = next(item for item in state.plan.services if item.id == "pengaduan")
-        address = next(host.address for host in state.plan.hosts if host.name == complaints.host)
-        process = state.hosts[service.host].process
-        assert process is not None
-        script = files("drp.lab.selftest").joinpath("portal.sh").read_text(encoding="utf-8")
-        run_inside(self.names, process, script, address, str(ARCHIVE_BYTES), where=service.host)
 
     def remove(self) -> None:
         """Everything that this self-test, or one before it that was killed, has left."""
