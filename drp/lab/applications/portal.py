@@ -1,4 +1,4 @@
-"""The portal of the self-test (`drp.lab.selftest`): pages of its own, and the state of the complaints, for which it asks
+"""The portal of the self-test (`drp.lab.selftest`): its own pages, and the state of the complaints, for which it asks
 the service that it needs."""
 
 from __future__ import annotations

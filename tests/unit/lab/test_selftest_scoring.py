@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from drp.adapters.inventory import load_city
 from drp.errors import UsageError
+from drp.lab.applications import application_of
+from drp.lab.applications.pengaduan import Pengaduan
+from drp.lab.applications.portal import Portal
 from drp.lab.faults.base import Fault, Scene, Sign, Target
 from drp.lab.faults.catalogue import FAULTS
-from drp.lab.selftest.engine import NETWORK, Order, check
+from drp.lab.plan import check_plan
+from drp.lab.selftest.engine import NETWORK, SERVICES, Order, check
 from drp.lab.selftest.scoring import Told, exit_code, score, summary
+from drp.lab.workspace import plan_of
+from drp.wiring import shipped
 
 TARGET = Target(
     service="pengaduan",
@@ -139,3 +148,17 @@ def test_the_issue_lists_these_faults() -> None:
     for fault in FAULTS.values():
         assert fault.choose([TARGET]) is TARGET, fault.name
         assert fault.named_by
+
+
+def test_the_workspace_of_the_self_test_is_one_that_the_lab_can_build() -> None:
+    template = Path(str(files("drp.lab.selftest") / "workspace"))
+    city = load_city(template, shipped("runbooks"))
+    plan = plan_of(template, city)
+    check_plan(plan)
+    assert tuple(city.services) == SERVICES
+    assert [type(application_of(service)) for service in plan.services] == [Pengaduan, Portal]
+    assert [server.address for server in plan.name_servers] == ["198.18.3.53"]
+    (portal,) = [service for service in plan.services if service.id == "portal"]
+    entries = {entry.path: entry.content.decode() for entry in Portal().entries(portal, plan)}
+    assert "proxy_pass http://198.18.1.10/health;" in entries["/etc/nginx/sites-available/portal"]
+    assert all(any(f"{path}/".startswith(f"{kept}/") for kept in portal.paths) for path in entries)
