@@ -185,8 +185,7 @@ class _Execution:
         try:
             code = self.tries.exit_code(step, folder, self.messages[step.id])
             if code is None:
-                self.world.say(f"{step.service}: {stages.NAMES[step.stage]} was lost; starting it again")
-                self.begin_again(step, "its processes were gone without a result")
+                self.begin_lost(step, folder, state)
                 return
             if code != 0:
                 error = self.tries.hang(step, folder, self.messages[step.id]) or self.failure(step)
@@ -201,6 +200,13 @@ class _Execution:
         if step.stage == "verify" and "T4" not in self.recovery.marks.get(step.service, {}):
             self.mark(step.service, self.moment("T4", f"{step.id} ended well", self.ended_at(step)))
         self.end(step, "ok", "")
+
+    def begin_lost(self, step: Step, folder: Path, state: ActionState) -> None:
+        if state is ActionState.ABSENT:  # drp died between the record of the start and the start
+            stages.start(self.world, self.recovery, step, folder)
+            return
+        self.world.say(f"{step.service}: {stages.NAMES[step.stage]} was lost; starting it again")
+        self.begin_again(step, "its processes were gone without a result")
 
     def begin_again(self, step: Step, why: str) -> None:
         """Carry a stage out once more, from its beginning."""

@@ -34,7 +34,8 @@ from tests.e2e.workbench import (
     processes_of,
 )
 
-pytestmark = [pytest.mark.integration, pytest.mark.e2e]
+# Dozens of starts of drp, one after the other: on a busy machine that takes a while.
+pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(1500)]
 MOST_DEATHS = 80
 RESTIC = '#!/bin/sh\necho "$*" >>/tmp/restic-calls\nexec /usr/bin/restic "$@"\n'
 MARK = """
@@ -44,7 +45,7 @@ MARK = """
     - name: Leave a mark, once more for each time that this runs
       ansible.builtin.shell: {cmd: "echo {{ drp_after }} >>/tmp/marks"}
 """
-OWN = "recovery:\n  playbooks: {after_restore: mark, after_activate: mark, after_verify: mark}\n"
+OWN = "recovery:\n  playbooks: {after_activate: mark}\n"
 
 
 class Stopwatch(threading.Thread):
@@ -145,7 +146,7 @@ def test_a_drill_is_killed_at_every_boundary_of_every_step(bench: Workbench) -> 
         calls = Counter(bench.ssh(RECOVERY, "cat /tmp/restic-calls").splitlines())
         marks = bench.ssh(RECOVERY, "cat /tmp/marks").split()
 
-    steps = ["restore", "after-restore", "activate", "after-activate", "verify", "after-verify", "usable", "cleanup"]
+    steps = ["restore", "activate", "after-activate", "verify", "usable", "cleanup"]
     assert walked.outcomes() == dict.fromkeys(steps, "ok")
     for step in steps:
         for place in ("after step.started", "before step.ended", "after step.ended"):
@@ -157,7 +158,7 @@ def test_a_drill_is_killed_at_every_boundary_of_every_step(bench: Workbench) -> 
     result = walked.done.json()
     assert (result["verdict"], result["exit_code"]) == ("MET", 0), walked.done.stderr
     assert walked.bodies("step.repeated") == []
-    assert marks == ["restore", "activate", "verify"], "each stage was carried out once"
+    assert marks == ["activate"], "the workspace's own playbook was carried out once"
     loads = {
         call: count for call, count in calls.items() if call.split()[-1].startswith("/") and "dump" in call.split()
     }

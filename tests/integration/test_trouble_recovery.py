@@ -22,7 +22,7 @@ from tests.fakes.relay import Relay
 from tests.integration.test_trouble_s3 import iptables, relay
 
 __all__ = ["relay"]
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 CUT_SECONDS = 60
 SLOW_RATE, SLOW_DELAY = 4_000_000 // 8, 0.3
 GATEWAY = LAB_NETWORK.replace(".0/20", ".1")

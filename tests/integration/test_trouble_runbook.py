@@ -21,7 +21,7 @@ from tests.e2e.workbench import (
     told,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1500)]
 OTHERS = {"drc-app-2": lab_address("2.11"), "drc-web-1": lab_address("2.20")}
 
 RUNBOOK = f"""
