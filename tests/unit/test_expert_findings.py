@@ -130,7 +130,7 @@ FAULTS = [
     Row(
         "a recovery host has a primary host's address",
         put(at(*PLACE, "recovery", "hosts", "drc-db-1", "ansible_host"), "198.18.1.30"),
-        each("same-address", {"dss", "eis", "repositori-data", "sim-egov"}),
+        each("same-address", {"dss", "eis", "repositori-data"}),
     ),
     Row(
         "a stand-in stands at the primary site",
