@@ -69,9 +69,9 @@ def failover(ctx: click.Context, /, yes: bool, **options: Any) -> int:
     """Recover SERVICES (default: all) at the recovery site, for real, and measure it.
 
     Restores the newest restore point, activates, verifies, switches users' traffic, and waits until a probe from
-    outside sees a working user path. Where the runbook walks back (database-corruption, ransomware), a restore point
-    whose data proves bad before users come is taken away again, and the next older one is tried. Ends with 0 if the
-    objectives were met, with 4 otherwise.
+    outside sees a working user path. A drill that has the recovery hosts is ended first, which is in the measured time.
+    Where the runbook walks back (database-corruption, ransomware), a restore point whose data proves bad before users
+    come is taken away again, and the next older one is tried. Ends with 0 if the objectives were met, with 4 otherwise.
 
     Whoever declares it (--by) must be entitled by the runbook, and whoever must agree to it must have. On a terminal
     it shows how far each service is beside its estimate and its RTO; --plain leaves lines alone.
@@ -96,6 +96,7 @@ drill.add_command(selftest)
     ),
 )
 @_options
+@click.option("--accept-unisolated", is_flag=True, help="Go on where a host cannot be isolated; in --by's name.")
 @click.option("--tabletop", metavar="RUNBOOK", help="Walk people through its steps instead, and time them.")
 @click.option("--lang", "language", type=click.Choice(["en", "id"]), default="en", help="Of the tabletop. [en]")
 @click.option("--inject", metavar="FAULT", help="In the lab: break this meanwhile (drp lab fault lists what).")
@@ -105,8 +106,11 @@ def run(
 ) -> int:
     """Rehearse the recovery of SERVICES (default: all) at the recovery site; production is not touched.
 
-    The disruption is simulated at the start; users' traffic stays where it is; what the drill built is removed at its
-    end. Ends with 0 if the objectives were met, with 4 otherwise.
+    The recovery hosts are isolated meanwhile: what is restored there reaches neither production nor mail, and what it
+    tries is counted. The disruption is simulated at the start; users' traffic stays where it is; what the drill built
+    is removed at its end. A failover that needs its hosts ends it.
+
+    Ends with 0 if the objectives were met, with 4 otherwise.
 
     On a terminal it shows how far each service is beside its estimate and its RTO; --plain leaves lines alone.
 
@@ -162,6 +166,7 @@ def _recover(
     before: str | None,
     approved_by: tuple[str, ...],
     accept_unauthorised: bool,
+    accept_unisolated: bool = False,
     as_json: bool,
 ) -> int:
     from drp.cli.restore_choice import moment_of
@@ -193,11 +198,23 @@ def _recover(
         before=moment,
         approved_by=approved_by,
         accept_unauthorised=accept_unauthorised,
+        accept_unisolated=accept_unisolated,
     )
     recovery = recover(world, request)
     if told is not None:
         told(recovery)
+    _report_ended(world, recovery, as_json=as_json)
     return finish(world, recovery, as_json=as_json)
+
+
+def _report_ended(world: Any, recovery: Any, *, as_json: bool) -> None:
+    """Write the reports of the drills that a failover has ended: nobody else may be left to do it."""
+    from drp.wiring import write_report
+
+    for body in recovery.ended_drills:
+        paths = write_report(world, body["run"])
+        if not as_json:
+            click.echo(f"ended {body['run']}: {body['duration_ms'] / 1000:.1f} s, which is in RTA; report: {paths[0]}")
 
 
 def finish(world: Any, recovery: Any, *, as_json: bool) -> int:

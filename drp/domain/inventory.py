@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, Field, StrictBool, StrictInt, StringConstr
 
 from drp.domain.backups.settings import BackupDefaults, Metrics, Notifications, Retention
 from drp.domain.datasets.base import Command
+from drp.domain.drill_allows import DrillAllows
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import Assets, Documents, Network, People, SchemaVersion
 from drp.domain.runbooks.model import ExerciseLevel, Runbook
@@ -207,7 +208,7 @@ class StageDefaults(Declared):
 
 
 class Workspace(Model):
-    """drp.yaml"""
+    """drp.yaml. `drill_allows` is what every drill's copies may reach, such as a name server at the recovery site."""
 
     schema_version: SchemaVersion
     organisation: Organisation
@@ -222,6 +223,7 @@ class Workspace(Model):
     backups: BackupDefaults = BackupDefaults()
     notifications: Notifications | None = None
     metrics: Metrics | None = None
+    drill_allows: DrillAllows = ()
     ssh: SshAccess
     lab: LabSettings | None = None
 

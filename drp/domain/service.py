@@ -19,6 +19,7 @@ from drp.domain.backups.settings import BackupSettings
 from drp.domain.checks import Check
 from drp.domain.datasets import Dataset
 from drp.domain.datasets.base import Command
+from drp.domain.drill_allows import DrillAllows
 from drp.domain.model import Declared, LocalisedText, Model
 from drp.domain.registers import SchemaVersion
 from drp.domain.traffic import Traffic
@@ -86,7 +87,7 @@ class RecoveryCommand(Model):
     timeout: PositiveDuration = timedelta(minutes=5)
 
 
-DRPS_OWN_PLAYBOOKS = ("restore", "activate", "verify", "cutover", "cleanup", "fence", "unfence")
+DRPS_OWN_PLAYBOOKS = ("restore", "activate", "verify", "cutover", "cleanup", "fence", "unfence", "unisolate")
 
 
 def _not_drps_own(name: str) -> str:
@@ -127,7 +128,8 @@ class StageTimeouts(Model):
 
 
 class RecoverySettings(Model):
-    """What `restore`, `activate` and `verify` do besides bringing the datasets back."""
+    """What `restore`, `activate` and `verify` do besides bringing the datasets back; and what the service's copy may
+    reach in a drill, beyond the drill's own hosts and the DR centre (`drill_allows`)."""
 
     accounts: tuple[Account, ...] = ()
     start: tuple[UnitName, ...] = ()
@@ -135,6 +137,7 @@ class RecoverySettings(Model):
     playbooks: OwnPlaybooks = OwnPlaybooks()
     estimates: StageEstimates = StageEstimates()
     timeouts: StageTimeouts = StageTimeouts()
+    drill_allows: DrillAllows = ()
 
 
 class ManualFallback(Declared):

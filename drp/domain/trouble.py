@@ -203,6 +203,11 @@ _MEANINGS = {
         "the drill's playbooks cannot be kept from the primary hosts",
         "run drp as root on a machine with cgroup 2 and nftables (Debian: apt-get install nftables)",
     ),
+    "isolation": _Meaning(
+        UnreachableError,
+        "the drill's copies cannot be kept from production",
+        "install nftables on the recovery host; or accept the risk in your name: drp drill run --accept-unisolated",
+    ),
     "program": _Meaning(DrpError, "a command failed", "run it by hand where it ran; the message above is its own"),
     "too_long": _Meaning(DrpError, "a command took too long", "run it by hand; raise its timeout if it only is slow"),
     "not_alone": _Meaning(

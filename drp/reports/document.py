@@ -21,6 +21,7 @@ from drp.reports.figures import (
     rta_figure,
     side_figure,
 )
+from drp.reports.isolation import ended_drills, isolation_lines
 from drp.reports.lookup import PLAN_EVENT, Lookup, evidence_of, join, text_of
 from drp.reports.model import (
     AbsenceLine,
@@ -73,6 +74,8 @@ def build(recovery: Recovery, context: ReportContext, *, generated_at: datetime,
         accepted=verdict in ("MET", "MET_WITH_EXCEPTION") and all(service.accepted for service in services),
         services=services,
         runbook_steps=runbook_steps(recovery, lookup),
+        isolation=isolation_lines(recovery),
+        ended_drills=ended_drills(recovery),
         evidence=lookup.index(),
         plan=recovery.opened.body["plan"],
         events=tuple(recovery.events),

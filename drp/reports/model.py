@@ -20,6 +20,8 @@ from drp.domain.objectives import Verdict
 SCHEMA = 2
 """Version of the JSON report. Any change of a field's name, meaning or unit makes a new one."""
 
+LATER_FIELDS = ("isolation", "ended_drills")
+
 
 @dataclass(frozen=True, slots=True)
 class ServiceContext:
@@ -365,6 +367,32 @@ class RunbookSteps:
 
 
 @dataclass(frozen=True, slots=True)
+class IsolationLine:
+    """What kept a drill's copies on one host from production. `proof` is why it was not in force, where it was not;
+    `refused` are the attempts that were refused, a line for each place."""
+
+    host: str
+    in_force: bool
+    tool: str
+    proof: str
+    was_gone: bool
+    has_ended: bool
+    refused: tuple[str, ...]
+    led: tuple[str, ...]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class EndedDrillLine:
+    """A drill that a failover has ended to have its hosts, and how long that took: a part of RTA."""
+
+    run: str
+    duration_ms: int
+    hosts: tuple[str, ...]
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
 class IndexedFile:
     """A file of evidence, and the events that name it."""
 
@@ -375,7 +403,10 @@ class IndexedFile:
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A whole report. `events` and `plan` are the ledger's own, so that everything else can be computed again."""
+    """A whole report. `events` and `plan` are the ledger's own, so that everything else can be computed again.
+
+    JSON reports leave `LATER_FIELDS` out where they are empty, as those of an older drp do.
+    """
 
     control: Control
     context: ReportContext
@@ -383,6 +414,8 @@ class Document:
     accepted: bool
     services: tuple[ServiceReport, ...]
     runbook_steps: RunbookSteps | None
+    isolation: tuple[IsolationLine, ...]
+    ended_drills: tuple[EndedDrillLine, ...]
     evidence: tuple[IndexedFile, ...]
     plan: Mapping[str, Any]
     events: tuple[Event, ...]

@@ -14,7 +14,7 @@ from typing import Any
 
 from drp.domain.events import hash_of
 from drp.domain.values import to_stamp
-from drp.reports.model import SCHEMA, Document
+from drp.reports.model import LATER_FIELDS, SCHEMA, Document
 
 DOCUMENT_TYPE = "drp recovery report"
 
@@ -33,6 +33,7 @@ content_sha256 is the SHA-256 of the canonical JSON of this object without conte
 def content(document: Document) -> dict[str, Any]:
     """The report as plain JSON values, without its own hash."""
     facts = _plain(document)
+    facts = {name: value for name, value in facts.items() if value or name not in LATER_FIELDS}
     return {"document": DOCUMENT_TYPE, "schema": SCHEMA, "how_to_verify": HOW_TO_VERIFY, **facts}
 
 

@@ -229,6 +229,7 @@ STAGES = {
     "return": ("Only after a failure: send users back", "Hanya bila gagal: arahkan pengguna kembali"),
     "close-again": ("Only after a failure: close the old primary", "Hanya bila gagal: tutup kembali situs utama lama"),
     "cleanup": ("Remove what an exercise built", "Hapus hasil bangunan uji coba"),
+    "unisolate": ("Connect the recovery hosts again", "Sambungkan kembali host pemulihan"),
 }
 PURPOSES = {
     "reach": ("Log in to {host}", "Masuk ke {host}"),

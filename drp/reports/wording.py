@@ -91,6 +91,7 @@ STAGE_MEANINGS = {
     "close-again": "Only where the failback has failed: close the old primary again",
     "return": "Only where the move has failed: send users back",
     "reopen": "Only where the move has failed: start the service again where it was",
+    "unisolate": "Connect the recovery hosts again, which were kept from production",
     "cleanup": "Remove what the exercise built, what a failback has left, or what a failed switchover had begun",
 }
 

@@ -21,11 +21,13 @@ from drp.domain.recovery.urgency import to_start, urgency_of
 from drp.domain.recovery.walk import Turning, can_turn_down, held, speaks_of_data, turnings
 from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp, milliseconds, to_stamp
-from drp.errors import CancelledError, DrpError
+from drp.errors import DrpError
 from drp.ports import ActionState, World
 from drp.workflows import stages
+from drp.workflows.isolation import note_isolation
 from drp.workflows.move_backup import MoveBackup, told_of
 from drp.workflows.naming import action_folder
+from drp.workflows.open_runs import ended_from_elsewhere
 from drp.workflows.runbook_steps import Ending, RunbookSteps
 from drp.workflows.trial import follow_trial, proofs_of, start_trial
 from drp.workflows.tries import Tries, hosts_away
@@ -107,8 +109,7 @@ class _Execution:
         """Another terminal may have aborted the run."""
         self.take_in()
         if self.recovery.closed is not None:
-            hint = f"see it: drp run show {self.recovery.run}"
-            raise CancelledError("the run was aborted from elsewhere", where=self.recovery.run, hint=hint)
+            raise ended_from_elsewhere(self.world, self.recovery.run)
 
     # -- steps -----------------------------------------------------------------------------------------------------
 
@@ -177,7 +178,7 @@ class _Execution:
         folder = self.folder(step)
         state = self.world.actions.state(folder)
         self.take_messages(step, folder)
-        is_taken_back = self.recovery.abandoned is not None and step.id in self.recovery.before_users_go
+        is_taken_back = self.recovery.abandoned is not None and self.is_given_up(step)
         if state is ActionState.RUNNING:
             if is_taken_back or self.tries.is_late(step):
                 self.world.actions.stop(folder)  # each time: one that has only just started does not hear it yet
@@ -209,7 +210,9 @@ class _Execution:
         self.begin_again(step, "its processes were gone without a result")
 
     def begin_again(self, step: Step, why: str) -> None:
-        """Carry a stage out once more, from its beginning."""
+        """Carry a stage out once more, from its beginning. DrpError where the drill was given up."""
+        if self.recovery.gave_up_drill and not step.is_clean_up:
+            raise DrpError("the drill was given up", where=step.id)
         self.record("step.repeated", {"step": step.id, "reason": why})
         self.messages[step.id] = []
         stages.start(self.world, self.recovery, step, self.folder(step))
@@ -269,7 +272,7 @@ class _Execution:
         if self.is_given_up(step):
             self.world.actions.stop(self.folder(step))
             if self.world.actions.state(self.folder(step)) is not ActionState.RUNNING:
-                self.end(step, "failed", "the move was given up")
+                self.end(step, "failed", "the run was given up")
             return
         self.take_messages(step, self.folder(step))
         if self.world.actions.state(self.folder(step)) is not ActionState.RUNNING:
@@ -290,7 +293,9 @@ class _Execution:
         self.end(step, ending.outcome, ending.error, data_is_bad=data_is_bad)
 
     def is_given_up(self, step: Step) -> bool:
-        """Whether a planned move goes back, so that nobody has to wait for this step any more."""
+        """Whether a planned move goes back, or a drill was given up, so that nobody has to wait for this step."""
+        if self.recovery.gave_up_drill:
+            return not step.is_clean_up
         return self.recovery.plan.is_planned and self.recovery.has_failed and step.id in self.recovery.before_users_go
 
     def reserve(self, service: str, text: str, accepted_by: str | None = None) -> None:
@@ -331,6 +336,7 @@ class _Execution:
             if message["event"] == "task" and not message["outcome"].startswith("item"):
                 self.task_ended(step, message)
         if new:
+            note_isolation(self.world, self.recovery, messages, self.record)
             stages.note_absence(self.recovery, step, messages, self.record)
 
     def task_ended(self, step: Step, message: Body) -> None:
@@ -390,7 +396,7 @@ class _Execution:
     def start_probes(self) -> None:
         """Try all checks of each service from outside from now on, so that their failing is on record as well."""
         self.probes_due = self.world.clock.monotonic() + PROBES_SECONDS
-        if self.world.actions.state(self.probes_folder) is ActionState.RUNNING:
+        if self.recovery.gave_up_drill or self.world.actions.state(self.probes_folder) is ActionState.RUNNING:
             return
         targets = {}
         for name in self.recovery.plan.services:
@@ -489,6 +495,7 @@ _BESIDE: dict[Stage, str] = {
     "fence": "the hosts that were left are not closed",
     "close-again": "the old primary was opened, and is not closed again",
     "cleanup": "what should be removed is still there",
+    "unisolate": "the recovery hosts are not connected again",
 }
 """Stages that no use of the service waits for: where one fails, nobody may take the result for plainly good."""
 

@@ -24,8 +24,9 @@ from drp.errors import BusyError, DrpError, UnreachableError, UsageError
 from drp.ports import World
 from drp.workflows.authority import Authority, authorised, refuse_other_operation
 from drp.workflows.naming import new_run
+from drp.workflows.open_runs import drills_to_end, follow, let_go, opening
 from drp.workflows.recover import make_way
-from drp.workflows.recovery_run import execute_and_close, open_recovery, refuse_running, reservation
+from drp.workflows.recovery_run import execute_and_close, open_recovery, reservation
 from drp.workflows.repository import living_runs
 from drp.workflows.selection import runbook_of
 from drp.workflows.stages import check_secrets
@@ -56,10 +57,11 @@ def move(world: World, request: MoveRequest) -> Recovery:
     refuse_other_operation(runbook, request.kind)
     authority = Authority(request.by, request.approved_by, request.accept_unauthorised)
     unauthorised = authorised(world, runbook, authority)
-    world.locks.acquire("recovery", f"drp {request.kind}")
-    try:
+    with opening(world, request.kind):
         _refuse_wrong_site(world, request)
-        refuse_running(world, request.services)
+        services = [world.city.services[name] for name in request.services]
+        hosts = {host for service in services for host in (*service.runs_on, *service.recovers_on.values())}
+        drills_to_end(world, request.kind, request.services, hosts)  # it ends none; it waits
         _refuse_split(world, request)
         _refuse_unstoppable(world, request)
         _refuse_beside_backup(world, request)
@@ -87,10 +89,12 @@ def move(world: World, request: MoveRequest) -> Recovery:
             "unfenced": False,
             "discard_stranded": request.discard_stranded,
         }
+        follow(world, run, request.kind)
         open_recovery(world, run, plan, body)
+    try:
         return execute_and_close(world, run)
     finally:
-        world.locks.release("recovery")
+        let_go(world, run)
 
 
 def sites_of(kind: MoveKind) -> tuple[Site, Site]:

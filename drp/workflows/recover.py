@@ -23,7 +23,9 @@ from drp.ports import World
 from drp.workflows.authority import Authority, authorised, refuse_other_operation
 from drp.workflows.host_jobs import HostJob
 from drp.workflows.naming import new_run, run_folder
-from drp.workflows.recovery_run import execute_and_close, open_recovery, refuse_running, reservation, resume
+from drp.workflows.open_runs import drills_to_end, follow, let_go, opening
+from drp.workflows.preemption import close_drill
+from drp.workflows.recovery_run import execute_and_close, open_recovery, reservation, resume
 from drp.workflows.repository import refuse_removal, removing_runs
 from drp.workflows.restore_points import refuse_momentless, restore_points_for
 from drp.workflows.selection import reasons_against, recovery_order, runbook_of
@@ -63,6 +65,7 @@ class RecoveryRequest:
     before: datetime | None = None
     approved_by: tuple[str, ...] = ()
     accept_unauthorised: bool = False
+    accept_unisolated: bool = False
 
 
 def recover(world: World, request: RecoveryRequest) -> Recovery:
@@ -73,16 +76,16 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
     refuse_momentless(request, runbook)
     authority = Authority(request.by, request.approved_by, request.accept_unauthorised)
     unauthorised = authorised(world, runbook, authority) if request.kind == "failover" else []
-    world.locks.acquire("recovery", f"drp {request.kind}")
-    try:
+    run = new_run(request.kind, declared_at)
+    with opening(world, request.kind):
         order = _order(world, request)
-        refuse_running(world, order)
+        hosts = {host for name in order for host in world.city.services[name].recovers_on.values()}
+        drills = drills_to_end(world, request.kind, order, hosts)
         unfenced = _guard(world, request, order)
         make_way(world, request.kind, order)
         plan = _plan(world, request, runbook, order, declared_at)
         for name in plan.services:
             check_secrets(world, name)  # what is missing is told now, not in the middle
-        run = new_run(request.kind, declared_at)
         declared: list[Body] = []
         for name, planned in plan.services.items():
             for text, accepted_by in (*unauthorised, *_reservations(world, request, planned, runbook, unfenced)):
@@ -96,11 +99,17 @@ def recover(world: World, request: RecoveryRequest) -> Recovery:
             "replace_existing": request.replace_existing,
             "unfenced": bool(unfenced),
             "accept_unfenced": request.accept_unfenced,
+            "accept_unisolated": request.accept_unisolated,
+            "ends_drills": [drill.run for drill in drills],
         }
+        follow(world, run, request.kind)
         open_recovery(world, run, plan, body)
+        for drill in drills:
+            close_drill(world, drill.run, request.by, run)
+    try:
         return execute_and_close(world, run)
     finally:
-        world.locks.release("recovery")
+        let_go(world, run)
 
 
 def make_way(world: World, kind: RecoveryKind, order: Sequence[str]) -> None:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from drp.domain.events import Body
 from drp.domain.objectives import Verdict
 from drp.domain.recovery.plan import RECOVERY_KINDS, Plan, declaration_of
-from drp.domain.recovery.run import Recovery, replay
+from drp.domain.recovery.run import Recovery, apply, replay
 from drp.errors import CancelledError, ExitCode, UsageError
 from drp.ports import World
 from drp.workflows.execution import execute
+from drp.workflows.open_runs import ended_from_elsewhere, follow, let_go, opening, refuse_taken
+from drp.workflows.preemption import connect_hosts_left, end_drills
 
 
 def open_recovery(world: World, run: str, plan: Plan, body: Body) -> None:
@@ -35,13 +35,15 @@ def resume(world: World, run: str) -> Recovery:
         raise UsageError(f"run {run} has ended", hint=f"see it: drp run show {run}")
     world.ledger.verify(run)
     _refuse_changed(world, run)
-    world.locks.acquire("recovery", f"drp {row.kind}")
+    follow(world, run, row.kind)
     try:
-        world.ledger.append(run, "run.resumed", {"operator": world.operator})
+        with opening(world, row.kind):
+            refuse_taken(world, run)
+            world.ledger.append(run, "run.resumed", {"operator": world.operator})
         _write_declared(world, run)
         return execute_and_close(world, run)
     finally:
-        world.locks.release("recovery")
+        let_go(world, run)
 
 
 def _write_declared(world: World, run: str) -> None:
@@ -53,16 +55,18 @@ def _write_declared(world: World, run: str) -> None:
 
 
 def execute_and_close(world: World, run: str) -> Recovery:
-    """Carry a run out to its end and judge it."""
+    """Carry a run out to its end and judge it. CancelledError where somebody has given it up meanwhile."""
     row = world.ledger.run(run)
     recovery = replay(run, row.genesis, world.ledger.events(run))
     try:
+        end_drills(world, recovery)
+        recovery = replay(run, row.genesis, world.ledger.events(run))
         with world.follow(run):
             execute(world, recovery)
+        connect_hosts_left(world, recovery, lambda type_, body: _record(world, recovery, type_, body))
     except UsageError as error:
         if world.ledger.run(run).closed_at is not None:
-            hint = f"see it: drp run show {run}"
-            raise CancelledError("the run was aborted from elsewhere", where=run, hint=hint) from error
+            raise ended_from_elsewhere(world, run) from error
         raise
     recovery = replay(run, row.genesis, world.ledger.events(run))
     verdict = recovery.verdict()
@@ -71,7 +75,14 @@ def execute_and_close(world: World, run: str) -> Recovery:
     if recovery.abandoned is not None:
         outcome, code, verdict = "aborted", ExitCode.CANCELLED, Verdict.ABORTED
     world.ledger.append(run, "run.closed", {"outcome": outcome, "exit_code": int(code), "verdict": str(verdict)})
+    if recovery.abandoned is not None and recovery.plan.kind == "drill":
+        text = f"the drill was aborted by {recovery.abandoned['by']}: {recovery.abandoned['reason']}"
+        raise CancelledError(text, where=run, hint=f"see it: drp run show {run}")
     return replay(run, row.genesis, world.ledger.events(run))
+
+
+def _record(world: World, recovery: Recovery, type_: str, body: Body) -> None:
+    apply(recovery, world.ledger.append(recovery.run, type_, body))
 
 
 def _refuse_changed(world: World, run: str) -> None:
@@ -86,16 +97,6 @@ def _refuse_changed(world: World, run: str) -> None:
                 "the service's file was changed since the run started",
                 where=name,
                 hint=f"bring it back as it was; or give the run up (drp run abort {run}) and start a new one",
-            )
-
-
-def refuse_running(world: World, services: Sequence[str]) -> None:
-    """Two recoveries of one service exclude each other, also where one of them was cut off."""
-    for row in world.ledger.runs(kinds=RECOVERY_KINDS, limit=10_000):
-        if row.closed_at is None and set(row.services) & set(services):
-            raise UsageError(
-                f"{row.run} has not ended: it was cut off, or runs elsewhere",
-                hint=f"go on with it: drp run resume {row.run}; or give it up: drp run abort {row.run}",
             )
 
 

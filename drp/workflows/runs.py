@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from drp.domain.recovery.plan import RECOVERY_KINDS, Plan, Step
+from drp.domain.recovery.plan import RECOVERY_KINDS, Step
 from drp.domain.recovery.run import Recovery, replay
 from drp.domain.runbooks.answers import Answer, answers_to, refuse_stranger
 from drp.domain.runbooks.steps import AnyStep
-from drp.errors import BusyError, ExitCode, UsageError
-from drp.ports import ActionState, World
-from drp.workflows.naming import run_folder
+from drp.errors import BusyError, CancelledError, UsageError
+from drp.ports import World
+from drp.workflows.preemption import aborted, stop_actions
 from drp.workflows.recovery_run import resume
 from drp.workflows.tabletop import give_up
 
@@ -16,8 +16,8 @@ POLL_SECONDS = 0.25
 
 
 def abort(world: World, run: str, reason: str) -> None:
-    """End what a recovery started and close it as aborted, also while another drp follows it. What it restored stays
-    where it is."""
+    """End what a recovery started and close it as aborted, also while another drp follows it. A drill clears away what
+    it has built first; what a failover restored stays where it is."""
     row = world.ledger.run(run)
     if row.kind == "tabletop" and row.closed_at is None:
         give_up(world, run, reason)
@@ -29,21 +29,43 @@ def abort(world: World, run: str, reason: str) -> None:
     if row.kind in ("switchover", "failback"):
         _take_back(world, run, reason)
         return
-    # Closed first: a drp that follows this run can then start nothing more.
-    body = {"outcome": "aborted", "exit_code": int(ExitCode.CANCELLED), "verdict": "ABORTED", "reason": reason}
-    world.ledger.append(run, "run.closed", body)
-    plan = Plan.from_record(world.ledger.events(run)[0].body["plan"])
-    folders = [path.parent for path in sorted(run_folder(world, run).rglob("lock"))]
-    limit = world.clock.monotonic() + 45
-    while any(world.actions.state(folder) is ActionState.RUNNING for folder in folders):
-        for folder in folders:
-            world.actions.stop(folder)  # each time: one that has only just started does not hear it yet
-        if world.clock.monotonic() > limit:
-            raise UsageError("an action did not end within 45 s", where=run, hint="run the same command again")
-        world.clock.sleep(0.05)
+    recovery = replay(run, row.genesis, world.ledger.events(run))
+    plan = recovery.plan
+    if plan.isolates and recovery.abandoned is None:
+        _clear_away(world, run, reason)
+        return
+    # Closed first: a drp that follows this run can then start nothing more. So ends a drill, too, that was given up
+    # before and does not come to an end.
+    world.ledger.append(run, "run.closed", aborted(reason))
+    stop_actions(world, [run])
     world.actions.close_connections()
     for name, planned in plan.services.items():
         world.say(f"{name}: aborted; what was restored on {', '.join(planned.hosts)} is still there")
+
+
+def _clear_away(world: World, run: str, reason: str) -> None:
+    """Give a drill up: it removes what it has built, and connects its hosts again. Whoever follows it does that; where
+    nobody does, this process."""
+    world.ledger.append(run, "run.abandoned", {"by": world.operator, "reason": reason})
+    is_told = False
+    while world.ledger.run(run).closed_at is None:
+        try:
+            resume(world, run)
+        except BusyError:
+            if not is_told:
+                world.say(f"the drp that follows {run} clears it away; should it hang, the same command again ends it")
+                is_told = True
+            world.clock.sleep(POLL_SECONDS)
+        except CancelledError:
+            break
+        except UsageError:
+            if world.ledger.run(run).closed_at is None:
+                raise
+    recovery = replay(run, world.ledger.run(run).genesis, world.ledger.events(run))
+    for name, planned in recovery.plan.services.items():
+        is_clear = recovery.steps[f"{name}/cleanup"].outcome == "ok" or name not in recovery.absences
+        what = "nothing of the drill is left" if is_clear else "what was restored is still there"
+        world.say(f"{name}: aborted; {what} on {', '.join(planned.hosts)}")
 
 
 def approve(world: World, run: str, step_id: str, by: str, comment: str, answer: Answer | None) -> Answer:

@@ -11,6 +11,7 @@ from drp.domain.recovery.plan import Step
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.shared_hosts import own_units, services_beside
 from drp.ports import World
+from drp.workflows.isolation import aborted_drills, hosts_connected_by
 from drp.workflows.repository import centre_named
 
 
@@ -22,6 +23,8 @@ def datasets_of(point: RestorePoint) -> list[DatasetType]:
 def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
     """The hosts that a stage works on: those that the service comes back on, or those that a planned move leaves."""
     planned = recovery.plan.services[step.service]
+    if step.stage == "unisolate":
+        return hosts_connected_by(recovery, step)
     clears_home = step.stage == "cleanup" and recovery.plan.kind == "failback"
     is_left = step.stage in ("stop", "stopped", "reopen") or clears_home
     return planned.leaves if is_left else planned.hosts
@@ -33,6 +36,7 @@ def jobs_of(world: World, recovery: Recovery, step: Step, point: RestorePoint | 
     declared = list(service.datasets) if point is None else datasets_of(point)
     at_new_site = hosts_of(recovery, step) == recovery.plan.services[step.service].hosts
     site = recovery.plan.site if at_new_site else recovery.plan.site_left
+    own_runs = aborted_drills(world, service.id)
     jobs = []
     for dataset in declared:
         procedure = dataset.procedure(service.id)
@@ -45,6 +49,8 @@ def jobs_of(world: World, recovery: Recovery, step: Step, point: RestorePoint | 
             {
                 "verb": "restore",
                 "run": recovery.run,
+                "kind": recovery.plan.kind,
+                "own_runs": own_runs,
                 "service": service.id,
                 "host": service.stand_in(dataset.host, site),
                 "repository": repository,

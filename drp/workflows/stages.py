@@ -26,6 +26,7 @@ from drp.errors import DrpError
 from drp.ports import ProbeTarget, World
 from drp.workflows.drill_guard import doubts, kept_from, refuse_touching
 from drp.workflows.fencing import finish_fence, finish_unfence, plan_fences, start_fence, start_unfence
+from drp.workflows.isolation import isolation_variables, refuse_unisolated, start_ending
 from drp.workflows.own_playbooks import start_own_playbook
 from drp.workflows.repository import ca_certificate, centre_named, secrets_of
 from drp.workflows.restore_pace import record_pace, recovery_hosts
@@ -66,6 +67,7 @@ NAMES = {
     "return": "going back: leading users there",
     "close-again": "going back: closing the old primary again",
     "cleanup": "cleaning up",
+    "unisolate": "connecting the recovery hosts again",
 }
 
 
@@ -82,6 +84,9 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     if step.stage in FENCING:
         _start_fencing(world, recovery, step, folder)
         return
+    if step.stage == "unisolate":
+        start_ending(world, folder, hosts_of(recovery, step), run=recovery.run, kind=plan.kind)
+        return
     if step.stage.startswith("after-"):
         _start_own(world, recovery, step, folder)
         return
@@ -97,6 +102,7 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     variables = _variables(world, recovery, step)
     kept = kept_from(world, plan.kind)
     refuse_touching(world, plan.kind, step.id, variables, hosts)
+    variables |= isolation_variables(world, recovery, step, hosts)  # names production, to keep from it
     world.actions.start_playbook(folder, step.stage, hosts, variables, secrets, certificate, kept_from=kept)
 
 
@@ -177,6 +183,7 @@ def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], r
     for text in doubts(messages):
         record("reservation", {"service": step.service, "text": text, "accepted_by": None})
     if step.stage == "restore":
+        refuse_unisolated(recovery, recovery.plan.services[step.service].hosts, step.id)
         _finish_restore(world, recovery, step, messages, record)
     elif step.stage == "cutover":
         finish_switch(world, step.service, recovery.plan.site, messages, record, release=recovery.plan.is_planned)
@@ -219,8 +226,11 @@ def note_absence(recovery: Recovery, step: Step, messages: list[Body], record: R
     if len(results) < len(datasets_of(_point(recovery, step))):
         return
     looked_for = [f"{what} on {result['host']}" for result in results for what in result["looked_for"]]
-    found = [f"{what} on {result['host']}" for result in results for what in result["found"]]
-    record("absence.proved", {"service": step.service, "looked_for": looked_for, "found": found})
+    foreign = [result for result in results if not result.get("copy_of")]
+    found = [f"{what} on {result['host']}" for result in foreign for what in result["found"]]
+    copies = sorted({result["copy_of"] for result in results if result.get("copy_of")})
+    body = {"service": step.service, "looked_for": looked_for, "found": found}
+    record("absence.proved", {**body, "copies_of": copies} if copies else body)
     # A failback replaces what it has kept first; that is no exception.
     if found and recovery.opened.body["replace_existing"] and recovery.plan.kind != "failback":
         text = f"the recovery host already held {', '.join(found)}; it was replaced"

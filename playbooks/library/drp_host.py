@@ -9,6 +9,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible.module_utils.drp_host import (  # noqa: F401
     carried,
     content,
+    copies,
     program_git_refs,
     program_ldap_mark,
     program_ldap_scratch,

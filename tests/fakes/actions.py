@@ -81,6 +81,10 @@ class FakeActions:
         self.specs: dict[str, Body] = {}
         self.stopped: list[str] = []
         self.playbooks_at_once = 100
+        self.isolated: dict[str, str] = {}
+        self.told_isolations = 0
+        self.knows_isolation = True
+        self.cannot_isolate = ""
 
     def start_remote(self, folder: Path, host: AnsibleHost, job: Body, secrets: Body, ca_certificate: str) -> None:
         self._start(folder, {"host": host.name, "job": job, "secrets": secrets, "ca": ca_certificate})
@@ -113,14 +117,42 @@ class FakeActions:
             raise BusyError("this action is running already", where=str(folder))
         self.started.append(folder.name)
         self.specs[folder.name] = spec
-        ending = self.script(folder.name, spec)
+        is_of_hosts = spec.get("playbook") == "unisolate"  # of no service
+        ending = Ending() if is_of_hosts else self.script(folder.name, spec)
         if spec.get("playbook") == "cutover" and ending.exit_code == 0:
             answers = [switched(step) for step in spec["variables"]["drp_traffic"]]
             ending = replace(ending, messages=[*ending.messages, *answers])
+        jobs = spec.get("variables", {}).get("drp_isolation") if self.knows_isolation else None
+        refused = self.cannot_isolate and any(not job.get("accepted", True) for job in (jobs or {}).values())
+        if refused:
+            failed: Body = {"event": "task", "host": "drc", "task": "Isolate", "outcome": "failed", "started_at": ""}
+            failed |= {"duration_ms": 1, "changed": False, "error": self.cannot_isolate, "kind": "isolation"}
+            ending = Ending(2, [failed])
+        elif jobs and ending.exit_code == 0 and not ending.lost:
+            told = [self._isolated(job) for job in jobs.values()]
+            ending = replace(ending, messages=[*told, *ending.messages])
         state = ActionState.LOST if ending.lost else ActionState.RUNNING if ending.running else ActionState.ENDED
         self.known[folder] = Started(state, ending, self.clock.now() + ending.takes)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "lock").touch()
+
+    def _isolated(self, job: Body) -> Body:
+        """What Ansible tells of a host whose isolation began or ended as it was told."""
+        host = job["host"]
+        if job["verb"] == "begin":
+            told: Body = {"in_force": True, "is_new": host not in self.isolated, "was_gone": False, "ended": None}
+            told |= {"run": job["run"], "tool": "nft", "proof": "tried", "reason": "", "names": {}}
+            if self.cannot_isolate:
+                told |= {"in_force": False, "tool": "", "proof": "", "reason": self.cannot_isolate}
+            self.isolated[host] = job["run"]
+        else:
+            run = self.isolated.pop(host, None)
+            told = {"was_there": run is not None, "run": run, "was_gone": False, "refused": [], "led": {}}
+            told |= {"stopped": [], "running": []}
+        self.told_isolations += 1
+        task = {"event": "task", "host": host, "task": "Isolate", "outcome": "ok", "changed": True, "duration_ms": 1}
+        started_at = f"2026-11-20T07:00:00.{self.told_isolations:06}Z"
+        return {**task, "started_at": started_at, "result": {"isolation": {"host": host, **told}}}
 
     def state(self, folder: Path) -> ActionState:
         if folder not in self.known:

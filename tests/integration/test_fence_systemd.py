@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -186,3 +187,52 @@ def test_a_unit_that_is_not_there_is_not_confirmed(machine: Machine) -> None:
     told = machine.carry_out("close", "app", "container-app")
     assert not told["confirmed"]
     assert told["reasons"] == ["the service manager has no container-app: what runs there is unknown"]
+
+
+ISOLATE = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from drp_traffic.isolation import carry_out
+print(json.dumps(carry_out(json.load(sys.stdin))))
+"""
+
+
+@pytest.mark.skipif(shutil.which("nft", path="/usr/sbin:/sbin") is None, reason="nftables is not installed")
+def test_a_drills_host_is_isolated_from_its_start_on_and_its_copies_are_stopped_first(machine: Machine) -> None:
+    def isolation(**job: Any) -> dict[str, Any]:
+        argv = ["/usr/bin/python3", "-c", ISOLATE, str(HOST_PROGRAM.parent)]
+        done = machine.inside(*argv, stdin=json.dumps({"run": "drill-1", "host": "drc-1", **job}))
+        assert done.returncode == 0, done.stderr
+        told: dict[str, Any] = json.loads(done.stdout)
+        return told
+
+    machine.unit("copy")
+    machine.start()
+    nothing: dict[str, Any] = {"peers": [], "endpoints": [], "allowed": [], "redirects": {}, "names": {}}
+    begun = isolation(
+        verb="begin",
+        by="siti",
+        accepted=False,
+        ssh_port=22,
+        production=["192.0.2.7"],
+        trials=[["192.0.2.7", 22]],
+        units=["copy"],
+        **nothing,
+    )
+    assert begun["proof"] == "no route leads from here to production; the rules were read back"
+    assert machine.inside("systemctl", "start", "copy").returncode == 0
+    # The test's machine starts less than others do: not sysinit.target, which wants the unit.
+    folder = machine.folder / "etc/upper/systemd/system"
+    assert (folder / "sysinit.target.wants/drp-isolation.service").is_symlink()
+    (folder / "lab.target.wants").mkdir()
+    (folder / "lab.target.wants/drp-isolation.service").symlink_to("../drp-isolation.service")
+    machine.restart()
+    assert "drp-isolation-drill-1" in machine.inside("nft", "list", "tables").stdout
+    assert machine.inside("systemctl", "start", "copy").returncode == 0
+    ended = isolation(verb="end", force=False)
+    assert (ended["was_gone"], ended["stopped"], ended["running"]) == (False, ["copy"], [])
+    assert machine.says("is-active", "copy") == "inactive"
+    assert machine.inside("nft", "list", "tables").stdout == ""
+    machine.restart()
+    assert machine.inside("nft", "list", "tables").stdout == ""
+    assert machine.says("is-failed", "drp-isolation") != "failed"

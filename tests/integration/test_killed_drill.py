@@ -15,7 +15,7 @@ import pytest
 from tests.e2e.workbench import PRIMARY, RECOVERY, SERVICE, Done, Workbench, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
-STAGES = ("restore", "activate", "verify", "usable", "cleanup")
+STAGES = ("restore", "activate", "verify", "usable", "cleanup", "unisolate")
 ROOTS = ["/srv/pengaduan", "/etc/pengaduan", "/etc/init.d/pengaduan", "/etc/nginx/sites-enabled/pengaduan"]
 
 PLANT_FILES = r"""

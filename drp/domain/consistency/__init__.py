@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, get_args
 
 from drp.domain.consistency.copies import copy_faults
+from drp.domain.consistency.drill_allows import drill_allows_faults
 from drp.domain.consistency.places import overlapping_places
 from drp.domain.consistency.runbooks import names_in_runbook, runbook_faults
 from drp.domain.consistency.traffic import traffic_faults
@@ -78,6 +79,7 @@ def faults_of(parts: Parts) -> list[Finding]:
     for name, runbook in parts.runbooks.items():
         found += runbook_faults(name, runbook, parts.services, parts.hosts)
     found += traffic_faults(parts.services, parts.hosts)
+    found += drill_allows_faults(parts.services, parts.hosts, parts.workspace)
     return found
 
 

@@ -40,7 +40,7 @@ def forbidden_addresses(city: City, resolve: Resolve) -> list[str]:
     found: set[str] = set()
     for host in city.hosts.values():
         if host.site == "primary":
-            found.update(_addresses(host.address, resolve))
+            found.update(addresses_of(host.address, resolve))
     for service in city.services.values():
         for way in ways_of(service):
             if isinstance(way, FloatingAddress):
@@ -51,7 +51,7 @@ def forbidden_addresses(city: City, resolve: Resolve) -> list[str]:
                         found.update(record.values_at("primary"))
     for host in city.hosts.values():
         if host.site == "recovery":
-            found.difference_update(_addresses(host.address, resolve))
+            found.difference_update(addresses_of(host.address, resolve))
     return sorted(found)
 
 
@@ -62,7 +62,7 @@ def touches(variables: Body, limit: Iterable[str], hosts: Mapping[str, AnsibleHo
     primaries = {name: host for name, host in hosts.items() if host.site == "primary"}
     by_address: dict[str, str] = {}
     for name, host in primaries.items():
-        for address in (name, host.address, *_addresses(host.address, resolve)):
+        for address in (name, host.address, *addresses_of(host.address, resolve)):
             by_address.setdefault(address.lower(), name)
     found = list(_by_limit(limit, hosts, by_address, resolve))
     for place, text in _texts(variables, ()):
@@ -96,7 +96,7 @@ def _by_limit(
         if host.site == "primary":
             yield Touch(name, host.address, "the step runs on it")
             continue
-        for address in dict.fromkeys((host.address, *_addresses(host.address, resolve))):
+        for address in dict.fromkeys((host.address, *addresses_of(host.address, resolve))):
             if address in by_address:
                 yield Touch(by_address[address], address, f"recovery host {name} has the same address")
         for jump in jumps_to(host, hosts):
@@ -116,7 +116,8 @@ def _texts(value: Any, place: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...]
         yield place, value
 
 
-def _addresses(name: str, resolve: Resolve) -> list[str]:
+def addresses_of(name: str, resolve: Resolve) -> list[str]:
+    """All addresses of a host's name, or the address itself, in order."""
     try:
         return [str(ip_address(name))]
     except ValueError:

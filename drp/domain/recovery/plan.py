@@ -51,6 +51,7 @@ Stage = Literal[
     "return",
     "close-again",
     "cleanup",
+    "unisolate",
     "runbook",
 ]
 """What a step is: a stage of a service, in the order in which one passes through them; or a step of the runbook."""
@@ -145,6 +146,16 @@ class Plan:
     def step(self, name: str) -> Step:
         """A step by its id."""
         return next(step for step in self.steps if step.id == name)
+
+    @property
+    def isolates(self) -> bool:
+        """Whether its copies are kept from production: a drill's, but for one that an older drp began."""
+        return any(step.stage == "unisolate" for step in self.steps)
+
+    @property
+    def hosts(self) -> set[str]:
+        """All hosts that it changes anything on."""
+        return {host for planned in self.services.values() for host in (*planned.hosts, *planned.leaves)}
 
     @property
     def before_users_go(self) -> set[str]:
@@ -254,6 +265,8 @@ def compile_recovery(
             for step in steps_of(service, kind, set(order), fences=fences, tries=runbook.walks_back)
         ]
     )
+    if kind == "drill":
+        stages += ends_of_isolation(services)
     return Plan(
         kind=kind,
         runbook=runbook.id,
@@ -347,6 +360,24 @@ def steps_of(
     if kind == "drill":
         steps.append(_step(service, "cleanup", f"{name}/usable"))
     return steps
+
+
+def ends_of_isolation(services: Sequence[Service]) -> list[Step]:
+    """A drill's last steps: each host is connected again once all of the drill's copies have been cleared away,
+    whatever became of that. A host that several services share is the first one's (`hosts_to_connect`)."""
+    plans = {service.id: hosts_at(service, "recovery") for service in services}
+    cleaned = tuple(f"{service.id}/cleanup" for service in services)
+    return [
+        Step(id=f"{name}/unisolate", service=name, stage="unisolate", needs=cleaned, runs_last=True)
+        for name in plans
+        if hosts_to_connect(plans, name)
+    ]
+
+
+def hosts_to_connect(hosts: Mapping[str, Sequence[str]], service: str) -> tuple[str, ...]:
+    """Of the hosts of a drill's services, in order, those that no service before this one has."""
+    before = {host for name in list(hosts)[: list(hosts).index(service)] for host in hosts[name]}
+    return tuple(host for host in hosts[service] if host not in before)
 
 
 def steps_of_move(services: Sequence[Service], kind: RecoveryKind) -> list[Step]:
@@ -445,6 +476,8 @@ def _step_record(step: Step) -> dict[str, Any]:
     if step.extra is not None:
         extra = step.extra.model_dump(mode="json")
         record |= {"extra": extra, "also": list(step.also), "runs_last": step.runs_last}
+    elif step.runs_last:
+        record["runs_last"] = True
     return record
 
 

@@ -14,7 +14,7 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
                     data_is_bad: it failed, and that speaks against the restored data
     restore.measured {service, dr_centre, host, dataset, part, bytes, duration_ms, computing_ms, loading_ms, line, …}
     task.ended      {step, host, task, outcome, started_at, duration_ms, changed}   from ansible-runner's events
-    absence.proved  {service, looked_for: […], found: […]}
+    absence.proved  {service, looked_for: […], found: […], copies_of: […]}     found: beside copies of aborted drills
     traffic.rehearsed {…}                                     the same of a way whose switch was proved, not made
     traffic.switched {service, way, type, label, host, verb, site, before, after, changed, details}   a way's answer
     data.verified   {service, dataset, check, expected, actual, ok}
@@ -23,7 +23,11 @@ Events of a recovery (failover or drill), beside `run.opened` {kind, plan, by, r
                                  their data proved bad: the steps `again` are done with the next older ones of the plan
     stranded.found  {service, found: […], restore_point}     what lay at the old primary before a failback
     step.answered   {step, by, answer, comment}                       what a person said of it; see `ANSWERS`
-    run.abandoned   {by, reason}                             a planned move that a person takes back
+    run.abandoned   {by, reason}                             a planned move or a drill that a person gives up
+    isolation.begun {host, in_force, tool, proof, reason, was_gone, redirects, names}    a drill's recovery host
+    isolation.ended {host, run, was_gone, refused: [[address, protocol, port, count]], led, stopped, running, whose}
+    drill.ended     {run, by, duration_ms, hosts}            a drill that a failover has ended to have its hosts
+    run.preempted   {run, by, reason}                        in that drill: the failover
     probe.started   {service, address, checks: […], file}
     probe.ended     {service, evidence: [{path, sha256}]}
 """
@@ -86,6 +90,8 @@ class Recovery:
     turned_down: dict[str, list[TurnedDown]] = field(default_factory=dict)
     stranded: dict[str, Body] = field(default_factory=dict)
     restores: list[Body] = field(default_factory=list)
+    isolations: dict[str, Body] = field(default_factory=dict)
+    ended_drills: list[Body] = field(default_factory=list)
     closed: Event | None = None
     abandoned: Body | None = None
     events: list[Event] = field(default_factory=list)
@@ -187,17 +193,21 @@ class Recovery:
 
     def _is_idle(self, step: Step) -> bool:
         if step.runs_last:
-            return False
+            return self._is_dropped(step)
         if step.is_way_back:
             is_over = self._others_ended() or (self.has_failed and self._way_there_ended())
             return is_over and not self._goes_back(step)
         if step.is_clean_up:
             return self._others_ended() and not self._may_clean_up(step)
-        return self._is_called_off(step) or any(
-            self.steps[need].outcome in ("failed", "skipped") for need in step.needs
+        return (
+            self._is_dropped(step)
+            or self._is_called_off(step)
+            or any(self.steps[need].outcome in ("failed", "skipped") for need in step.needs)
         )
 
     def _may_start(self, step: Step) -> bool:
+        if self._is_dropped(step):
+            return False
         if step.runs_last:
             return all(self.steps[need].ended for need in step.needs)
         if step.is_way_back:
@@ -206,6 +216,18 @@ class Recovery:
         if step.is_clean_up:
             return self._others_ended() and self._may_clean_up(step)
         return not self._is_called_off(step) and all(self.steps[need].outcome == "ok" for need in step.needs)
+
+    def _is_dropped(self, step: Step) -> bool:
+        """A drill that was given up begins nothing but what clears it away, and waits for nobody."""
+        is_for_people = step.extra is not None and step.extra.kind in ("manual", "approval", "wait")
+        is_untouched = step.stage == "unisolate" and all(
+            self.steps[f"{name}/restore"].started_at is None for name in self.plan.services
+        )
+        return self.gave_up_drill and (is_for_people or is_untouched or not step.is_clean_up)
+
+    @property
+    def gave_up_drill(self) -> bool:
+        return self.abandoned is not None and self.plan.kind == "drill"
 
     def _is_called_off(self, step: Step) -> bool:
         """In a planned move that has failed, what runs may end, and nothing more is begun."""
@@ -334,6 +356,10 @@ def _apply_finding(recovery: Recovery, event: Event) -> None:
             recovery.stranded[body["service"]] = body
         case "restore.measured":
             recovery.restores.append(body)
+        case "isolation.begun":
+            recovery.isolations[body["host"]] = body
+        case "drill.ended":
+            recovery.ended_drills.append(body)
         case "probe.started":
             recovery.probes[body["service"]] = body
 

@@ -8,6 +8,7 @@ import re
 from datetime import datetime, timezone
 from urllib.parse import quote
 
+from .copies import copy_of
 from .process import within
 from .trouble import Trouble, now
 
@@ -122,8 +123,9 @@ def filled(value, values):
 
 def absence(host):
     """Look for everything that the datasets would bring; drp wants to see that none of it is here yet."""
-    looked_for, found = [], []
+    looked_for, found, copies = [], [], set()
     for dataset in host.job["datasets"]:
+        found_before = len(found)
         for item in dataset["absence"]:
             looked_for.append(item["what"])
             if item["kind"] == "path":
@@ -134,4 +136,8 @@ def absence(host):
                 present = bool(within(dataset, host.run, item["command"]).strip())
             if present:
                 found.append(item["what"])
-    return {"looked_for": looked_for, "found": found, "host": os.uname().nodename}
+        if len(found) > found_before:
+            copies.add(copy_of(host.job, dataset))
+    # Of one drill, or not known to be any drill's.
+    copy = copies.pop() if len(copies) == 1 else ""
+    return {"looked_for": looked_for, "found": found, "host": os.uname().nodename, "copy_of": copy}

@@ -16,6 +16,7 @@ from collections import Counter
 
 from .clearing import clear_tree
 from .content import absence, inspect
+from .copies import mark, unmark
 from .process import END_LIMIT_SECONDS, Output, program_of, within
 from .tools import check_tools, restic_version
 from .trouble import Trouble, meaning_of, no_space_or, tail
@@ -31,7 +32,9 @@ def restore(host):
     check_tools(host)
     results, found = [], {}
     for dataset in host.job["datasets"]:
+        unmark(host.job, dataset)
         clear(host, dataset)
+        mark(host.job, dataset)
         for part in dataset["parts"]:
             started, computed = time.monotonic(), seconds_of_children()
             action = restore_stream if part["kind"] == "stream" else restore_tree
@@ -72,6 +75,7 @@ def remove(host):
     a scratch place."""
     for dataset in host.job["datasets"]:
         clear(host, dataset, "remove" if "remove" in dataset else "prepare_restore", everything=True)
+        unmark(host.job, dataset)
     return absence(host)
 
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import stat
 
-from .process import run
+from .process import Trouble, run
 
 STOP_SECONDS = 120
 CLOSED_EXECUTE_BITS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
@@ -52,6 +52,9 @@ class Systemd:
                 file.write(DROP_IN)
             run(["systemctl", "daemon-reload"])
         run(["systemctl", "stop", full], STOP_SECONDS)
+
+    def stop(self, unit):
+        run(["systemctl", "stop", self._full(unit)], STOP_SECONDS)
 
     def still_open(self, unit):
         reasons = []
@@ -114,6 +117,11 @@ class InitScripts:
         self._say(unit, "stop", STOP_SECONDS)
         mode = stat.S_IMODE(os.stat(self._script(unit)).st_mode)
         os.chmod(self._script(unit), mode & ~CLOSED_EXECUTE_BITS)
+
+    def stop(self, unit):
+        code, said = self._say(unit, "stop", STOP_SECONDS)
+        if self._say(unit, "status", 30)[0] == 0:
+            raise Trouble("program", "%s stop ended with %d, and it still runs: %s" % (unit, code, said[-200:]))
 
     def still_open(self, unit):
         reasons = []

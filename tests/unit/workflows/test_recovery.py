@@ -378,7 +378,7 @@ def test_a_run_that_was_cut_off_must_be_resumed_or_aborted_before_a_new_one(alon
     alone.ledger.crash_at = 8
     with pytest.raises(Crash):
         recover(alone.world, FAILOVER)
-    with pytest.raises(UsageError, match="has not ended"):
+    with pytest.raises(BusyError, match=r"has not ended.*was cut off"):
         recover(alone.world, FAILOVER)
 
 
