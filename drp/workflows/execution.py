@@ -219,6 +219,10 @@ class _Execution:
 
     def follow_trial(self, step: Step) -> None:
         """See `drp.workflows.trial`."""
+        if self.is_given_up(step):
+            self.world.actions.stop(self.folder(step))
+            self.end(step, "failed", "the run was given up")
+            return
         ending = follow_trial(self.world, self.recovery, step, self.folder(step))
         if ending is None:
             return
