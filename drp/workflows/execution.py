@@ -12,25 +12,25 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 from drp.domain.events import Body
-from drp.domain.recovery.clocks import measured, of_hosts
 from drp.domain.recovery.plan import BACKUP_STAGES, Stage, Step
 from drp.domain.recovery.probing import failing_now, last_outage
 from drp.domain.recovery.run import Recovery, apply
-from drp.domain.recovery.timeline import Mark, MarkName, own_clock
+from drp.domain.recovery.timeline import Mark, MarkName
 from drp.domain.recovery.urgency import to_start, urgency_of
 from drp.domain.recovery.walk import Turning, can_turn_down, held, speaks_of_data, turnings
-from drp.domain.trouble import error_of
 from drp.domain.values import from_stamp, milliseconds, to_stamp
 from drp.errors import DrpError
 from drp.ports import ActionState, World
 from drp.workflows import stages
+from drp.workflows.failures import failure_of
 from drp.workflows.isolation import note_isolation
 from drp.workflows.move_backup import MoveBackup, told_of
 from drp.workflows.naming import action_folder
 from drp.workflows.open_runs import ended_from_elsewhere
+from drp.workflows.outside_probe import OutsideProbe, measure_clocks
 from drp.workflows.runbook_steps import Ending, RunbookSteps
 from drp.workflows.trial import follow_trial, proofs_of, start_trial
-from drp.workflows.tries import Tries, hosts_away
+from drp.workflows.tries import Tries
 from drp.workflows.walking import pass_over, tell_of_taken, turn_down
 
 POLL_SECONDS = 0.05
@@ -44,7 +44,7 @@ def execute(world: World, recovery: Recovery) -> None:
     """Run until no step can start any more and none runs. What failed is in the ledger."""
     execution = _Execution(world, recovery)
     try:
-        execution.start_probes()
+        execution.probe.start()
         execution.run()
     except KeyboardInterrupt:
         execution.let_go()
@@ -53,8 +53,8 @@ def execute(world: World, recovery: Recovery) -> None:
         world.say(f"go on: drp run resume {recovery.run}    give it up: drp run abort {recovery.run}")
         raise
     tell_of_taken(world, recovery, execution.record)
-    execution.measure_clocks()
-    execution.stop_probes()
+    measure_clocks(world, recovery, execution.record)
+    execution.probe.stop()
     world.actions.close_connections()
 
 
@@ -66,7 +66,8 @@ class _Execution:
         self.backups: dict[str, MoveBackup] = {}
         self.runbook = RunbookSteps(world, recovery, self.record)
         self.tries = Tries(world, recovery, self.begin_again)
-        self.next_look = self.probes_due = 0.0
+        self.probe = OutsideProbe(world, recovery, self.record)
+        self.next_look = 0.0
         self.urgency = urgency_of(recovery.plan)
         # Only waiting is given up: a restore that takes its time is ended by a person (drp run abort), not by a clock.
         followed_since = max(from_stamp(event.at) for event in recovery.events if event.type in _FOLLOWING)
@@ -102,7 +103,7 @@ class _Execution:
             for step in running:
                 if step.stage != "trial" or step.id not in waiting:
                     self.follow(step)
-            self.keep_probes()
+            self.probe.keep()
             self.world.clock.sleep(POLL_SECONDS)
 
     def refuse_if_closed(self) -> None:
@@ -150,7 +151,7 @@ class _Execution:
     def mark_stop(self, service: str, known: Mapping[str, Mark]) -> None:
         """Users may have been sent away before drp stops anything, as by a maintenance page: then the probe saw it."""
         marks = [self.moment(name, "drp began to stop it, as planned") for name in PLANNED_MARKS]
-        folder = self.probe_folder(service)
+        folder = self.probe.folder(service)
         outage = last_outage(self.world.watch.run_samples(folder), self.world.city.services[service].check_gaps)
         was_seen_well = outage is not None and not outage.is_over and outage.last_good_at is not None
         if outage is not None and was_seen_well and outage.disrupted_at < marks[0].at:
@@ -320,17 +321,11 @@ class _Execution:
         self.backups.clear()
 
     def failure(self, step: Step) -> DrpError:
-        away = hosts_away(self.messages.get(step.id, []))
-        for message in self.messages.get(step.id, []):
-            is_summary = message.get("error") == "One or more items failed"  # the items before it say why
-            if message["event"] == "task" and message["outcome"].endswith(("failed", "unreachable")) and not is_summary:
-                where = f"{step.id}, host {message['host']}, task {message['task']!r}"
-                kind = "ssh" if message["host"] in away else _kind(message)
-                return error_of(kind, message["error"], where, message["host"])
-            if message["event"] == "trouble":
-                return error_of(message["kind"], message["text"], step.id)
         hint_path = self.folder(step).relative_to(self.world.workspace)
-        return DrpError("the step failed without a reason", where=step.id, hint=f"see {hint_path}/stdout and stderr")
+        hint = f"see {hint_path}/stdout and stderr"
+        return failure_of(step, self.messages.get(step.id, [])) or DrpError(
+            "the step failed without a reason", where=step.id, hint=hint
+        )
 
     def take_messages(self, step: Step, folder: Path) -> None:
         messages = self.messages.setdefault(step.id, [])
@@ -395,34 +390,6 @@ class _Execution:
         name = step.id.replace("/", "-") + (f"+{attempt}" if attempt > 1 else "")  # as no step is named
         return action_folder(self.world, self.recovery.run, name)
 
-    # -- the outside probe -------------------------------------------------------------------------------------------
-
-    def start_probes(self) -> None:
-        """Try all checks of each service from outside from now on, so that their failing is on record as well."""
-        self.probes_due = self.world.clock.monotonic() + PROBES_SECONDS
-        if self.recovery.gave_up_drill or self.world.actions.state(self.probes_folder) is ActionState.RUNNING:
-            return
-        targets = {}
-        for name in self.recovery.plan.services:
-            if f"{name}/usable" in self.ended_steps():
-                continue
-            target = stages.probe_target(self.world, self.recovery, name, self.probe_folder(name))
-            file = str((target.folder / "samples.jsonl").relative_to(self.world.workspace))
-            checks = [check["id"] for check in target.checks]
-            # Written down first: that is refused where another terminal has aborted the run, and nothing is started.
-            self.record("probe.started", {"service": name, "address": target.address, "checks": checks, "file": file})
-            targets[name] = target
-        if targets:
-            self.world.actions.start_probe(self.probes_folder, targets)
-
-    def keep_probes(self) -> None:
-        """One that was killed goes on; meanwhile nobody looked, and that voids what had held until then."""
-        if self.world.clock.monotonic() >= self.probes_due:
-            self.start_probes()
-
-    def ended_steps(self) -> set[str]:
-        return {name for name, state in self.recovery.steps.items() if state.ended}
-
     def look_for_use(self, step: Step) -> None:
         if self.recovery.abandoned is not None:
             self.end(step, "failed", "the run was given up")
@@ -430,7 +397,7 @@ class _Execution:
         if self.world.clock.monotonic() < self.next_look:
             return
         self.next_look = self.world.clock.monotonic() + LOOK_SECONDS
-        found = stages.find_use(self.world, self.recovery, step.service, self.probe_folder(step.service))
+        found = stages.find_use(self.world, self.recovery, step.service, self.probe.folder(step.service))
         if found is not None:
             for mark in found.marks:
                 self.mark(step.service, mark)
@@ -441,7 +408,7 @@ class _Execution:
                 self.record("site.activated", body)
             self.end(step, "ok", "")
             return
-        samples = self.world.watch.run_samples(self.probe_folder(step.service))
+        samples = self.world.watch.run_samples(self.probe.folder(step.service))
         failing = failing_now(samples, self.world.city.services[step.service].check_gaps)
         why = "; ".join(f"check {name}: {detail}" for name, detail in failing.items())
         if self.world.clock.now() > self.given_up_at:
@@ -451,47 +418,6 @@ class _Execution:
         elif samples and why and self.told.get(step.id) != why:
             self.told[step.id] = why
             self.world.say(f"{step.service}: not usable yet: {why}")
-
-    def measure_clocks(self) -> None:
-        """Write down what is known about each clock that a figure rests on. At the end, when nobody waits for it."""
-        known = {event.body["service"] for event in self.recovery.events if event.type == "clock.measured"}
-        centres: dict[str, tuple[timedelta, timedelta] | None] = {}
-        for name in self.recovery.plan.services:
-            if name in known:
-                continue
-            self.record("clock.measured", own_clock(name, self.recovery.marks.get(name, {}), self.world.clock.now()))
-            point = self.recovery.point_of(name)
-            if point is None:
-                continue  # a planned move that came to none: no figure rests on another clock
-            for body in of_hosts(name, point):
-                self.record("clock.measured", body)
-            if point.dr_centre not in centres:
-                centre = self.world.city.workspace.dr_centres.get(point.dr_centre)
-                centres[point.dr_centre] = None if centre is None else self.world.store.clock_ahead(centre)
-            use = "when the restore point had arrived there"
-            now = self.world.clock.now()
-            body = measured(name, f"DR centre {point.dr_centre}", use, now, centres[point.dr_centre])
-            self.record("clock.measured", body)
-
-    def stop_probes(self) -> None:
-        self.world.actions.stop(self.probes_folder)
-        limit = self.world.clock.monotonic() + 40
-        while self.world.actions.state(self.probes_folder) is ActionState.RUNNING:
-            if self.world.clock.monotonic() > limit:
-                break
-            self.world.clock.sleep(POLL_SECONDS)
-        of_all = self.world.actions.evidence(self.probes_folder)
-        for name in self.recovery.plan.services:
-            found = [*self.world.actions.evidence(self.probe_folder(name)), *of_all]
-            self.record("probe.ended", {"service": name, "evidence": [item.record() for item in found]})
-
-    @property
-    def probes_folder(self) -> Path:
-        """Of the process that tries all services. No step can have this name."""
-        return action_folder(self.world, self.recovery.run, "_probe")
-
-    def probe_folder(self, service: str) -> Path:
-        return action_folder(self.world, self.recovery.run, f"{service}-probe")
 
 
 _BESIDE: dict[Stage, str] = {
@@ -507,24 +433,6 @@ _WHAT_THEN: dict[Stage, str] = {
     "keep": ". Nothing was stopped. To give up what lies at the old primary: --discard-stranded",
     "protect": ". The service works; its data is not safe until: drp backup run",
 }
-
-
-_KINDS = {
-    "Stop where something is here already": "not_empty",
-    "Start the services": "unit",
-    "Make sure that the services run": "unit",
-    "Read through the application on the host itself": "application",
-    "Look whether the ports of the checks take connections on the host itself": "application",
-}
-"""What the failure of one of Ansible's own tasks in playbooks/roles means."""
-
-
-def _kind(message: Body) -> str:
-    """The kind of trouble of a failed task: what drp's own modules say, or what its name tells."""
-    if message["outcome"] == "unreachable":
-        return "ssh"
-    known = next((kind for task, kind in _KINDS.items() if message["task"].endswith(task)), "task")
-    return message.get("kind") or known
 
 
 def _told(error: DrpError) -> str:

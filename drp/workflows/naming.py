@@ -10,8 +10,8 @@ from drp.ports import World
 
 
 def new_run(kind: str, now: datetime) -> str:
-    """A name that sorts by time and that no other run has, as `failover-20261122-054750-3fa2`."""
-    return f"{kind}-{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
+    """A name that sorts by time and that no other run has (a hundred may begin within a second), as `failover-20261122-054750-3fa29c`."""
+    return f"{kind}-{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
 def run_folder(world: World, run: str) -> Path:
