@@ -204,6 +204,8 @@ class _Execution:
         self.end(step, "ok", "")
 
     def begin_lost(self, step: Step, folder: Path, state: ActionState) -> None:
+        if self.recovery.gave_up_drill and not step.is_clean_up:
+            raise DrpError("the drill was given up", where=step.id)
         if state is ActionState.ABSENT:  # drp died between the record of the start and the start
             stages.start(self.world, self.recovery, step, folder)
             return

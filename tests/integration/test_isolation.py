@@ -197,7 +197,7 @@ SLOW_RESTIC = """#!/bin/sh
 case "$*" in *" restore "*) touch /tmp/restoring; exec sleep 600;; esac
 exec /usr/bin/restic "$@"
 """
-FAILOVER = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Kepala Diskominfo", "--json")
+FAILOVER = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Ratna Kusumah", "--json")
 
 
 def lose_the_site(bench: Workbench) -> None:
@@ -217,14 +217,14 @@ def is_ended_by(bench: Workbench, going: Running, drill: str, failover: Done) ->
     message = told(going.end())
     assert going.process.returncode == 130
     assert run in message
-    assert "Kepala Diskominfo" in message
+    assert "Ratna Kusumah" in message
     (row,) = [row for row in bench.runs("drill") if row.run == drill]
     assert (row.outcome, row.verdict, row.exit_code) == ("aborted", "ABORTED", 130)
     assert bodies(bench, drill, "run.preempted") == [
-        {"run": run, "by": "Kepala Diskominfo", "reason": "its hosts are needed"}
+        {"run": run, "by": "Ratna Kusumah", "reason": "its hosts are needed"}
     ]
     (ended,) = bodies(bench, run, "drill.ended")
-    assert (ended["run"], ended["by"], ended["hosts"]) == (drill, "Kepala Diskominfo", ["drc-app-1"])
+    assert (ended["run"], ended["by"], ended["hosts"]) == (drill, "Ratna Kusumah", ["drc-app-1"])
     assert f"ended {drill}: {ended['duration_ms'] / 1000:.1f} s" in failover.stderr
     at = {body["mark"]: datetime.fromisoformat(body["at"]) for body in bodies(bench, run, "mark")}
     # It is in the clock: between the declaration and the first recovery step.
