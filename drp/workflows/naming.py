@@ -10,7 +10,8 @@ from drp.ports import World
 
 
 def new_run(kind: str, now: datetime) -> str:
-    """A name that sorts by time and that no other run has (a hundred may begin within a second), as `failover-20261122-054750-3fa29c`."""
+    """A name that sorts by time and that no other run has, as `failover-20261122-054750-3fa29c`; a hundred may begin
+    within a second."""
     return f"{kind}-{now.astimezone(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
 
 
