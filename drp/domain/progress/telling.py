@@ -11,6 +11,8 @@ from drp.domain.values import show_duration, show_expected
 
 SUMMARY_EVERY = timedelta(seconds=30)
 SECOND = timedelta(seconds=1)
+NOTABLE = timedelta(seconds=5)
+"""By how much a step must be over its estimate to be worth a line."""
 MOST_LINES = 4
 """Lines of a kind that are said at one time."""
 
@@ -120,7 +122,7 @@ class Teller:
         slow = [
             f"{step.step.id} takes longer than it should: {against_estimate(step)} ({step.estimate.text})"
             for step in (*steps, *progress.runbook_steps)
-            if step.over and self._is_new(step.step.id, "slow")
+            if step.over >= NOTABLE and self._is_new(step.step.id, "slow")
         ]
         rto = [line for service in progress.services for line in self._of_rto(service)]
         lines = [*_folded(slow), *_folded(rto)]
