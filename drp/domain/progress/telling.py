@@ -11,8 +11,9 @@ from drp.domain.values import show_duration, show_expected
 
 SUMMARY_EVERY = timedelta(seconds=30)
 SECOND = timedelta(seconds=1)
-NOTABLE = timedelta(seconds=5)
-"""By how much a step must be over its estimate to be worth a line."""
+NOTABLE = timedelta(seconds=30)
+"""By how much a step must be over its estimate to be worth a line. What is reckoned from size and line knows nothing of
+what every step takes to begin."""
 MOST_LINES = 4
 """Lines of a kind that are said at one time."""
 

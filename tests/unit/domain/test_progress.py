@@ -419,10 +419,10 @@ def test_half_and_all_of_the_rto_and_a_slow_step_are_told_once_each() -> None:
     bench = Bench().begun()
     teller = Teller()
     assert teller.lines(bench.at(10)) == []
-    assert [line for line in teller.lines(bench.at(64)) if "longer" in line] == []  # hardly worth a line
-    slow = teller.lines(bench.at(65))
-    assert slow[0] == "a/restore takes longer than it should: 1 m 05 s instead of 1 m measured (drill-a)"
-    assert teller.lines(bench.at(66)) == []
+    assert [line for line in teller.lines(bench.at(89)) if "longer" in line] == []  # hardly worth a line
+    slow = teller.lines(bench.at(90))
+    assert slow[0] == "a/restore takes longer than it should: 1 m 30 s instead of 1 m measured (drill-a)"
+    assert teller.lines(bench.at(91)) == []
     half = [line for line in teller.lines(bench.at(7201)) if "RTO" in line]
     assert half == [
         f"{name}: half of its RTO of 4 h is used; back in at least {left}"
