@@ -9,7 +9,7 @@ from typing import Any
 from drp.domain.graph import with_dependencies
 from drp.domain.inventory import City
 from drp.domain.protection.gaps import backup_of
-from drp.domain.recovery.plan import hosts_at
+from drp.domain.recovery.compiling import hosts_at
 from drp.domain.service import Service
 from drp.errors import UsageError
 from drp.lab.plan import DISK_BYTES, LabDrCentre, LabFiles, LabHost, LabPlan, LabService, names_of

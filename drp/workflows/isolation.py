@@ -6,8 +6,9 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
 
 from drp.domain.events import Body
+from drp.domain.recovery.compiling import hosts_to_connect
 from drp.domain.recovery.isolation import ending_jobs, isolation_jobs, production, refused_text
-from drp.domain.recovery.plan import Step, hosts_to_connect
+from drp.domain.recovery.plan import Step
 from drp.domain.recovery.run import Recovery
 from drp.errors import DrpError
 from drp.ports import World

@@ -13,8 +13,9 @@ from typing import Literal
 
 from drp.domain.events import Body
 from drp.domain.objectives import Objectives, objectives_of
+from drp.domain.recovery.compiling import compile_recovery, hosts_at
 from drp.domain.recovery.cutover import secrets_of, ways_of
-from drp.domain.recovery.plan import Plan, Site, compile_recovery, hosts_at
+from drp.domain.recovery.plan import Plan, Site
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.shared_hosts import own_units, services_beside
 from drp.domain.runbooks.model import Runbook

@@ -10,8 +10,9 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.protection.gaps import is_elsewhere
+from drp.domain.recovery.compiling import compile_recovery
 from drp.domain.recovery.cutover import ways_of
-from drp.domain.recovery.plan import Plan, PlannedService, RecoveryKind, compile_recovery
+from drp.domain.recovery.plan import Plan, PlannedService, RecoveryKind
 from drp.domain.recovery.probing import FAILURES_TO_DETECT, Outage, last_outage
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.timeline import Mark, MarkName

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from drp.domain.events import Body
 from drp.domain.objectives import Verdict
-from drp.domain.recovery.plan import RECOVERY_KINDS, Plan, declaration_of
+from drp.domain.recovery.compiling import declaration_of
+from drp.domain.recovery.plan import RECOVERY_KINDS, Plan
 from drp.domain.recovery.run import Recovery, apply, replay
 from drp.errors import CancelledError, ExitCode, UsageError
 from drp.ports import World

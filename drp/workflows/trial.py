@@ -8,7 +8,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from drp.domain.events import Body
-from drp.domain.recovery.plan import Step, user_address
+from drp.domain.recovery.compiling import user_address
+from drp.domain.recovery.plan import Step
 from drp.domain.recovery.probing import failing_now, usable_again
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.verification import DataCheck, proof_of, proved_datasets

@@ -9,7 +9,8 @@ from drp.domain.events import Body, Event, event_hash
 from drp.domain.graph import with_dependencies
 from drp.domain.inventory import City
 from drp.domain.objectives import objectives_of
-from drp.domain.recovery.plan import Plan, RecoveryKind, compile_recovery
+from drp.domain.recovery.compiling import compile_recovery
+from drp.domain.recovery.plan import Plan, RecoveryKind
 from drp.domain.recovery.run import Recovery, replay
 from drp.domain.recovery.timeline import Mark, MarkName
 from drp.domain.runbooks.model import Runbook

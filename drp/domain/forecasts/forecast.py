@@ -15,7 +15,8 @@ from drp.domain.forecasts.transfer import Channel, channel_between
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.protection.gaps import Gap, backup_of, gaps_of, is_elsewhere
-from drp.domain.recovery.plan import STAGES, RecoveryKind, Step, steps_of
+from drp.domain.recovery.compiling import steps_of
+from drp.domain.recovery.plan import STAGES, RecoveryKind, Step
 from drp.domain.recovery.probing import FAILURES_TO_DETECT
 from drp.domain.runbooks.model import Runbook
 from drp.domain.service import Service

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from drp.domain.recovery.plan import Site, hosts_at
+from drp.domain.recovery.compiling import hosts_at
+from drp.domain.recovery.plan import Site
 from drp.domain.service import Service
 
 

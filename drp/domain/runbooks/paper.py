@@ -11,7 +11,8 @@ from drp.domain.graph import wave_numbers
 from drp.domain.impact.impact import Impact, urgency
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives, objectives_of
-from drp.domain.recovery.plan import STAGES, Stage, steps_of
+from drp.domain.recovery.compiling import steps_of
+from drp.domain.recovery.plan import STAGES, Stage
 from drp.domain.runbooks.by_hand import HandRecovery
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.placement import place_steps

@@ -13,9 +13,10 @@ from pydantic import ValidationError
 from drp.domain.consistency import faults_of
 from drp.domain.inventory import City
 from drp.domain.objectives import objectives_of
+from drp.domain.recovery.compiling import compile_recovery
 from drp.domain.recovery.conflicts import OpenRun, conflicts
 from drp.domain.recovery.isolation import isolation_jobs, production, refused_text
-from drp.domain.recovery.plan import Plan, RecoveryKind, compile_recovery
+from drp.domain.recovery.plan import Plan, RecoveryKind
 from drp.domain.service import RecoverySettings
 from drp.errors import UsageError
 from tests.fakes.city import make_city, make_restore_point, parts_of, service_record

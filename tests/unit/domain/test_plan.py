@@ -9,7 +9,8 @@ import pytest
 
 from drp.domain.graph import with_dependencies
 from drp.domain.objectives import Objectives
-from drp.domain.recovery.plan import Plan, RecoveryKind, compile_recovery
+from drp.domain.recovery.compiling import compile_recovery
+from drp.domain.recovery.plan import Plan, RecoveryKind
 from tests.fakes.city import make_city, make_restore_point
 
 OBJECTIVES = Objectives(rto=timedelta(minutes=5), rpo=timedelta(minutes=15), mtpd=timedelta(hours=4))

@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from drp.domain.consistency import faults_of
 from drp.domain.inventory import City
-from drp.domain.recovery.plan import STAGES, RecoveryKind, steps_of
+from drp.domain.recovery.compiling import steps_of
+from drp.domain.recovery.plan import STAGES, RecoveryKind
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.placement import PlacedStep, place_steps
 from drp.domain.runbooks.services import may_answer, persons_of, services_of

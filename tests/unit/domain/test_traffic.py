@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from drp.domain.events import Body
+from drp.domain.recovery.compiling import steps_of, user_address
 from drp.domain.recovery.cutover import (
     events_of,
     hosts_of,
@@ -20,7 +21,6 @@ from drp.domain.recovery.cutover import (
     ways_of,
     where_traffic_goes,
 )
-from drp.domain.recovery.plan import steps_of, user_address
 from drp.domain.service import Service
 from drp.errors import UsageError
 from tests.fakes.city import make_city, service_record

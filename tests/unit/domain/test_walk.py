@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from drp.domain.objectives import objectives_of
-from drp.domain.recovery.plan import Plan, RecoveryKind, compile_recovery
+from drp.domain.recovery.compiling import compile_recovery
+from drp.domain.recovery.plan import Plan, RecoveryKind
 from drp.domain.recovery.restore_choice import youngest_data
 from drp.domain.recovery.walk import candidates, speaks_of_data, standing_on
 from drp.domain.runbooks.model import Runbook
