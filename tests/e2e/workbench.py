@@ -64,7 +64,7 @@ class Done:
         return json.loads(self.stdout)
 
 
-def eventually(condition: Callable[[], Found | None], what: str, limit_seconds: float = 60) -> Found:
+def eventually(condition: Callable[[], Found | None], what: str, limit_seconds: float = 180) -> Found:
     """Wait until `condition` gives something true."""
     end = time.monotonic() + limit_seconds
     while not (found := condition()):
@@ -103,7 +103,7 @@ class Running:
     def said(self) -> str:
         return self.errors.read_text(encoding="utf-8")
 
-    def until(self, text: str, limit_seconds: float = 90) -> None:
+    def until(self, text: str, limit_seconds: float = 240) -> None:
         """Wait until it has said something; it must not end before."""
 
         def has_said() -> bool:
@@ -117,7 +117,7 @@ class Running:
         except AssertionError:
             raise AssertionError(f"{text!r} was not said: {self.said()}") from None
 
-    def end(self, number: signal.Signals | None = None, limit_seconds: float = 120) -> Done:
+    def end(self, number: signal.Signals | None = None, limit_seconds: float = 400) -> Done:
         """Send a signal, if one is named, and wait for the end."""
         if number is not None:
             self.process.send_signal(number)
@@ -170,7 +170,7 @@ class Workbench:
         return self.started[-1]
 
     def drp(
-        self, *arguments: str, code: int | tuple[int, ...] = 0, limit_seconds: float = 120, **environment: str
+        self, *arguments: str, code: int | tuple[int, ...] = 0, limit_seconds: float = 400, **environment: str
     ) -> Done:
         """Run drp to its end; it must give this exit code, and never a traceback."""
         done = self.start(*arguments, **environment).end(limit_seconds=limit_seconds)
