@@ -150,10 +150,12 @@ def _service(item: ServiceProgress, progress: Progress, width: int, name_width: 
 
 def _step_told(item: ServiceProgress, progress: Progress) -> tuple[str, str]:
     """What it is at: `restore 12s of 15s measured`, `restore 20s > 15s measured`, `next activate, waits for db`."""
-    if item.step is None:
-        return ("nothing is left" if item.standing is Standing.USABLE else "will not be back"), "dim"
     step = item.step
+    if step is None:
+        return ("nothing is left" if item.standing is Standing.USABLE else "will not be back"), "dim"
     if not step.is_running:
+        if item.standing is Standing.FAILED and step.step.is_clean_up:
+            return "will not be back", "dim"  # what is left for it only tidies up
         waits = waits_told(item, progress)
         return f"next {step.step.stage}{', ' if waits else ''}{waits}", "dim"
     duration, passed = step.estimate.duration, _short(show_passed(step.elapsed))
