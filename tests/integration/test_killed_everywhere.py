@@ -146,13 +146,13 @@ def test_a_drill_is_killed_at_every_boundary_of_every_step(bench: Workbench) -> 
         calls = Counter(bench.ssh(RECOVERY, "cat /tmp/restic-calls").splitlines())
         marks = bench.ssh(RECOVERY, "cat /tmp/marks").split()
 
-    steps = ["restore", "activate", "after-activate", "verify", "usable", "cleanup"]
+    steps = ["restore", "activate", "after-activate", "verify", "usable", "cleanup", "unisolate"]
     assert walked.outcomes() == dict.fromkeys(steps, "ok")
     for step in steps:
         for place in ("after step.started", "before step.ended", "after step.ended"):
             assert f"{place} {SERVICE}/{step}" in walked.deaths
     middles = {place.rpartition("-")[2] for place in walked.deaths if place.startswith("in the middle")}
-    assert middles >= {"restore", "activate", "verify", "cleanup"}
+    assert middles >= {"restore", "activate", "verify", "cleanup", "unisolate"}
     assert len(walked.bodies("run.resumed")) == len(walked.deaths) > 3 * len(steps)
 
     result = walked.done.json()
@@ -181,7 +181,7 @@ def test_a_failover_whose_processes_are_all_killed_again_and_again(bench: Workbe
     at = city.disaster(bench.folder, "site-loss", say=lambda _line: None)
     seen = lambda: bench.drp("status", SERVICE, "--json", code=0).json()[0]["usable"] is False  # noqa: E731
     eventually(seen, "drp watch sees it go")
-    words = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Kepala Diskominfo", "--json")
+    words = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Ratna Kusumah", "--json")
     with stopwatch(ADDRESS) as watch:
         walked = walk(bench, "failover", *words, KILL_ALL="1")
 
