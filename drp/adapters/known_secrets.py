@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,8 +22,12 @@ class KnownSecrets:
     """
 
     def __init__(self, city: City, secrets: WorkspaceSecrets) -> None:
-        self.secrets = secrets
-        self.references = [reference for reference in set(_references_of(city)) if reference.command is None]
+        self.city, self.secrets = city, secrets
+
+    @cached_property
+    def references(self) -> list[SecretReference]:
+        """Looked for when the first playbook is started: in a large city that takes longer than most commands."""
+        return [reference for reference in set(_references_of(self.city)) if reference.command is None]
 
     def __call__(self) -> list[str]:
         found = list(self.secrets.told_by_commands)
