@@ -330,8 +330,11 @@ class Workbench:
         return done.stdout
 
     def locks(self) -> list[str]:
-        """The locks in the repository; its plain files are what `restic list locks` lists, and need no password."""
-        return sorted(path.name for path in (self.repository() / "locks").glob("*"))
+        """The locks in the repository; its plain files are what `restic list locks` lists, and need no password.
+
+        Without those that the S3 server still writes: they have a name of their own until they are whole.
+        """
+        return sorted(path.name for path in (self.repository() / "locks").iterdir() if len(path.name) == 64)
 
     # -- breaking and mending ----------------------------------------------------------------------------------------
 
