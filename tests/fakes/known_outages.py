@@ -22,7 +22,7 @@ from drp.domain.objectives import Objectives, Verdict
 from drp.domain.recovery.probing import Sample, last_outage, usable_again
 from drp.domain.recovery.timeline import Mark, measure
 from drp.ports import ActionState, ProbeTarget
-from tests.integration.dataset_bench import free_port
+from tests.e2e.workbench import free_port
 
 TIMEOUT = 1.0
 HOLD = timedelta(seconds=1.5)

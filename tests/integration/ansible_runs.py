@@ -11,7 +11,7 @@ from typing import Any
 from drp.domain.events import Body
 from drp.ports import ActionState, World
 from drp.wiring import build_world
-from tests.e2e.workbench import Workbench, eventually
+from tests.e2e.workbench import Workbench, content_of, eventually, files_below
 
 
 @dataclass
@@ -29,8 +29,8 @@ class Ended:
     def files_with(self, text: str) -> list[str]:
         """The files of the run that hold a text."""
         found = []
-        for path in self.folder.rglob("*"):
-            if path.is_file() and text.encode() in path.read_bytes():
+        for path in files_below(self.folder):
+            if text.encode() in content_of(path):
                 found.append(str(path.relative_to(self.folder)))
         return found
 
@@ -45,7 +45,7 @@ class Control:
     def world(self) -> World:
         return build_world(self.bench.folder, lambda _line: None)
 
-    def carry_out(self, start: Callable[[World, Path], None], limit_seconds: float = 120) -> Ended:
+    def carry_out(self, start: Callable[[World, Path], None], limit_seconds: float = 400) -> Ended:
         world = self.world()
         self.number += 1
         folder = self.bench.folder / "var/runs/test" / f"action-{self.number}"

@@ -20,7 +20,7 @@ import pytest
 from drp.domain.datasets import DatasetType, Scratch, with_snapshots
 from drp.domain.runbooks.folding import fold
 from drp.domain.runbooks.typed_data import restore_commands
-from tests.e2e.workbench import eventually
+from tests.e2e.workbench import eventually, free_port
 
 REPOSITORY = Path(__file__).parents[2]
 PASSWORD, KEY, SECRET_KEY = "password-of-the-test-repository", "keyOfTheTest0123456789", "secretOfTheTest0123456789"
@@ -143,7 +143,7 @@ class Bench:
             text=True,
             errors="replace",
             check=False,
-            timeout=120,
+            timeout=400,
         )
         assert done.returncode == 0, f"{script}\n{done.stdout}{done.stderr}"
 
@@ -196,15 +196,9 @@ class Bench:
             assert new < len(names), "the part that failed left a snapshot"
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 def answers(port: int) -> bool:
     with socket.socket() as connection:
-        connection.settimeout(1)
+        connection.settimeout(10)
         return connection.connect_ex(("127.0.0.1", port)) == 0
 
 
@@ -212,7 +206,7 @@ def end(process: subprocess.Popen[Any]) -> None:
     if process.poll() is None:
         process.terminate()
         try:
-            process.wait(20)
+            process.wait(60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
@@ -237,7 +231,7 @@ def s3_server(folder: Path) -> Iterator[str]:
             stderr=log,
         )
         try:
-            eventually(lambda: answers(port), "the S3 server answers", 30)
+            eventually(lambda: answers(port), "the S3 server answers")
             yield f"http://127.0.0.1:{port}"
         finally:
             end(process)
@@ -275,7 +269,7 @@ def running(
     with (folder / "server.log").open("ab") as log:
         process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/")
     try:
-        eventually(is_ready, f"{what}: {(folder / 'server.log').read_text()[-2000:]}", 60)
+        eventually(is_ready, f"{what}: {(folder / 'server.log').read_text()[-2000:]}")
         yield process
     finally:
         end(process)
@@ -313,7 +307,9 @@ case "$1" in
 stop)
     [ -z "$pid" ] || {{ kill $pid; while kill -0 $pid 2>/dev/null; do sleep 0.05; done; }}
     rm -f {folder}/server.pid;;
-start) exec {shlex.join(argv)} >>{folder}/server.log 2>&1 </dev/null;;
+start)
+    {shlex.join(argv)} >>{folder}/server.log 2>&1 </dev/null || exit
+    while [ ! -s {folder}/server.pid ]; do sleep 0.05; done;;
 esac
 """
         self.control = folder / "control"

@@ -6,12 +6,18 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rcode
+
+from tests.e2e.workbench import free_port
 
 SECRET = "a2FuYXJpLWt1bmNpLXpvbmEtNzIxYi1kcnAtMDEyMzQ="
 """base64 of a text that can be searched for."""
@@ -68,12 +74,6 @@ zone:
 """
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 class NameServer:
     """BIND or Knot; `stop` and `start` as often as wanted, over the same zone."""
 
@@ -93,19 +93,26 @@ class NameServer:
         argv = {"named": ["named", "-g", "-n", "1", "-c", conf], "knotd": ["knotd", "-c", conf]}[self.program]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen(argv, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
-        until = time.monotonic() + 30
-        while True:
-            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
-                return
+        until = time.monotonic() + 180
+        while not self.has_its_zone():
             assert self.process.poll() is None, (self.folder / "log").read_text()
             assert time.monotonic() < until, (self.folder / "log").read_text()
             time.sleep(0.05)
+
+    def has_its_zone(self) -> bool:
+        """It listens before it has read its zone."""
+        question = dns.message.make_query(ZONE, "SOA")
+        try:
+            answer = dns.query.tcp(question, "127.0.0.1", port=self.port, timeout=10)
+        except (OSError, EOFError, dns.exception.DNSException):
+            return False
+        return answer.rcode() == dns.rcode.NOERROR and bool(answer.answer)
 
     def stop(self) -> None:
         if self.process is not None:
             self.process.send_signal(signal.SIGTERM)
             try:
-                self.process.wait(15)
+                self.process.wait(60)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()

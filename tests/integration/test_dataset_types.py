@@ -28,13 +28,12 @@ from drp.domain.datasets import (
     Scratch,
     SqliteDataset,
 )
-from tests.e2e.workbench import eventually
+from tests.e2e.workbench import eventually, free_port
 from tests.integration.dataset_bench import (
     HOST,
     Bench,
     JobFailed,
     Stoppable,
-    free_port,
     mariadb,
     postgresql,
     s3_server,
@@ -469,7 +468,7 @@ def test_a_whole_mariadb_comes_back_and_is_restored_beside_itself(bench: Bench, 
     assert run(*as_server, "SELECT COUNT(*) FROM kiosk.queue").strip() == "3000"
     assert "clerk" in run(*as_server, "SHOW GRANTS FOR clerk@localhost")
     assert bench.remove(dataset, scratch) == []
-    assert not succeeds("pgrep", "-f", scratch.folder)
+    eventually(lambda: not succeeds("pgrep", "-f", scratch.folder), "the scratch server has ended")
     forget_kiosk(kiosk)
     sql(kiosk, "CREATE DATABASE later")
     bench.restore(dataset)
@@ -717,7 +716,7 @@ def test_redis_comes_back_and_is_restored_beside_itself(bench: Bench, redis: Red
     assert run(*own, "DBSIZE").strip() == "2004"
     assert ask_redis(redis, "DBSIZE") == "1"
     assert bench.remove(redis, scratch) == []
-    assert not succeeds("pgrep", "-f", scratch.folder)
+    eventually(lambda: not succeeds("pgrep", "-f", scratch.folder), "the scratch server has ended")
     bench.restore(redis)
     assert digest(redis) == before
     assert ask_redis(redis, "GET", "later") == ""
@@ -971,7 +970,7 @@ def test_a_whole_postgresql_comes_back_and_is_restored_beside_itself(bench: Benc
         assert "stranger" in run(*own, "SELECT rolname FROM pg_roles", "-d", "postgres")
         assert odd in run(*own, "SELECT datname FROM pg_database", "-d", "postgres")
         assert bench.remove(dataset, scratch) == []
-        assert not succeeds("pgrep", "-f", f"{scratch.folder}/data")
+        eventually(lambda: not succeeds("pgrep", "-f", f"{scratch.folder}/data"), "the scratch server has ended")
         assert roles(shop) == roles_before
         forget_database(shop)
         psql(shop, f"DROP DATABASE {quoted}; CREATE DATABASE later")

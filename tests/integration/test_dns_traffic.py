@@ -43,7 +43,7 @@ def way(server: NameServer, site: TrafficSite | None, *records: Body, **changes:
         "ttl": "30s",
         "key": {"name": "drp", "secret": {"file": "unused"}},
         "records": list(records or (WWW, WWW6, ALIAS)),
-        "timeout": "3s",
+        "timeout": "30s",
     } | changes
     service = Service.model_validate(service_record() | {"traffic": [declared]})
     (found,) = steps(service, site, release=False)
@@ -165,7 +165,7 @@ def test_a_server_that_takes_the_update_and_changes_nothing_is_caught(server: Na
     assert trouble.kind == "traffic_unchanged"
     assert "took the update without an error" in trouble.text
     assert f"www.{ZONE} CNAME: nothing" in trouble.text
-    assert time.monotonic() - started < 10
+    assert time.monotonic() - started < 60, "it would wait for ever"
 
 
 def test_a_server_that_is_down_or_silent_is_told_within_the_limit(server: NameServer) -> None:

@@ -14,8 +14,9 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import DatasetType, Scratch, read_dataset
 from drp.domain.recovery.verification import check_restored, newest_transaction
 from drp.domain.values import from_stamp
+from tests.e2e.workbench import free_port
 from tests.fakes.city import make_restore_point
-from tests.integration.dataset_bench import HOST, Bench, JobFailed, free_port, mariadb, postgresql, s3_server
+from tests.integration.dataset_bench import HOST, Bench, JobFailed, mariadb, postgresql, s3_server
 
 pytestmark = pytest.mark.integration
 

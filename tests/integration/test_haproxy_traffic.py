@@ -21,9 +21,9 @@ from drp.domain.events import Body
 from drp.domain.recovery.cutover import steps
 from drp.domain.service import Service
 from drp.domain.traffic import TrafficSite
+from tests.e2e.workbench import free_port
 from tests.fakes.city import service_record
 from tests.fakes.host_driver import load_from
-from tests.integration.name_servers import free_port
 
 pytestmark = [
     pytest.mark.integration,
@@ -38,9 +38,10 @@ global
     {state}
 defaults
     mode http
-    timeout connect 1s
-    timeout client 10s
-    timeout server 10s
+    timeout connect 20s
+    timeout client 60s
+    timeout server 60s
+    timeout check 20s
     load-server-state-from-file global
 frontend users
     bind 127.0.0.1:{port}
@@ -59,6 +60,7 @@ class Site(ThreadingHTTPServer):
     """A site that says its name to everybody; connections stay open, as browsers hold them."""
 
     daemon_threads = True
+    request_queue_size = 100
 
     def __init__(self, name: str) -> None:
         class Handler(BaseHTTPRequestHandler):
@@ -96,7 +98,7 @@ class Proxy:
             self.process = subprocess.Popen(
                 ["haproxy", "-db", "-f", str(self.folder / "haproxy.cfg")], stdout=log, stderr=log
             )
-        until = time.monotonic() + 20
+        until = time.monotonic() + 180
         while not self.answer():
             assert time.monotonic() < until, (self.folder / "log").read_text()
             time.sleep(0.05)
@@ -104,11 +106,11 @@ class Proxy:
     def stop(self) -> None:
         assert self.process is not None
         self.process.terminate()
-        self.process.wait(10)
+        self.process.wait(60)
 
     def answer(self) -> str:
         """What a user gets: a site's name, the proxy's status, or nothing."""
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=3) as user:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=30) as user:
             user.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
             text = user.makefile("rb").read().decode()
             return text.split("\r\n\r\n")[1] if " 200 " in text.splitlines()[0] else text.split(" ")[1]
@@ -122,7 +124,7 @@ class Proxy:
             "backend": "layanan",
             "primary": ["satu"],
             "recovery": ["dua"],
-            "timeout": "3s",
+            "timeout": "30s",
         } | changes
         service = Service.model_validate(service_record() | {"address": "192.0.2.80", "traffic": [declared]})
         (found,) = steps(service, site, release=False)
@@ -177,7 +179,7 @@ def test_users_are_led_there_and_back(proxy: Proxy) -> None:
 
 
 def test_who_is_connected_already_is_led_away_too(proxy: Proxy) -> None:
-    with socket.create_connection(("127.0.0.1", proxy.port), timeout=3) as user:
+    with socket.create_connection(("127.0.0.1", proxy.port), timeout=30) as user:
         file = user.makefile("rb")
 
         def ask() -> str:

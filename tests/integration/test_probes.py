@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from drp.domain.checks import read_check
 from drp.domain.inventory import SshAccess
 from drp.domain.recovery.probing import Sample, last_outage, usable_again
 from drp.ports import ActionState, ProbeTarget
-from tests.e2e.workbench import eventually
+from tests.e2e.workbench import eventually, free_port
 from tests.integration import dataset_bench
 
 pytestmark = pytest.mark.integration
@@ -46,12 +47,11 @@ def folder() -> Iterator[Path]:
 @contextlib.contextmanager
 def relayed(target: str) -> Iterator[int]:
     """A TCP port of this machine in front of a server's socket file: as if it were outside. Gives the port."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        port = listening.getsockname()[1]
+    port = free_port()
     command = ["socat", f"TCP-LISTEN:{port},bind=127.0.0.1,fork,reuseaddr", f"UNIX-CONNECT:{target}"]
     process = subprocess.Popen(command, start_new_session=True)
     try:
-        eventually(lambda: dataset_bench.answers(port), "the relay answers", 10)
+        eventually(lambda: dataset_bench.answers(port), "the relay answers")
         yield port
     finally:
         dataset_bench.end(process)
@@ -62,7 +62,7 @@ Server = tuple[str, int]
 
 @pytest.fixture(scope="module")
 def postgresql(folder: Path) -> Iterator[Server]:
-    port = dataset_bench.free_port()
+    port = free_port()
     with dataset_bench.postgresql(folder / "postgresql", port):
         socket_file = f"/var/run/postgresql/.s.PGSQL.{port}"
         quoted = PASSWORD.replace("'", "''")
@@ -81,7 +81,10 @@ def postgresql(folder: Path) -> Iterator[Server]:
         argv = ["psql", "-U", "postgres", "-h", "/var/run/postgresql", "-p", str(port), "-c", "SELECT pg_reload_conf()"]
         subprocess.run(argv, check=True, capture_output=True)
         with relayed(socket_file) as outside:
-            yield "postgresql", outside
+            found = "postgresql", outside
+            # It takes up its new rules in its own time.
+            eventually(lambda: not ask(found, "SELECT 1", secret="nobody's").succeeded, "passwords are asked for")
+            yield found
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +156,7 @@ def test_a_wrong_password_is_told_as_that_and_stands_in_no_argument(server: Serv
 
 
 def test_the_password_is_nowhere_in_the_process_list(server: Server) -> None:
-    """A second's query, and a look at every process meanwhile."""
+    """A second's query, again where it was not seen, and a look at every process meanwhile."""
     slow = "SELECT pg_sleep(1)" if server[0] == "postgresql" else "SELECT sleep(1)"
     found: list[bytes] = []
     over = threading.Event()
@@ -168,10 +171,11 @@ def test_the_password_is_nowhere_in_the_process_list(server: Server) -> None:
 
     looking = threading.Thread(target=look)
     looking.start()
-    ask(server, slow)
-    over.set()
-    looking.join()
-    assert found
+    try:
+        eventually(lambda: ask(server, slow) and found, "the program that asks is seen")
+    finally:
+        over.set()
+        looking.join()
     assert not any(b"rahasia" in line for line in found)
 
 
@@ -187,7 +191,7 @@ def test_a_query_that_does_not_end_is_ended(server: Server, how: str) -> None:
     }
     started = time.monotonic()
     sample = ask(server, queries[how], timeout=1.5)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30, "it would go on for a minute at least"
     assert not sample.succeeded, sample.detail
 
 
@@ -195,12 +199,12 @@ def test_a_server_that_only_listens_ends_within_the_timeout(server: Server) -> N
     with socket.create_server(("127.0.0.1", 0)) as listening:
         started = time.monotonic()
         sample = ask((server[0], listening.getsockname()[1]), "SELECT 1", timeout=0.5)
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 30, "it would be silent for ever"
     assert (sample.succeeded, sample.detail) == (False, "timed out")
 
 
 def test_nobody_there_is_connection_refused(server: Server) -> None:
-    sample = ask((server[0], dataset_bench.free_port()), "SELECT 1")
+    sample = ask((server[0], free_port()), "SELECT 1")
     wanted = "connection refused" if server[0] == "postgresql" else "no connection to the server"
     assert (sample.succeeded, sample.detail) == (False, wanted)
 
@@ -208,12 +212,18 @@ def test_nobody_there_is_connection_refused(server: Server) -> None:
 # -- the whole probe --------------------------------------------------------------------------------------------------
 
 
+def lateness(samples: list[Sample], at: datetime) -> timedelta:
+    """The longest time for which a machine that has too much to do let the probe of the page not look, near a moment."""
+    near = [item for item in samples if item.check == "web" and abs(item.started_at - at) < timedelta(seconds=5)]
+    return max((later.ended_at - sooner.started_at for sooner, later in pairwise(near)), default=timedelta())
+
+
 def test_a_service_is_back_when_the_last_of_its_checks_is(tmp_path: Path, postgresql: Server) -> None:
     """The probe's own process looks at a web page's port and at a database. The port goes for two seconds; the password
     reaches the probe, and stands in none of its files."""
     sql = {"type": "sql", "engine": "postgresql", "port": postgresql[1], "database": "postgres", "user": "drp_probe"}
     checks: list[dict[str, Any]] = [
-        {"type": "tcp", "id": "web", "port": dataset_bench.free_port(), "interval": "100ms", "timeout": "1s"},
+        {"type": "tcp", "id": "web", "port": free_port(), "interval": "100ms", "timeout": "1s"},
         sql | {"id": "database", "password": {"env": "X"}, "interval": "300ms", "query": "SELECT count(*) FROM people"},
     ]
     declared = [read_check(check) for check in checks]
@@ -228,16 +238,16 @@ def test_a_service_is_back_when_the_last_of_its_checks_is(tmp_path: Path, postgr
         return read_samples(folder / "samples.jsonl")
 
     port = int(checks[0]["port"])
-    listening = socket.create_server(("127.0.0.1", port))
+    listening = socket.create_server(("127.0.0.1", port), backlog=1000)  # nobody takes what comes
     actions.start_probe(action, {"service": ProbeTarget("127.0.0.1", records, {}, {"database": PASSWORD}, folder)})
     try:
-        eventually(lambda: {s.check for s in samples() if s.succeeded} == {"web", "database"}, "both succeed", 20)
+        eventually(lambda: {s.check for s in samples() if s.succeeded} == {"web", "database"}, "both succeed")
         went = datetime.now(UTC)
         listening.close()
         time.sleep(2)
         back = datetime.now(UTC)
-        listening = socket.create_server(("127.0.0.1", port))
-        eventually(lambda: samples()[-1].started_at.timestamp() > back.timestamp() + 2, "it goes on", 20)
+        listening = socket.create_server(("127.0.0.1", port), backlog=1000)
+        eventually(lambda: samples()[-1].started_at.timestamp() > back.timestamp() + 2, "it goes on")
     finally:
         listening.close()
         while actions.state(action) is ActionState.RUNNING:
@@ -247,11 +257,11 @@ def test_a_service_is_back_when_the_last_of_its_checks_is(tmp_path: Path, postgr
     outage = last_outage(seen, gaps)
     assert outage is not None
     assert outage.check == "web"
-    assert abs(outage.disrupted_at - went) < timedelta(seconds=0.3)
+    assert abs(outage.disrupted_at - went) < timedelta(seconds=0.3) + lateness(seen, went)
     again = usable_again(seen, gaps, after=outage.disrupted_at, hold=timedelta(seconds=1))
     assert again is not None
     assert again.check == "web"
-    assert abs(again.usable_at - back) < timedelta(seconds=0.3)
+    assert abs(again.usable_at - back) < timedelta(seconds=0.3) + lateness(seen, back)
     content = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     assert b"rahasia" not in content
     assert json.loads((action / "spec.json").read_text())["targets"]["service"]["checks"][1]["password"]["env"] == "X"
@@ -292,7 +302,7 @@ def verify(folder: Path, *asks: dict[str, Any]) -> subprocess.CompletedProcess[s
 
 def test_a_recovery_host_asks_itself_what_the_checks_will_ask(tmp_path: Path, postgresql: Server) -> None:
     (tmp_path / "page").write_text("fine")
-    port = dataset_bench.free_port()
+    port = free_port()
     command = [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1", "-d", str(tmp_path)]
     web = {"type": "http", "id": "web", "port": port, "steps": [{"request": "GET /page"}]}
     sql = {"type": "sql", "id": "sql", "engine": "postgresql", "port": postgresql[1], "database": "postgres"}

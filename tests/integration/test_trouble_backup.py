@@ -17,7 +17,17 @@ from pathlib import Path
 import pytest
 
 from drp.lab import city
-from tests.e2e.workbench import PRIMARY, PRIMARY_NAME, SERVICE, Workbench, eventually, processes_of, told
+from tests.e2e.workbench import (
+    PRIMARY,
+    PRIMARY_NAME,
+    SERVICE,
+    Workbench,
+    eventually,
+    files_below,
+    processes_of,
+    size_below,
+    told,
+)
 
 pytestmark = pytest.mark.integration
 SECRETS = "var/lab/secrets"
@@ -93,8 +103,7 @@ def repository_gone(bench: Workbench) -> Iterator[None]:
         shutil.move(bench.repository(), aside)
     try:
         yield
-        left = [path for path in bench.repository().rglob("*") if path.is_file()]
-        assert left == [], "drp must not begin a new repository in silence"
+        assert list(files_below(bench.repository())) == [], "drp must not begin a new repository in silence"
     finally:
         with dr_centre_down(bench):
             shutil.rmtree(bench.repository(), ignore_errors=True)
@@ -333,18 +342,23 @@ def test_ctrl_c_leaves_no_restore_point_and_no_lock(bench: Workbench, known: lis
     good_backup(bench, known)
 
 
+# 10 MiB a second: there is a middle, however late it is noticed.
+SLOW_LINE = '#!/bin/sh\ncase " $* " in *" backup "*) exec /usr/bin/restic --limit-upload 10240 "$@";; esac\n'
+SLOW_LINE += 'exec /usr/bin/restic "$@"\n'
+
+
 def test_the_dr_centre_goes_away_in_the_middle(bench: Workbench, known: list[str]) -> None:
     """The transfer stalls and is ended; the lock that could not be taken away is by the next run."""
-    large = bench.on_host(PRIMARY, "head -c 300M /dev/urandom >/srv/pengaduan/large", "rm /srv/pengaduan/large")
+    large = bench.on_host(PRIMARY, "head -c 200M /dev/urandom >/srv/pengaduan/large", "rm /srv/pengaduan/large")
     with impatient(bench):
-        with large:
-            backup = bench.start("backup", "run", SERVICE)
+        with large, bench.program("restic", SLOW_LINE):
             stored = bench.repository() / "data"
-            size = sum(path.stat().st_size for path in stored.rglob("*"))
+            size = size_below(stored)
+            backup = bench.start("backup", "run", SERVICE)
 
             def is_in_the_middle() -> bool:
                 assert backup.runs(), backup.said()
-                return sum(path.stat().st_size for path in list(stored.rglob("*")) if path.exists()) > size + 40_000_000
+                return size_below(stored) > size + 30_000_000
 
             eventually(is_in_the_middle, "the backup is in the middle")
             with dr_centre_down(bench):

@@ -14,7 +14,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from drp.lab import city
-from tests.e2e.workbench import PRIMARY, PRIMARY_NAME, REPOSITORY, SERVICE, Running, Workbench, eventually, told
+from tests.e2e.workbench import (
+    PRIMARY,
+    PRIMARY_NAME,
+    REPOSITORY,
+    SERVICE,
+    Running,
+    Workbench,
+    eventually,
+    size_below,
+    told,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -74,7 +84,7 @@ def test_the_host_restarts_in_the_middle(bench: Workbench, known: list[str], slo
 def test_the_dr_centres_disk_is_full(bench: Workbench, known: list[str]) -> None:
     """A small disk is put in the DR centre's place. What did not fit is no restore point; with room all is well."""
     stored, aside = bench.folder / "var/lab/s3/drc", bench.folder / "stored"
-    size = sum(path.stat().st_size for path in stored.rglob("*")) // 1024 + 40_000
+    size = size_below(stored) // 1024 + 40_000
     city.stop_dr_centre(bench.folder)
     stored.rename(aside)
     stored.mkdir(mode=0o700)

@@ -100,7 +100,7 @@ def test_the_recovery_host_restarts_in_the_middle(
         going = bench.start("drill", "run", SERVICE, "--json")
         going.until("restoring …")
         run = bench.open_run("drill")
-        eventually(lambda: it_waits(bench), f"the {stage} is at work", 200)
+        eventually(lambda: it_waits(bench), f"the {stage} is at work", 400)
         restart(bench)
         done = ended_well(bench, going, run)
     repeated = [body["step"] for body in bodies(bench, run, "step.repeated")]
@@ -119,16 +119,16 @@ def test_the_control_node_is_cut_off_from_the_recovery_site_for_a_minute(bench: 
         going = bench.start("drill", "run", SERVICE, "--json")
         going.until("restoring …")
         run = bench.open_run("drill")
-        eventually(lambda: it_waits(bench), "the restore is at work", 200)
+        eventually(lambda: it_waits(bench), "the restore is at work", 400)
         for chain, *rule in rules:
             iptables(process, "-A", chain, *rule)
         cut_at = datetime.now(UTC)
         try:
             time.sleep(CUT_SECONDS)  # the minute itself is what is tested
         finally:
+            back_at = datetime.now(UTC)
             for chain, *rule in rules:
                 iptables(process, "-D", chain, *rule)
-        back_at = datetime.now(UTC)
         bench.ssh(RECOVERY, "touch /tmp/go")
         done = ended_well(bench, going, run)
     assert "FAILED" not in done.stderr
@@ -137,9 +137,15 @@ def test_the_control_node_is_cut_off_from_the_recovery_site_for_a_minute(bench: 
         json.loads(line)
         for line in (bench.folder / f"var/runs/{run}/{SERVICE}-probe/samples.jsonl").read_text().splitlines()
     ]
-    begun = [(datetime.fromisoformat(sample["started_at"]), sample) for sample in samples if "started_at" in sample]
-    meanwhile = [sample for at, sample in begun if cut_at <= at <= back_at]
-    assert len(meanwhile) >= 10
+    # Those that were begun before the line was back may have gone through when it was.
+    meanwhile = [
+        sample
+        for sample in samples
+        if "started_at" in sample
+        and cut_at <= datetime.fromisoformat(sample["started_at"])
+        and datetime.fromisoformat(sample["ended_at"]) <= back_at
+    ]
+    assert len(meanwhile) >= 5
     assert not any(sample["succeeded"] for sample in meanwhile)
 
 

@@ -16,7 +16,9 @@ from tests.e2e.workbench import (
     SERVICE,
     Done,
     Workbench,
+    content_of,
     eventually,
+    files_below,
     lab_address,
     told,
 )
@@ -114,9 +116,9 @@ def leaks(bench: Workbench, *printed: str) -> list[str]:
         for form in (canary, base64.b64encode(canary.encode()).decode().rstrip("="))
     }
     kept = bench.folder / "var/lab"
-    files = [path for path in bench.folder.rglob("*") if path.is_file() and kept not in path.parents]
+    files = [path for path in files_below(bench.folder) if kept not in path.parents]
     assert len(files) > 50
-    found = [str(path) for path in files if any(form.encode() in path.read_bytes() for form in forms)]
+    found = [str(path) for path in files if any(form.encode() in content_of(path) for form in forms)]
     return found + [text for text in printed if any(form in text for form in forms)]
 
 
@@ -189,5 +191,5 @@ def test_a_playbook_that_hangs_is_ended_here_and_on_its_host(bench: Workbench) -
         event["body"]["step"]: event["body"]["outcome"] for event in bench.events(run) if event["type"] == "step.ended"
     }
     assert ended[f"{SERVICE}/cleanup"] == "ok"
-    eventually(lambda: "47110815" not in bench.ssh(RECOVERY, "ps -eo args"), "it is gone from the host too", 20)
+    eventually(lambda: "47110815" not in bench.ssh(RECOVERY, "ps -eo args"), "it is gone from the host too")
     bench.ssh(RECOVERY, "rm -f /tmp/hangs")

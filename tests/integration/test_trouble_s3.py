@@ -29,7 +29,7 @@ def server_of(bench: Workbench) -> int:
 
 def iptables(pid: int, *rule: str) -> None:
     argv = ["nsenter", f"--net=/proc/{pid}/ns/net", "--", "iptables", "--wait", *rule]
-    subprocess.run(argv, check=True, capture_output=True, timeout=20)
+    subprocess.run(argv, check=True, capture_output=True, timeout=120)
 
 
 @contextlib.contextmanager
@@ -74,7 +74,8 @@ def test_a_dr_centre_in_trouble_is_told_and_loses_nothing(
     with impatient(bench):
         started = time.monotonic()
         failed = bench.back_up(code=12)
-        assert time.monotonic() - started < 100, "the limits of opening a repository and of ending restic hold"
+        # Without them it would take more than a quarter of an hour: restic itself tries for that long.
+        assert time.monotonic() - started < 300, "the limits of opening a repository and of ending restic hold"
     message = told(failed)
     assert "does not answer" in message or "stalled" in message, message
     assert relay.connections > 0
@@ -89,7 +90,7 @@ def test_connections_that_are_cut_once_in_the_middle_cost_nothing(
     """restic sends again what was cut, and the backup is good."""
     with bench.on_host(PRIMARY, *LARGE):
         relay.become("cut", cut_after=20_000_000)
-        done = bench.drp("backup", "run", SERVICE, "--no-copy", limit_seconds=250)
+        done = bench.drp("backup", "run", SERVICE, "--no-copy", limit_seconds=400)
         assert relay.passed > 20_000_000, "it was cut"
         relay.become("none")
     assert done.code == 0
@@ -105,7 +106,7 @@ def test_a_line_that_breaks_in_the_middle_fails_the_backup_and_the_next_sends_on
         relay.become("cut", cut_after=20_000_000)
         relay.stays_broken = True
         with impatient(bench):
-            failed = bench.drp("backup", "run", SERVICE, code=12, limit_seconds=250)
+            failed = bench.drp("backup", "run", SERVICE, code=12, limit_seconds=400)
         message = told(failed)
         assert "stalled" in message or "does not answer" in message, message
         assert bench.points() == known
@@ -123,7 +124,7 @@ def test_a_line_that_loses_one_packet_of_a_hundred_is_slower_and_good(bench: Wor
         rule_at(pid, "filter", "INPUT", "-p", "tcp", *loss),
         rule_at(pid, "filter", "OUTPUT", "-p", "tcp", *loss),
     ):
-        bench.drp("backup", "run", SERVICE, "--no-copy", limit_seconds=250)
+        bench.drp("backup", "run", SERVICE, "--no-copy", limit_seconds=400)
     assert bench.points()[1:] == known
     assert bench.locks() == []
     bench.restic("check", "--read-data")

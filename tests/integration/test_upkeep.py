@@ -16,13 +16,14 @@ case " $* " in *" check "*) touch /tmp/checking; while ! test -e /tmp/go; do sle
 exec /usr/bin/restic "$@"
 """
 
-# Nothing from the cache and little from the line: it holds its lock for as long as the test needs.
+# Nothing from the cache and little from the line: it works until the test has seen its lock.
 SLOW_PRUNE = """#!/bin/sh
 case " $* " in *" prune "*)
   /usr/bin/restic --no-cache --limit-download 1 "$@" & echo $! >/tmp/prune.pid
   wait $!; exit $?;; esac
 exec /usr/bin/restic "$@"
 """
+TO_PRUNE = "until test -s /tmp/prune.pid; do sleep 0.05; done; kill -{} $(cat /tmp/prune.pid)"
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +89,7 @@ def test_a_dead_lock_of_another_host_lets_the_next_run_in(bench: Workbench, poin
     with bench.program("restic", SLOW_PRUNE, RECOVERY):
         pruning = bench.start("backup", "prune", SERVICE)
         lock = eventually(lambda: bench.locks() or None, "prune has made its lock")[0]
-        bench.ssh(RECOVERY, "kill -KILL $(cat /tmp/prune.pid)")
+        bench.ssh(RECOVERY, TO_PRUNE.format("KILL"))
         pruning.end()
     assert bench.locks() == [lock]
     (listed,) = bench.drp("backup", "locks", SERVICE, "--json").json()
@@ -109,6 +110,7 @@ def test_no_restore_begins_while_a_prune_runs_and_no_prune_beside_a_restore(
     with bench.program("restic", SLOW_PRUNE, RECOVERY):
         pruning = bench.start("backup", "prune", SERVICE)
         eventually(lambda: bench.locks() or None, "prune has made its lock")
+        bench.ssh(RECOVERY, TO_PRUNE.format("STOP"))  # it holds its lock for as long as the test needs
         run = bench.open_run("prune")
         for arguments in (
             ("restore", "test", SERVICE),
@@ -120,7 +122,7 @@ def test_no_restore_begins_while_a_prune_runs_and_no_prune_beside_a_restore(
             assert f"{run} removes data at the DR centre" in told(bench.drp(*arguments, code=11))
         assert bench.runs("restore-test") == []
         assert list(tmp_path.iterdir()) == []
-        bench.ssh(RECOVERY, "kill -INT $(cat /tmp/prune.pid)")
+        bench.ssh(RECOVERY, f"{TO_PRUNE.format('INT')}; {TO_PRUNE.format('CONT')}")
         pruning.end()
     slow = (
         '#!/bin/sh\ntouch /tmp/restoring; while ! test -e /tmp/go; do sleep 0.05; done; exec /usr/bin/pg_restore "$@"\n'
