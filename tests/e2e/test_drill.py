@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import signal
 import threading
 from collections.abc import Iterator
@@ -22,7 +23,9 @@ from tests.e2e.workbench import (
     SERVICE,
     Done,
     Workbench,
+    content_of,
     eventually,
+    files_below,
     processes_of,
     told,
 )
@@ -97,10 +100,10 @@ def watched(bench: Workbench) -> Watched:
 
 
 def is_this_machines(path: str, at: str) -> bool:
-    """Whether a file is one of the machine's own that shines through, and that something outside the lab wrote: other
-    tests write below /var/tmp at this moment."""
+    """Whether a file is one of the machine's own that shines through, and that something outside the lab wrote, or has
+    written again since: other tests are at work at this moment."""
     there = Path(path)
-    return there.is_file() and (int(there.stat().st_mtime) == int(at) or there.is_relative_to("/var/tmp"))
+    return there.is_file() and (int(there.stat().st_mtime) >= int(at) or there.is_relative_to("/var/tmp"))
 
 
 def test_a_drill_meets_its_objectives_while_production_works(watched: Watched, bench: Workbench) -> None:
@@ -112,7 +115,9 @@ def test_a_drill_meets_its_objectives_while_production_works(watched: Watched, b
     new = bench.ssh(PRIMARY, f"find {places} -newer /tmp/before-the-drill -type f -printf '%Ts %p\\n'")
     own = ("/var/lib/postgresql/", "/srv/pengaduan/uploads/", "/var/log/")
     found = [line.split(" ", 1) for line in new.splitlines()]
-    assert [path for at, path in found if not path.startswith(own) and not is_this_machines(path, at)] == []
+    strange = [path for at, path in found if not path.startswith(own) and not is_this_machines(path, at)]
+    # What others took away again shone through only for a moment; drp's would still be there.
+    assert [path for path in strange if bench.ssh(PRIMARY, f"ls -d {shlex.quote(path)} || true")] == []
     # Nothing went to the primary host: what names it is the proof that the drill cannot reach it.
     named = [line for line in watched.drill.stderr.splitlines() if PRIMARY in line]
     assert [line for line in named if "refused, and counted" not in line] == []
@@ -138,13 +143,10 @@ def test_no_secret_is_printed_or_left_on_the_control_node(watched: Watched, benc
     stored = bench.folder / "var/lab/s3"
     searched, leaks = 0, []
     for top in (bench.folder, Path("/dev/shm"), *Path("/tmp").glob("*drp*"), *Path("/tmp").glob("*ansible*")):
-        for path in [top] if top.is_file() else top.rglob("*"):
-            if not path.is_file() or secret_files in path.parents or stored in path.parents:
+        for path in files_below(top):
+            if secret_files in path.parents or stored in path.parents:
                 continue
-            try:
-                content = path.read_bytes()
-            except FileNotFoundError:
-                continue  # another test's, just removed
+            content = content_of(path)
             searched += 1
             leaks += [f"{canary} in {path}" for canary in SHOULD_BE_NOWHERE if canary.encode() in content]
     assert leaks == []
@@ -193,7 +195,7 @@ def test_on_a_terminal_a_drill_shows_each_step_beside_its_estimate_and_leaves_it
         drill.until(f"{SERVICE}: waiting until users can work again …")
         drill.resize(100, 30)
     finally:
-        code = drill.end(180)
+        code = drill.end(400)
     assert code == 0
     assert (drill.screen.cursor_visible, drill.screen.alternate) == (True, False)
     text = drill.screen.text
@@ -261,7 +263,7 @@ def test_a_second_drill_is_refused_and_another_terminal_aborts_the_first(
     row = bench.runs("drill")[0]
     assert (row.run, row.outcome, row.verdict) == (run, "aborted", "ABORTED")
     # Nothing that it started still runs, here or on the host.
-    eventually(lambda: not processes_of(run), "all that it started has ended", 10)
-    eventually(lambda: "restic" not in bench.ssh(RECOVERY, "ps -eo comm"), "restic ends on the host", 20)
+    eventually(lambda: not processes_of(run), "all that it started has ended")
+    eventually(lambda: "restic" not in bench.ssh(RECOVERY, "ps -eo comm"), "restic ends on the host")
     again = bench.drp("run", "abort", run, "--reason", "x", code=2)
     told(again)

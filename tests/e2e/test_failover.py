@@ -22,7 +22,7 @@ FAILOVER = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Ratna K
 
 def get(path: str) -> bytes:
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(f"http://{ADDRESS}{path}", timeout=5) as answer:
+    with opener.open(f"http://{ADDRESS}{path}", timeout=60) as answer:
         content: bytes = answer.read()
         return content
 
@@ -58,7 +58,7 @@ def disaster(bench: Workbench) -> Disaster:
     bench.drp("backup", "run", SERVICE)
     refused = bench.drp(*FAILOVER, code=2)
     backed_up = len(bench.acknowledged())
-    eventually(lambda: bench.drp("status", SERVICE, "--json").json()[0]["usable"], "drp watch sees the service", 20)
+    eventually(lambda: bench.drp("status", SERVICE, "--json").json()[0]["usable"], "drp watch sees the service")
     old_content = get("/complaints/1")
     found = bench.ssh(RECOVERY, "ls -d /srv/pengaduan /etc/pengaduan /etc/init.d/pengaduan 2>/dev/null || true")
     eventually(lambda: len(bench.acknowledged()) > backed_up + 10, "citizens go on writing")
@@ -66,9 +66,7 @@ def disaster(bench: Workbench) -> Disaster:
     acknowledged = bench.acknowledged()
     watched = bench.folder / "var/watch" / SERVICE
     eventually(lambda: '"succeeded": false' in max(watched.glob("*.jsonl")).read_text()[-300:], "watch sees it")
-    eventually(
-        lambda: bench.drp("status", SERVICE, "--json", code=0).json()[0]["usable"] is False, "it is detected", 20
-    )
+    eventually(lambda: bench.drp("status", SERVICE, "--json", code=0).json()[0]["usable"] is False, "it is detected")
 
     first = bench.start(*FAILOVER, "--json")
     first.until("restoring …")

@@ -21,7 +21,7 @@ from tests.e2e.workbench import DRP, LAB_NETWORK, Running, eventually, processes
 pytestmark = pytest.mark.e2e
 
 QUICK = ("wrong-repository-key", "dns-update-refused", "dead-dependency")
-LIMIT_SECONDS = 280
+LIMIT_SECONDS = 500
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def workspace() -> Iterator[Path]:
     found = workspace_of(IPv4Network(LAB_NETWORK))
     yield found
     if found.exists():  # a test has failed: leave nothing to the next one
-        subprocess.run([DRP, "-w", str(found), "lab", "down", "--purge"], check=False, timeout=120)
+        subprocess.run([DRP, "-w", str(found), "lab", "down", "--purge"], check=False, timeout=400)
         subprocess.run(["rm", "-rf", str(found)], check=True)
 
 
@@ -80,16 +80,16 @@ def test_what_a_killed_self_test_leaves_is_mended_by_the_next_command(workspace:
     assert state is not None
     assert state.fault is not None
     assert state.fault["name"] == "wrong-repository-key"
-    mended = subprocess.run([DRP, "-w", str(workspace), "lab", "mend"], capture_output=True, text=True, timeout=120)
+    mended = subprocess.run([DRP, "-w", str(workspace), "lab", "mend"], capture_output=True, text=True, timeout=400)
     assert mended.returncode == 0, mended.stderr
     assert "fault wrong-repository-key: mended" in mended.stderr
     assert password.read_text() != wrong
-    again = subprocess.run([DRP, "-w", str(workspace), "lab", "mend"], capture_output=True, text=True, timeout=120)
+    again = subprocess.run([DRP, "-w", str(workspace), "lab", "mend"], capture_output=True, text=True, timeout=400)
     assert "nothing is broken on purpose" in again.stderr
 
     (run,) = {path.name for path in folders.glob("drill-*")}
     cleared = selftest(workspace, tmp_path, "--controls", "0", "wrong-repository-key")
     cleared.until("a lab of its own in", LIMIT_SECONDS)  # what was left is gone by then
     assert processes_of(run) == []
-    cleared.end(signal.SIGINT, limit_seconds=200)
+    cleared.end(signal.SIGINT, limit_seconds=400)
     assert leftovers(workspace) == []

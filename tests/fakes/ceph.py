@@ -28,8 +28,8 @@ PROGRAMS = ("ceph", "ceph-mon", "ceph-mgr", "ceph-osd", "ceph-authtool", "monmap
 PORT = 7480
 _LINK = 4 * WORKER  # of each test process its own /30
 ADDRESS, OUR_ADDRESS = f"198.51.100.{_LINK + 2}", f"198.51.100.{_LINK + 1}"
-START_LIMIT_SECONDS = 120
-END_LIMIT_SECONDS = 10
+START_LIMIT_SECONDS = 400
+END_LIMIT_SECONDS = 60
 
 CONFIGURATION = """
 [global]
@@ -213,7 +213,7 @@ class Ceph:
     def _await_answer(self) -> None:
         end = time.monotonic() + START_LIMIT_SECONDS
         while True:
-            with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(self.endpoint, timeout=5):
+            with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(self.endpoint, timeout=30):
                 return
             gone = [process.args for process in self.processes if process.poll() is not None]
             assert not gone, f"ended: {gone}; see {self.folder}"

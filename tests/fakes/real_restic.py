@@ -183,7 +183,7 @@ class Bench:
             env={"RESTIC_PASSWORD": SECRET, "RESTIC_CACHE_DIR": str(self.folder / "cache"), "PATH": "/usr/bin:/bin"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=400,
             check=False,
         )
         assert code is None or done.returncode == code, done.stderr

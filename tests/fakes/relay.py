@@ -49,7 +49,7 @@ class Relay:
         self.is_listening = threading.Event()
         self.thread = threading.Thread(target=self._accept, args=(at,), daemon=True)
         self.thread.start()
-        assert self.is_listening.wait(5), "the relay does not listen"
+        assert self.is_listening.wait(60), "the relay does not listen"
 
     def slow_down(self, *, rate: int, delay: float) -> None:
         """Let through `rate` bytes per second in all, and what follows a silence only after `delay` seconds."""

@@ -71,7 +71,7 @@ class City:
         }
         argv = [program, "-r", f"s3:{self.ceph.endpoint}/{self.bucket}/{prefix}", "-o", "s3.region=us-east-1"]
         done = subprocess.run(
-            [*argv, *arguments], env=environment, capture_output=True, text=True, timeout=100, check=False
+            [*argv, *arguments], env=environment, capture_output=True, text=True, timeout=400, check=False
         )
         assert code is None or done.returncode == code, f"{arguments}: {done.stderr}{done.stdout}"
         return done.stdout + done.stderr

@@ -14,9 +14,9 @@ FAILOVER = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Ratna K
 
 def test_good_copies_of_both_sites_are_good_while_the_first_centre_is_down(bench: Workbench) -> None:
     bench.back_up()
-    eventually(lambda: bench.drp("status", SERVICE, "--json").json()[0]["usable"], "drp watch sees the service", 20)
+    eventually(lambda: bench.drp("status", SERVICE, "--json").json()[0]["usable"], "drp watch sees the service")
     city.disaster(bench.folder, "site-loss", say=lambda _line: None)
-    eventually(lambda: bench.drp("status", SERVICE, "--json").json()[0]["usable"] is False, "the loss is detected", 20)
+    eventually(lambda: bench.drp("status", SERVICE, "--json").json()[0]["usable"] is False, "the loss is detected")
     bench.drp(*FAILOVER)
     done = bench.back_up()
     assert f"copied to {SECOND}" in done.stdout

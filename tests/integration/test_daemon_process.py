@@ -24,12 +24,14 @@ from drp.adapters.lock import FileLocks
 from drp.adapters.template import write_template
 from drp.domain.values import from_stamp
 from drp.errors import BusyError
+from tests.e2e.workbench import eventually
 from tests.fakes.city import NOW
 
 pytestmark = pytest.mark.integration
 
-LIMIT_SECONDS = 60
-WATCHDOG_SECONDS = 1.5
+LIMIT_SECONDS = 180
+WATCHDOG_SECONDS = 4.0
+"""Of a machine that does much else: a sign comes after half of it."""
 
 
 @dataclass
@@ -119,7 +121,7 @@ def test_it_tells_the_manager_how_it_does_and_ends_cleanly_when_told(daemon: Dae
 
     daemon.process.send_signal(signal.SIGTERM)
     assert daemon.process.wait(LIMIT_SECONDS) == 0
-    assert daemon.has_told("^STOPPING=1")
+    eventually(lambda: daemon.has_told("^STOPPING=1"), "what it told last is read")
     assert not daemon.has_said("Traceback")
 
 
@@ -127,7 +129,8 @@ def test_a_failing_backup_is_tried_again_and_the_processor_is_left_alone(daemon:
     daemon.until(lambda: daemon.has_said("retry 2"), "a second retry")
     used, started = daemon.processor_seconds, time.monotonic()
     daemon.until(lambda: time.monotonic() - started > 4, "four seconds")
-    assert daemon.processor_seconds - used < 2, "it must sleep between its looks"
+    seconds = time.monotonic() - started
+    assert daemon.processor_seconds - used < seconds / 2, "it must sleep between its looks"
     ledger = SqliteLedger(daemon.workspace / "var" / "ledger.sqlite3", lambda: NOW)
     runs = ledger.runs(kinds=("backup",))
     ledger.close()
@@ -143,7 +146,7 @@ def test_faulty_files_leave_those_before_in_force_until_they_are_mended(daemon: 
     good = path.read_text()
     path.write_text(good.replace("daily 02:00", "every full moon"))
     daemon.until(lambda: daemon.has_said("those before stay in force"), "word of the fault")
-    assert daemon.has_said("every full moon")
+    daemon.until(lambda: daemon.has_said("every full moon"), "the fault itself")
     daemon.until(lambda: daemon.has_told("^STATUS=FAULTY FILES"), "a status of the fault")
     before = sum("is due" in line for line in daemon.said)
     daemon.until(lambda: sum("is due" in line for line in daemon.said) > before, "work by the files before")

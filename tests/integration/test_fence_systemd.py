@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -16,7 +17,7 @@ from typing import Any
 import pytest
 
 from drp.adapters.drill_guard import NotInForceError, own_group
-from tests.e2e.workbench import eventually
+from tests.e2e.workbench import eventually, files_below
 from tests.fakes.host_driver import HOST_PROGRAM
 
 pytestmark = [
@@ -82,7 +83,7 @@ class Machine:
         argv = ["sh", "-c", script, "sh", "unshare", *spaces, "bash", "-c", STAGE, "bash", str(self.folder)]
         with (self.folder / "log").open("ab") as log:
             self.outer = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        eventually(lambda: self.says("is-system-running", "") in ("running", "degraded"), self.log(), 30)
+        eventually(lambda: self.says("is-system-running", "") in ("running", "degraded"), self.log())
 
     def log(self) -> str:
         return (self.folder / "log").read_text()
@@ -92,7 +93,7 @@ class Machine:
         children = Path(f"/proc/{self.outer.pid}/task/{self.outer.pid}/children").read_text().split()
         spaces = ["--mount", "--pid", "--uts", "--ipc", "--net", "--cgroup"]
         whole = ["nsenter", "--target", children[0] if children else "0", *spaces, "--", *argv]
-        return subprocess.run(whole, input=stdin, capture_output=True, text=True, timeout=60, check=False)
+        return subprocess.run(whole, input=stdin, capture_output=True, text=True, timeout=240, check=False)
 
     def says(self, *words: str) -> str:
         return self.inside("systemctl", *(word for word in words if word)).stdout.strip()
@@ -101,8 +102,17 @@ class Machine:
         """Cut its power."""
         if self.outer is not None:
             os.kill(self.outer.pid, signal.SIGKILL)
-            self.outer.wait(20)
+            self.outer.wait(60)
             self.outer = None
+            # What ran in it dies a moment later, and has the disk until then.
+            eventually(lambda: not self.processes(), "nothing of it runs any more")
+
+    def processes(self) -> list[str]:
+        found = []
+        for path in files_below(self.group):
+            with contextlib.suppress(OSError):  # the group goes with its last process
+                found += path.read_text().split() if path.name == "cgroup.procs" else []
+        return found
 
     def restart(self) -> None:
         self.stop()
@@ -137,7 +147,7 @@ def machine() -> Iterator[Machine]:
 
 
 def remove_group(group: Path) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 180
     while group.exists():
         assert time.monotonic() < until, f"{group} does not become empty"
         for path in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):

@@ -55,7 +55,7 @@ TRY = """
 import json, socket, sys
 def attempt(kind, address, port):
     with socket.socket(socket.AF_INET, kind) as trial:
-        trial.settimeout(5)
+        trial.settimeout(60)
         try:
             trial.connect((address, port))
             if kind == socket.SOCK_DGRAM:
@@ -113,7 +113,7 @@ def rehearsal(bench: Workbench) -> None:
 def drill_that_waits(bench: Workbench, *options: str) -> tuple[Running, str]:
     """A drill whose copies run, while it waits for a person."""
     going = bench.start("drill", "run", SERVICE, "--runbook", "rehearsal", "--json", *options)
-    going.until("look-around: Look around", 240)
+    going.until("look-around: Look around")
     return going, bench.open_run("drill")
 
 
@@ -182,7 +182,7 @@ def test_an_aborted_drill_is_cleared_away_although_drp_was_killed(bench: Workben
     going.end(signal.SIGKILL)
     assert attempts(bench, ("tcp", OTHER_PRIMARY, 5432)) == ["ConnectionRefusedError"], "it outlives drp"
     assert f"drp-isolation-{run}" in tables(bench)
-    aborted = bench.drp("run", "abort", run, "--reason", "selesai", code=130, limit_seconds=280)
+    aborted = bench.drp("run", "abort", run, "--reason", "selesai", code=130)
     assert "report.json" in aborted.stdout
     (row,) = [row for row in bench.runs("drill") if row.run == run]
     assert (row.outcome, row.verdict) == ("aborted", "ABORTED")
@@ -190,7 +190,7 @@ def test_an_aborted_drill_is_cleared_away_although_drp_was_killed(bench: Workben
     assert bench.ssh(RECOVERY, "cat /etc/hosts") == names
     assert bench.ssh(RECOVERY, "ls -d /srv/pengaduan /etc/pengaduan 2>/dev/null || true") == ""
     assert bodies(bench, run, "isolation.ended")[0]["refused"][0][:3] == [OTHER_PRIMARY, "tcp", 5432]
-    assert not processes_of(run)
+    eventually(lambda: not processes_of(run), "all that it started has ended")
 
 
 SLOW_RESTIC = """#!/bin/sh
@@ -205,7 +205,6 @@ def lose_the_site(bench: Workbench) -> None:
     eventually(
         lambda: bench.drp("status", SERVICE, "--json", code=(0, 4)).json()[0]["usable"] is False,
         "drp watch sees it",
-        180,
     )
 
 
@@ -236,19 +235,19 @@ def is_ended_by(bench: Workbench, going: Running, drill: str, failover: Done) ->
         bench.drp("report", "verify", str(reports / name / "report.json"))
     assert tables(bench) == ""
     assert "drp" not in bench.ssh(RECOVERY, "cat /etc/hosts")
-    assert not processes_of(drill)
+    eventually(lambda: not processes_of(drill), "all that the drill started has ended")
 
 
 def test_a_failover_ends_a_drill_in_the_middle_of_its_restore(bench: Workbench) -> None:
     with bench.program("restic", SLOW_RESTIC, RECOVERY):
         going = bench.start("drill", "run", SERVICE, "--runbook", "rehearsal", "--json")
-        eventually(lambda: bench.ssh(RECOVERY, "ls /tmp/restoring || true"), "it is in its restore", 240)
+        eventually(lambda: bench.ssh(RECOVERY, "ls /tmp/restoring || true"), "it is in its restore", 400)
         drill = bench.open_run("drill")
         second = bench.drp("drill", "run", SERVICE, code=11)
         assert drill in told(second)
         lose_the_site(bench)
-    is_ended_by(bench, going, drill, bench.drp(*FAILOVER, limit_seconds=280))
-    assert bench.ssh(RECOVERY, "ps -eo args | grep 'sleep 600' | grep -v grep || true") == ""
+    is_ended_by(bench, going, drill, bench.drp(*FAILOVER))
+    eventually(lambda: "sleep 600" not in bench.ssh(RECOVERY, "ps -eo args"), "what it ran on the host has ended")
 
 
 def test_a_failover_ends_a_drill_that_waits_for_a_person_and_replaces_what_it_restored(bench: Workbench) -> None:
@@ -256,7 +255,7 @@ def test_a_failover_ends_a_drill_that_waits_for_a_person_and_replaces_what_it_re
     bench.back_up()
     going, drill = drill_that_waits(bench)
     lose_the_site(bench)
-    failover = bench.drp(*FAILOVER, limit_seconds=280)
+    failover = bench.drp(*FAILOVER)
     is_ended_by(bench, going, drill, failover)
     (absence,) = bodies(bench, failover.json()["run"], "absence.proved")
     assert (absence["found"], absence["copies_of"]) == ([], [drill])

@@ -213,7 +213,7 @@ def test_nobody_there_is_connection_refused(server: Server) -> None:
 
 
 def lateness(samples: list[Sample], at: datetime) -> timedelta:
-    """The longest time for which a machine that has too much to do let the probe of the page not look, near a moment."""
+    """The longest time for which a busy machine did not let the probe of the page look, near a moment."""
     near = [item for item in samples if item.check == "web" and abs(item.started_at - at) < timedelta(seconds=5)]
     return max((later.ended_at - sooner.started_at for sooner, later in pairwise(near)), default=timedelta())
 

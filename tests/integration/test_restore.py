@@ -138,6 +138,13 @@ def test_backup_first_makes_the_restore_undoable(bench: Workbench, planted: Plan
 
 # -- another host ----------------------------------------------------------------------------------------------------
 
+WAITING = """#!/bin/sh
+test "$1" = --version && exec /usr/bin/pg_restore --version
+while ! test -e /tmp/go; do sleep 0.05; done
+exec /usr/bin/pg_restore "$@"
+"""
+"""Loads a database once it is let."""
+
 
 @pytest.fixture
 def clean_recovery(bench: Workbench) -> Iterator[None]:
@@ -160,14 +167,14 @@ def test_a_database_goes_to_another_host_and_replaces_nothing_unasked(bench: Wor
 
 @pytest.mark.usefixtures("planted", "clean_recovery")
 def test_a_killed_restore_goes_on(bench: Workbench) -> None:
-    slow = '#!/bin/sh\nsleep 4\nexec /usr/bin/pg_restore "$@"\n'
-    with bench.program("pg_restore", slow, RECOVERY):
+    with bench.program("pg_restore", WAITING, RECOVERY), bench.on_host(RECOVERY, "rm -f /tmp/go", "rm -f /tmp/go"):
         running = bench.start("restore", SERVICE, "--dataset", "database", "--to", RECOVERY_NAME)
         run = bench.open_run("restore")
         eventually(lambda: "action.started" in {event["type"] for event in bench.events(run)}, "it is on its way")
         running.end(signal.SIGKILL)
         refused = restore(bench, SERVICE, "--dataset", "database", "--to", RECOVERY_NAME, code=2)
         assert "was cut off" in told(refused) or "already there" in told(refused)
+        bench.ssh(RECOVERY, "touch /tmp/go")
         done = bench.drp("run", "resume", run, "--json").json()
     assert all(check["ok"] for check in done["checks"])
     assert int(bench.sql(RECOVERY, "SELECT count(*) FROM complaints")) > 0
@@ -288,7 +295,7 @@ def test_a_damaged_pack_is_found_and_proves_nothing(bench: Workbench, planted: P
         content[:middle] if damage == "truncated" else content[:middle] + b"damage" + content[middle + 6 :]
     )
     try:
-        failed = restore(bench, "test", SERVICE, "--json", code=13, limit_seconds=300)
+        failed = restore(bench, "test", SERVICE, "--json", code=13, limit_seconds=400)
     finally:
         pack.write_bytes(content)
     (result,) = failed.json()
@@ -303,20 +310,24 @@ def test_a_damaged_pack_is_found_and_proves_nothing(bench: Workbench, planted: P
 
 @pytest.mark.usefixtures("planted")
 def test_a_killed_test_goes_on_and_one_killed_on_the_host_is_swept(bench: Workbench) -> None:
-    slow = '#!/bin/sh\nsleep 5\nexec /usr/bin/pg_restore "$@"\n'
     databases = "SELECT datname FROM pg_database WHERE datname LIKE 'drp%'"
-    with bench.program("pg_restore", slow, RECOVERY):
+    with bench.program("pg_restore", WAITING, RECOVERY), bench.on_host(RECOVERY, "rm -f /tmp/go", "rm -f /tmp/go"):
         running = bench.start("restore", "test", SERVICE)
         run = bench.open_run("restore-test")
         eventually(lambda: bench.sql(RECOVERY, databases, "postgres") != "", "the database is being loaded")
         running.end(signal.SIGKILL)
+        bench.ssh(RECOVERY, "touch /tmp/go")
         (result,) = restore(bench, "test", SERVICE, "--json").json()
         assert (result["run"], result["error"]) == (run, None)
 
+        bench.ssh(RECOVERY, "rm /tmp/go")
         running = bench.start("restore", "test", SERVICE, "--json")
         eventually(lambda: bench.sql(RECOVERY, databases, "postgres") != "", "the database is being loaded")
         bench.ssh(RECOVERY, "pkill -9 -f '[m]ain_ssh'")
         failed = running.end()
+        # What it left waiting may go on, and ends: its database is gone.
+        bench.ssh(RECOVERY, "touch /tmp/go")
+        eventually(lambda: "pg_restore" not in bench.ssh(RECOVERY, "ps -eo args"), "nothing of it is left")
     assert failed.code in (1, 12)
     assert bench.sql(RECOVERY, databases, "postgres") == ""
     assert bench.ssh(RECOVERY, SCRATCH) == ""

@@ -58,7 +58,7 @@ def test_the_printed_commands_bring_the_service_back_without_drp(bench: Workbenc
     said = typed(bench, on_host[:choose] + on_host[choose + 1 :], f"{answers}run:{newest}\n")
     assert f'"token" : "{newest}' in said or f'"token": "{newest}' in said, said
     for commands in outside:
-        done = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(["bash", "-euo", "pipefail", "-c", commands], capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stdout + done.stderr
     # What citizens were told is stored is there, and the application serves it at the service's own address.
     assert int(bench.sql(RECOVERY, "SELECT count(*) FROM complaints")) > int(rows), "a new one was taken as well"

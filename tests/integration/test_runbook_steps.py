@@ -50,7 +50,7 @@ OWN = """  - id: own-playbook
     kind: playbook
     title: {en: Our own playbook, id: Playbook sendiri}
     playbook: our-own
-    timeout: 1m
+    timeout: 10m
     after: restore
     before: verify
 """
@@ -103,7 +103,7 @@ def ends(bench: Workbench, run: str) -> dict[str, str]:
 
 
 def test_people_and_programs_have_their_place_in_the_plan(bench: Workbench) -> None:
-    write(bench, TELL, ASK, RUN.replace("SECONDS", "0").replace("LIMIT", "30s"), OWN, WORK)
+    write(bench, TELL, ASK, RUN.replace("SECONDS", "0").replace("LIMIT", "5m"), OWN, WORK)
     going = drill(bench)
     going.until("waits for")
     run = bench.open_run("drill")

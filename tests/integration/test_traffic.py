@@ -30,9 +30,9 @@ global
     pidfile /run/haproxy.pid
 defaults
     mode tcp
-    timeout connect 1s
-    timeout client 10s
-    timeout server 10s
+    timeout connect 20s
+    timeout client 60s
+    timeout server 60s
 frontend users
     bind :8080
     default_backend layanan
@@ -135,7 +135,7 @@ def dns_way(server: NameServer, key: str = "drp") -> str:
     port: {server.port}
     zone: {ZONE}
     ttl: 30s
-    timeout: 2s
+    timeout: 30s
     key: {{name: {key}, secret: {{file: var/lab/secrets/zone-key}}}}
     records:
       - {{name: www.{ZONE}, type: A, primary: [192.0.2.80], recovery: [192.0.2.90]}}
@@ -148,7 +148,7 @@ HAPROXY_WAY = f"""  - type: haproxy
     backend: layanan
     primary: [satu]
     recovery: [dua]
-    timeout: 5s
+    timeout: 60s
 """
 
 

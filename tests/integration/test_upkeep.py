@@ -23,6 +23,12 @@ case " $* " in *" prune "*)
   wait $!; exit $?;; esac
 exec /usr/bin/restic "$@"
 """
+SLOW_RESTORE = """#!/bin/sh
+test "$1" = --version && exec /usr/bin/pg_restore --version
+touch /tmp/restoring
+while ! test -e /tmp/go; do sleep 0.05; done
+exec /usr/bin/pg_restore "$@"
+"""
 TO_PRUNE = "until test -s /tmp/prune.pid; do sleep 0.05; done; kill -{} $(cat /tmp/prune.pid)"
 
 
@@ -124,10 +130,7 @@ def test_no_restore_begins_while_a_prune_runs_and_no_prune_beside_a_restore(
         assert list(tmp_path.iterdir()) == []
         bench.ssh(RECOVERY, f"{TO_PRUNE.format('INT')}; {TO_PRUNE.format('CONT')}")
         pruning.end()
-    slow = (
-        '#!/bin/sh\ntouch /tmp/restoring; while ! test -e /tmp/go; do sleep 0.05; done; exec /usr/bin/pg_restore "$@"\n'
-    )
-    with bench.program("pg_restore", slow, RECOVERY):
+    with bench.program("pg_restore", SLOW_RESTORE, RECOVERY):
         testing = bench.start("restore", "test", SERVICE)
         eventually(lambda: bench.ssh(RECOVERY, "ls /tmp/restoring 2>/dev/null || true"), "a restore is at work")
         assert "restore-test" in told(bench.drp("backup", "prune", SERVICE, code=11))

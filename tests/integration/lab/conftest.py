@@ -13,7 +13,7 @@ import pytest
 from drp.lab import city, network
 from drp.lab.plan import LabDrCentre, LabFiles, LabHost, LabPlan, LabService, names_of
 from drp.lab.processes import find_marked
-from tests.e2e.workbench import LAB_NETWORK, lab_address
+from tests.e2e.workbench import LAB_NETWORK, SSH_LIMIT_SECONDS, lab_address
 
 PRIMARY, RECOVERY, SERVICE = lab_address("1.10"), lab_address("2.10"), lab_address("0.80")
 
@@ -73,11 +73,13 @@ def make_shell(plan: LabPlan) -> Shell:
             "GlobalKnownHostsFile": "/dev/null",
             "StrictHostKeyChecking": "yes",
             "BatchMode": "yes",
-            "ConnectTimeout": "5",
+            "ConnectTimeout": "30",
         }
         arguments = [text for name, value in options.items() for text in ("-o", f"{name}={value}")]
         argv = ["ssh", "-F", "/dev/null", "-i", str(plan.files.ssh_private_key), *arguments, f"root@{address}", command]
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False, stdin=subprocess.DEVNULL)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=SSH_LIMIT_SECONDS, check=False, stdin=subprocess.DEVNULL
+        )
         assert done.returncode == 0 or not check, f"{command}: {done.stderr}"
         return done.stdout
 

@@ -47,7 +47,7 @@ def start_up(plan: LabPlan, *, kill_at_line: int = 0) -> subprocess.Popen[str]:
 
 @pytest.mark.parametrize("line", [1, 2, 3, 4, 5, 6])
 def test_killed_at_a_step(new_plan: LabPlan, leftovers_of: Callable[[Path], list[str]], line: int) -> None:
-    assert start_up(new_plan, kill_at_line=line).wait(60) == -signal.SIGKILL
+    assert start_up(new_plan, kill_at_line=line).wait(300) == -signal.SIGKILL
     city.down(new_plan.workspace, say=silent)
     assert leftovers_of(new_plan.workspace) == []
 
@@ -57,14 +57,14 @@ def test_killed_at_any_moment(new_plan: LabPlan, leftovers_of: Callable[[Path], 
     process = start_up(new_plan)
     time.sleep(seconds)  # the moment itself is what varies: nothing is waited for
     process.kill()
-    process.wait(60)
+    process.wait(300)
     city.down(new_plan.workspace, say=silent)
     assert leftovers_of(new_plan.workspace) == []
 
 
 def test_up_goes_on_after_it_was_killed(new_plan: LabPlan) -> None:
-    assert start_up(new_plan, kill_at_line=4).wait(60) == -signal.SIGKILL
-    assert start_up(new_plan, kill_at_line=4).wait(60) == -signal.SIGKILL
+    assert start_up(new_plan, kill_at_line=4).wait(300) == -signal.SIGKILL
+    assert start_up(new_plan, kill_at_line=4).wait(300) == -signal.SIGKILL
     city.up(new_plan, say=silent)
     status = city.status(new_plan.workspace)
     assert [host.state for host in status.hosts] == ["up", "up"]
@@ -81,7 +81,7 @@ def test_a_service_interrupted_while_it_was_installed_is_installed_again(new_pla
             time.sleep(0.01)
     finally:
         process.kill()
-        process.wait(60)
+        process.wait(300)
     city.up(new_plan, say=silent)
     assert city.status(new_plan.workspace).clients[0].up
 
@@ -119,7 +119,7 @@ def test_down_ends_no_stranger(new_plan: LabPlan) -> None:
     """A process that has a lost host's pid by now is not the lab's."""
     city.up(new_plan, say=silent, clients=False)
     state = new_plan.workspace / "var/lab/state.json"
-    with subprocess.Popen(["sleep", "60"]) as stranger:
+    with subprocess.Popen(["sleep", "600"]) as stranger:
         data = json.loads(state.read_text())
         data["hosts"]["app-1"]["process"]["pid"] = stranger.pid
         state.write_text(json.dumps(data))
