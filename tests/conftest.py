@@ -16,10 +16,24 @@ from tests.e2e.workbench import PASSWORD_CANARY, S3_CANARY, Workbench
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 LONGEST_FIRST = (
+    "tests/integration/test_killed_everywhere.py",
+    "tests/e2e/test_planned_move.py",
+    "tests/e2e/test_selftest.py",
     "tests/integration/test_dataset_types.py",
+    "tests/integration/test_isolation.py",
+    "tests/integration/test_trouble_recovery.py",
     "tests/integration/test_restore.py",
     "tests/integration/test_trouble_backup.py",
-    "tests/e2e/test_selftest.py",
+    "tests/e2e/test_city.py",
+    "tests/e2e/test_drill.py",
+    "tests/e2e/test_walk_back.py",
+    "tests/integration/test_trouble_runbook.py",
+    "tests/integration/test_trouble_drill.py",
+    "tests/integration/test_runbook_steps.py",
+    "tests/integration/test_copies.py",
+    "tests/integration/test_upkeep.py",
+    "tests/integration/test_copies_after_failover.py",
+    "tests/integration/test_killed_backup.py",
 )
 """Files that take minutes. They are begun first, so that no process is left alone with one at the end."""
 

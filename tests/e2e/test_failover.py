@@ -7,6 +7,7 @@ import json
 import urllib.request
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class Disaster:
     found_on_recovery_host: str
     acknowledged: list[dict[str, Any]]
     at: datetime
+    over_by: datetime
     second: Done
     done: Done
     report: dict[str, Any]
@@ -63,6 +65,7 @@ def disaster(bench: Workbench) -> Disaster:
     found = bench.ssh(RECOVERY, "ls -d /srv/pengaduan /etc/pengaduan /etc/init.d/pengaduan 2>/dev/null || true")
     eventually(lambda: len(bench.acknowledged()) > backed_up + 10, "citizens go on writing")
     at = city.disaster(bench.folder, "site-loss", say=lambda _line: None)
+    over_by = datetime.now(UTC)
     acknowledged = bench.acknowledged()
     watched = bench.folder / "var/watch" / SERVICE
     eventually(lambda: '"succeeded": false' in max(watched.glob("*.jsonl")).read_text()[-300:], "watch sees it")
@@ -81,6 +84,7 @@ def disaster(bench: Workbench) -> Disaster:
         found_on_recovery_host=found,
         acknowledged=acknowledged,
         at=at,
+        over_by=over_by,
         second=second,
         done=done,
         report=json.loads(data.read_text()),
@@ -119,8 +123,11 @@ def test_the_failover_meets_its_objectives_with_every_mark(disaster: Disaster) -
 def test_the_disruption_is_dated_by_the_probe_from_outside(disaster: Disaster) -> None:
     t0 = disaster.marks()["T0"]
     assert t0["source"] == "automatic"
-    # An attempt that was under way as the site went (at most the check's time-out long) or the next one.
-    assert timedelta(seconds=-2) < time_of(t0["at"]) - disaster.at < timedelta(seconds=1)
+    # An attempt that was under way as the site went (at most the check's time-out long) or the next one, which a busy
+    # machine may let wait: that is told.
+    uncertainty = timedelta(milliseconds=t0["uncertainty_ms"])
+    assert disaster.at - timedelta(seconds=2) < time_of(t0["at"])
+    assert disaster.at - uncertainty <= time_of(t0["at"]) <= disaster.over_by + max(uncertainty, timedelta(seconds=1))
 
 
 def test_the_report_says_it_all_and_verifies(disaster: Disaster, bench: Workbench) -> None:
@@ -158,9 +165,13 @@ def test_data_loss_is_never_understated_and_little_overstated(disaster: Disaster
     rpa = time_of(marks["T0"]["at"]) - newest
     assert rpa >= true_loss
     point = disaster.report["plan"]["services"][SERVICE]["restore_point"]
-    # The dump is taken between the sentinel and the arrival at the DR centre; citizens write five times a second.
+    # The dump is taken between the sentinel and the arrival at the DR centre. What was not written meanwhile (citizens
+    # write five times a second, where a busy machine lets them) is no loss; and T0 may be a little after the truth.
     until_dumped = time_of(point["arrived_at"]) - time_of(point["sentinel_at"])
-    assert rpa - true_loss <= until_dumped + timedelta(seconds=1)
+    written = [time_of(line["acknowledged_at"]) for line in disaster.acknowledged]
+    pause = max(later - sooner for sooner, later in pairwise(written))
+    late = max(time_of(marks["T0"]["at"]) - disaster.at, timedelta())
+    assert rpa - true_loss <= until_dumped + pause + late
 
 
 def test_uploaded_files_are_the_same_bytes(disaster: Disaster, bench: Workbench) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -19,7 +20,7 @@ from tests.e2e.workbench import PRIMARY, SERVICE, Running, Workbench, eventually
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
 SEED = int(os.environ.get("DRP_TEST_SEED") or random.SystemRandom().randrange(10**6))
-MOMENTS = int(os.environ.get("DRP_TEST_MOMENTS") or 20)
+MOMENTS = int(os.environ.get("DRP_TEST_MOMENTS") or 12)
 
 
 def kill(*processes: int) -> None:
@@ -79,31 +80,37 @@ def whole_and_single(bench: Workbench, known: int) -> None:
         assert {part.snapshot for part in point.snapshots} <= stored, point.id
 
 
-def test_drp_killed_at_twenty_random_moments(bench: Workbench) -> None:
+def test_drp_killed_at_random_moments(bench: Workbench) -> None:
+    """At least half of the moments are in the middle of a backup. More of them find more: DRP_TEST_MOMENTS."""
     print(f"seed {SEED}: run again with DRP_TEST_SEED={SEED}")
     chance = random.Random(SEED)
     bench.back_up()  # the first one also makes the repository
     started = time.monotonic()
-    bench.back_up()
+    bench.drp("backup", "run", "--no-copy", SERVICE)
     whole = time.monotonic() - started
     known = len(bench.runs("backup"))
     adopted = cut_off = 0
-    for number in range(MOMENTS):
+    for number in itertools.count():
+        if number >= MOMENTS and cut_off >= MOMENTS // 2 and adopted:
+            break
+        assert number < 4 * MOMENTS, f"of {number} moments {cut_off} were in the middle, {adopted} were taken up again"
         victim = VICTIMS[number % len(VICTIMS)]
         backup = bench.start("backup", "run", "--no-copy", SERVICE)
         time.sleep(chance.uniform(0, whole))
         victim(backup, process_files(bench))
         backup.process.wait()
         cut_off += any(row.closed_at is None for row in bench.runs("backup"))
+        started = time.monotonic()
         again = bench.drp("backup", "run", "--no-copy", SERVICE)
-        adopted += "going on with" in again.stderr
+        if "going on with" in again.stderr:
+            adopted += 1
+        else:  # how long one takes depends on what else this machine does by now
+            whole = time.monotonic() - started
         what = f"seed {SEED}, moment {number}, {victim.__name__}"
         whole_and_single(bench, known)
-        eventually(lambda: bench.locks() == [], f"no lock is left ({what})", 20)
-        assert process_files(bench) == [] or all_gone(bench), what
-        eventually(lambda: "restic" not in bench.ssh(PRIMARY, "ps -eo comm"), f"no restic is left ({what})", 20)
-    assert cut_off >= MOMENTS // 4, "most moments must be in the middle of a backup"
-    assert adopted, "some must have been taken up again"
+        eventually(lambda: bench.locks() == [], f"no lock is left ({what})")
+        eventually(lambda: all_gone(bench), f"nothing of it is at work ({what})")
+        eventually(lambda: "restic" not in bench.ssh(PRIMARY, "ps -eo comm"), f"no restic is left ({what})")
     runs = Counter(
         next(tag for tag in snapshot["tags"] if tag.startswith("run:")) + str(sorted(snapshot["tags"]))
         for snapshot in json.loads(bench.restic("snapshots", "--no-lock", "--json"))

@@ -101,6 +101,11 @@ class Walked:
         at = next(body["at"] for body in self.bodies("mark") if body["mark"] == name)
         return datetime.fromisoformat(at).astimezone(UTC)
 
+    def beyond_a_second(self, name: str) -> timedelta:
+        """How far beyond a second a mark is uncertain: a busy machine may not let the probe look."""
+        told = next(body["uncertainty_ms"] for body in self.bodies("mark") if body["mark"] == name)
+        return max(timedelta(milliseconds=told) - timedelta(seconds=1), timedelta())
+
     def outcomes(self) -> dict[str, str]:
         ended = [body["step"].partition("/")[2] for body in self.bodies("step.ended")]
         assert max(Counter(ended).values()) == 1, "no step ends twice"
@@ -168,7 +173,7 @@ def test_a_drill_is_killed_at_every_boundary_of_every_step(bench: Workbench) -> 
 
     verified = ended_at(bench, walked.run, "verify")
     near(walked.mark("T4"), verified, timedelta())
-    near(walked.mark("T5"), watch.first_good(verified), watch.slack(verified))
+    near(walked.mark("T5"), watch.first_good(verified), watch.slack(verified) + walked.beyond_a_second("T5"))
     assert walked.mark("T0") < walked.mark("T3") < walked.mark("T4") < walked.mark("T5")
     bench.drp("report", "verify", result["report"][1])
 
@@ -179,6 +184,7 @@ def test_a_failover_whose_processes_are_all_killed_again_and_again(bench: Workbe
     bench.back_up()
     eventually(lambda: bench.drp("status", SERVICE, "--json").json()[0]["usable"], "drp watch sees the service")
     at = city.disaster(bench.folder, "site-loss", say=lambda _line: None)
+    over_by = datetime.now(UTC)
     seen = lambda: bench.drp("status", SERVICE, "--json", code=0).json()[0]["usable"] is False  # noqa: E731
     eventually(seen, "drp watch sees it go")
     words = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Ratna Kusumah", "--json")
@@ -195,11 +201,12 @@ def test_a_failover_whose_processes_are_all_killed_again_and_again(bench: Workbe
     assert repeated == [stage for stage in middles if stage in repeated], "what was cut off is begun again, once each"
     assert set(middles) >= {"restore", "activate", "verify"}
 
-    near(walked.mark("T0"), at, timedelta(seconds=1))  # an attempt that was under way as the site went
+    # An attempt that was under way as the site went, which takes the lab a moment.
+    near(walked.mark("T0"), at, timedelta(seconds=1) + (over_by - at) + walked.beyond_a_second("T0"))
     near(walked.mark("T4"), ended_at(bench, walked.run, "verify"), timedelta())
     switched = next(event["at"] for event in walked.events if event["body"].get("step") == f"{SERVICE}/cutover")
     truth = watch.first_good(datetime.fromisoformat(switched).astimezone(UTC))
-    near(walked.mark("T5"), truth, watch.slack(truth))
+    near(walked.mark("T5"), truth, watch.slack(truth) + walked.beyond_a_second("T5"))
     citizens = len(bench.acknowledged())
     eventually(lambda: len(bench.acknowledged()) > citizens + 3, "citizens write again")
 

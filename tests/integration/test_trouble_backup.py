@@ -367,4 +367,4 @@ def test_the_dr_centre_goes_away_in_the_middle(bench: Workbench, known: list[str
         message = told(failed)
         assert "stalled" in message or "does not answer" in message
         assert bench.points() == known
-        good_backup(bench, known)
+    good_backup(bench, known)
