@@ -234,6 +234,13 @@ def test_ctrl_c_says_how_to_go_on_and_an_rto_that_is_missed_is_not_met(bench: Wo
     bench.drp("report", "verify", str(data))
 
 
+# It never ends by itself: however fast drills are, this one is in the middle of its restore.
+ENDLESS_RESTIC = """#!/bin/sh
+case " $* " in *" dump "*|*" restore "*) touch /tmp/restoring; exec sleep 47110816;; esac
+exec /usr/bin/restic "$@"
+"""
+
+
 @pytest.fixture
 def new_recovery_host(bench: Workbench) -> Iterator[None]:
     yield
@@ -244,11 +251,10 @@ def test_a_second_drill_is_refused_and_another_terminal_aborts_the_first(
     bench: Workbench, watched: Watched, new_recovery_host: None
 ) -> None:
     del watched
-    drill = bench.start("drill", "run", SERVICE)
-    drill.until("restoring …")
+    with bench.program("restic", ENDLESS_RESTIC, RECOVERY):
+        drill = bench.start("drill", "run", SERVICE)
+        eventually(lambda: bench.ssh(RECOVERY, "ls /tmp/restoring 2>/dev/null || true"), "the restore runs")
     run = bench.open_run("drill")
-    action = bench.folder / "var/runs" / run / f"{SERVICE}-restore"
-    eventually(lambda: (action / "messages.jsonl").exists(), "the restore runs")
     second = bench.drp("drill", "run", SERVICE, code=(2, 11))  # 11 where it meets the lock before the open run
     assert run in told(second) or "drp drill is at work here" in told(second)
     assert "drp run" in second.stderr
@@ -264,6 +270,6 @@ def test_a_second_drill_is_refused_and_another_terminal_aborts_the_first(
     assert (row.run, row.outcome, row.verdict) == (run, "aborted", "ABORTED")
     # Nothing that it started still runs, here or on the host.
     eventually(lambda: not processes_of(run), "all that it started has ended")
-    eventually(lambda: "restic" not in bench.ssh(RECOVERY, "ps -eo comm"), "restic ends on the host")
+    eventually(lambda: "47110816" not in bench.ssh(RECOVERY, "ps -eo args"), "restic ends on the host")
     again = bench.drp("run", "abort", run, "--reason", "x", code=2)
     told(again)

@@ -43,7 +43,7 @@ def damaged(bench: Workbench) -> Damaged:
     path = bench.folder / "runbooks" / f"{RUNBOOK}.yaml"
     text = path.read_text(encoding="utf-8").partition("\nsteps:\n")[0]  # nobody is here for people's steps
     assert "patience: 60s" in text
-    path.write_text(text.replace("patience: 60s", "patience: 20s") + "\n", encoding="utf-8")
+    path.write_text(text.replace("patience: 60s", "patience: 30s") + "\n", encoding="utf-8")
     for _ in range(2):
         count = len(bench.acknowledged())
         eventually(lambda: len(bench.acknowledged()) > count + 10, "citizens write")  # noqa: B023 - asked at once

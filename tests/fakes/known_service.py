@@ -19,6 +19,14 @@ GOOD = b"HTTP/1.0 200 OK\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfine"
 BAD = b"HTTP/1.0 500 Broken\r\nContent-Length: 4\r\nConnection: close\r\n\r\nfine"
 
 
+def both_clocks() -> dict[str, float]:
+    """The same moment by both clocks; read again where this process was kept waiting between them."""
+    while True:
+        before, wall, after = time.monotonic(), time.time(), time.monotonic()
+        if after - before < 0.001:
+            return {"wall": wall, "monotonic": before}
+
+
 class Service:
     def __init__(self, port: int, takes: float) -> None:
         self.port, self.takes = port, takes
@@ -84,7 +92,7 @@ class Service:
             if self.mode == "refused" and mode != "refused":
                 self.listening = self.listen()
             self.mode = mode
-            stamps = {"mode": mode, "wall": time.time(), "monotonic": time.monotonic()}
+            stamps = {"mode": mode, **both_clocks()}
             if mode == "refused":
                 for line in self.open:
                     line.shutdown(socket.SHUT_RDWR)
