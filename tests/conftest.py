@@ -46,8 +46,10 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[Workbench]:
+def bench(request: pytest.FixtureRequest) -> Iterator[Workbench]:
     """A lab in a folder whose name must be quoted everywhere, with secrets that can be searched for.
+
+    `drp watch` looks at it in files that say `IS_WATCHED = True`: elsewhere it would only keep the machine busy.
 
     Not in pytest's own directory: that is under /tmp, which every host has for itself.
     """
@@ -60,7 +62,8 @@ def bench() -> Iterator[Workbench]:
             (secrets / name).chmod(0o600)
         try:
             found.up()
-            found.watch()
+            if getattr(request.module, "IS_WATCHED", False):
+                found.watch()
             yield found
         finally:
             found.down()

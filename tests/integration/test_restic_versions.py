@@ -25,8 +25,17 @@ def mirror() -> str:
     raise OSError("no Debian archive among the machine's package sources")
 
 
+_fetched: list[bytes] = []
+
+
 def fetch(folder: Path) -> bytes:
     """Debian 13's restic, from a package list of our own. Raises SubprocessError where it cannot be had."""
+    if not _fetched:
+        _fetched.append(_download(folder))
+    return _fetched[0]
+
+
+def _download(folder: Path) -> bytes:
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "sources").write_text(f"deb [signed-by={KEYRING}] {mirror()} trixie main\n")

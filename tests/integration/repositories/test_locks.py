@@ -37,7 +37,7 @@ def running(bench: Bench, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     assert process.stdin is not None
     with process.stdin:
         try:
-            end = time.monotonic() + 30
+            end = time.monotonic() + 180
             while set(bench.locks()) == known:
                 assert process.poll() is None, "it ended without a lock"
                 assert time.monotonic() < end, "it made no lock"
