@@ -49,7 +49,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def bench(request: pytest.FixtureRequest) -> Iterator[Workbench]:
     """A lab in a folder whose name must be quoted everywhere, with secrets that can be searched for.
 
-    `drp watch` looks at it in files that say `IS_WATCHED = True`: elsewhere it would only keep the machine busy.
+    `drp watch` looks at it, as verdicts of recoveries need it; not in files that say `IS_WATCHED = False`: they recover
+    nothing, and it would only keep the machine busy.
 
     Not in pytest's own directory: that is under /tmp, which every host has for itself.
     """
@@ -62,7 +63,7 @@ def bench(request: pytest.FixtureRequest) -> Iterator[Workbench]:
             (secrets / name).chmod(0o600)
         try:
             found.up()
-            if getattr(request.module, "IS_WATCHED", False):
+            if getattr(request.module, "IS_WATCHED", True):
                 found.watch()
             yield found
         finally:

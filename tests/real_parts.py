@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -20,6 +21,7 @@ AT_ONCE = "3"
 """On two cores: the tests mostly wait, for servers, limits and locks."""
 FOLDERS = ("tests/e2e", "tests/integration")
 MOST_AGAIN = 5
+LONGEST_FILES = 25
 TESTS_FAILED = 1
 """pytest's exit code; others mean that it was interrupted, misused, or found no test."""
 
@@ -32,8 +34,11 @@ class Outcome:
     """Each test that failed, and what counts once: the test, or its file where what all its tests stand on failed."""
     spoilt: list[str] = field(default_factory=list)
     """What no second run makes good."""
+    seconds: Counter[str] = field(default_factory=Counter)
+    """How long each file took."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid.partition("::")[0]] += report.duration
         if report.failed:
             is_common = report.when == "setup"
             self.failed[report.nodeid] = report.nodeid.partition("::")[0] if is_common else report.nodeid
@@ -53,6 +58,13 @@ class Outcome:
         if code != TESTS_FAILED or self.spoilt or len(set(self.failed.values())) > MOST_AGAIN:
             return []
         return list(self.failed)
+
+
+def tell_times(outcome: Outcome) -> None:
+    """What the order of the files is to be made from: see LONGEST_FIRST in tests/conftest.py."""
+    print("\nLongest files, in seconds:")
+    for file, seconds in outcome.seconds.most_common(LONGEST_FILES):
+        print(f"  {seconds:6.0f}  {file}", flush=True)
 
 
 def run_again(tests: Sequence[str]) -> int:
@@ -77,6 +89,7 @@ def main() -> int:
     outcome = Outcome()
     options = ["-q", "-p", "no:cacheprovider", "-n", AT_ONCE, "--dist", "loadfile", "--no-loadscope-reorder"]
     code = int(pytest.main([*options, *FOLDERS, *sys.argv[1:]], plugins=[outcome]))
+    tell_times(outcome)
     tests = outcome.to_run_again(code)
     if not tests:
         return code

@@ -32,7 +32,6 @@ from tests.e2e.workbench import (
 from tests.fakes.terminal import TerminalCommand
 
 pytestmark = pytest.mark.e2e
-IS_WATCHED = True
 
 ROLE_CANARY, TOKEN_CANARY = "canary-of-a-database-role-9c3d", "canary-of-the-operators-own-token-41aa"
 SHOULD_BE_NOWHERE = (PASSWORD_CANARY, S3_CANARY, ROLE_CANARY, TOKEN_CANARY)

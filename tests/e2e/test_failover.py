@@ -17,7 +17,6 @@ from drp.lab import city
 from tests.e2e.workbench import ADDRESS, PRIMARY_NAME, RECOVERY, SERVICE, Done, Workbench, eventually, told
 
 pytestmark = pytest.mark.e2e
-IS_WATCHED = True
 STAGES = ["restore", "activate", "verify", "cutover", "usable"]
 FAILOVER = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Ratna Kusumah")
 

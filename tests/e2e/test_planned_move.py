@@ -10,7 +10,6 @@ import pytest
 from tests.e2e.workbench import ADDRESS, PRIMARY, RECOVERY, SERVICE, Done, Workbench, eventually, processes_of, told
 
 pytestmark = pytest.mark.e2e
-IS_WATCHED = True
 DECIDED = ("--by", "Ratna Kusumah")
 THERE = ("switchover", SERVICE, "--yes", "--reason", "power works", *DECIDED)
 HOME = ("failback", SERVICE, "--yes", "--reason", "power is back", *DECIDED)

@@ -16,7 +16,6 @@ from drp.lab import city
 from tests.e2e.workbench import PRIMARY, RECOVERY, SERVICE, Workbench, eventually
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
-IS_WATCHED = True
 RUNBOOK = "database-corruption"
 ENCRYPTED = "head -c 2000 /dev/urandom >/etc/nginx/sites-available/pengaduan"
 """The server goes on with what it has read; whoever starts it anew has nothing to read."""

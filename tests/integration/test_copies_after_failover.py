@@ -8,7 +8,6 @@ from drp.lab import city
 from tests.e2e.workbench import PRIMARY_NAME, RECOVERY_NAME, SERVICE, Workbench, eventually
 
 pytestmark = pytest.mark.integration
-IS_WATCHED = True
 SECOND = "kedua"
 FAILOVER = ("failover", SERVICE, "--yes", "--reason", "banjir", "--by", "Ratna Kusumah")
 

@@ -35,6 +35,7 @@ pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="guarding needs root"),
     pytest.mark.skipif(shutil.which("nft", path="/usr/sbin:/sbin") is None, reason="nftables is not installed"),
 ]
+IS_WATCHED = False
 
 CONTROL_NODE = lab_address("0.1")
 KEY = "var/lab/ssh/id_ed25519"

@@ -22,6 +22,7 @@ from tests.e2e.workbench import ADDRESS, PRIMARY, PRIMARY_NAME, SERVICE, Workben
 from tests.integration.ansible_runs import Control, Events, recorded
 
 pytestmark = pytest.mark.integration
+IS_WATCHED = False
 
 UNITS = ("postgresql", "pengaduan", "nginx")
 BOOT = "for unit in " + " ".join(UNITS) + '; do for link in /etc/rc2.d/S??$unit; do "$link" start; done; done; true'

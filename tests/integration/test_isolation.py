@@ -31,7 +31,6 @@ from tests.e2e.workbench import (
 )
 
 pytestmark = pytest.mark.integration
-IS_WATCHED = True
 
 RUNBOOK = """
 schema: 1

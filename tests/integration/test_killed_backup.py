@@ -19,6 +19,7 @@ import pytest
 from tests.e2e.workbench import PRIMARY, SERVICE, Running, Workbench, eventually, processes_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.e2e]
+IS_WATCHED = False
 SEED = int(os.environ.get("DRP_TEST_SEED") or random.SystemRandom().randrange(10**6))
 MOMENTS = int(os.environ.get("DRP_TEST_MOMENTS") or 12)
 

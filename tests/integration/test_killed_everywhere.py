@@ -36,7 +36,6 @@ from tests.e2e.workbench import (
 
 # Dozens of starts of drp, one after the other: on a busy machine that takes a while.
 pytestmark = [pytest.mark.integration, pytest.mark.e2e, pytest.mark.timeout(1500)]
-IS_WATCHED = True
 MOST_DEATHS = 80
 RESTIC = '#!/bin/sh\necho "$*" >>/tmp/restic-calls\nexec /usr/bin/restic "$@"\n'
 MARK = """

@@ -18,6 +18,7 @@ from tests.e2e.workbench import PRIMARY, PRIMARY_NAME, SERVICE, Workbench
 from tests.integration.ansible_runs import Control, Ended
 
 pytestmark = pytest.mark.integration
+IS_WATCHED = False
 
 
 @pytest.fixture(scope="module")

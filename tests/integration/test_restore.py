@@ -19,6 +19,7 @@ import pytest
 from tests.e2e.workbench import PRIMARY, RECOVERY, RECOVERY_NAME, SERVICE, Workbench, eventually, told
 
 pytestmark = pytest.mark.integration
+IS_WATCHED = False
 
 UPLOADS = "/srv/pengaduan/uploads"
 PHOTO = f'{UPLOADS}/foto "lama" [1]*?.jpg'

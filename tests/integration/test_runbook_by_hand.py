@@ -11,6 +11,7 @@ import pytest
 from tests.e2e.workbench import ADDRESS, PRIMARY, RECOVERY, SERVICE, Workbench, eventually
 
 pytestmark = pytest.mark.integration
+IS_WATCHED = False
 
 
 def commands_in(paper: str) -> list[tuple[str, str]]:

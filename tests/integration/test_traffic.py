@@ -22,6 +22,7 @@ pytestmark = [
     pytest.mark.integration,
     pytest.mark.skipif(not is_installed("named") or not is_installed("haproxy"), reason="bind9 or haproxy is missing"),
 ]
+IS_WATCHED = False
 
 HAPROXY = f"""
 global

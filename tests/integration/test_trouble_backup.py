@@ -30,6 +30,7 @@ from tests.e2e.workbench import (
 )
 
 pytestmark = pytest.mark.integration
+IS_WATCHED = False
 SECRETS = "var/lab/secrets"
 KNOWN_HOSTS = "var/lab/ssh/known_hosts"
 

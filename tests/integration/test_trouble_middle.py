@@ -27,6 +27,7 @@ from tests.e2e.workbench import (
 )
 
 pytestmark = pytest.mark.integration
+IS_WATCHED = False
 
 SLOW_DUMP = """#!/bin/sh
 test "$1" = --version && exec /usr/bin/pg_dump --version

@@ -17,6 +17,7 @@ from tests.fakes.relay import Fault, Relay, relay_to
 from tests.integration.test_trouble_backup import good_backup, impatient
 
 pytestmark = pytest.mark.integration
+IS_WATCHED = False
 PORT = 9000
 LARGE = "head -c 60M /dev/urandom >/srv/pengaduan/large", "rm /srv/pengaduan/large"
 

@@ -10,6 +10,7 @@ import pytest
 from tests.e2e.workbench import PRIMARY, RECOVERY, RECOVERY_NAME, SERVICE, Workbench, eventually, told
 
 pytestmark = pytest.mark.integration
+IS_WATCHED = False
 RETENTION = "  retention: {last: 1, minimum_points: 1, minimum_age: 0s}\n"
 SLOW_CHECK = """#!/bin/sh
 case " $* " in *" check "*) touch /tmp/checking; while ! test -e /tmp/go; do sleep 0.05; done;; esac

@@ -71,7 +71,7 @@ def test_a_process_that_crashes_is_a_failure(tmp_path: Path) -> None:
 
 
 def report(test: str, when: str = "call") -> Any:
-    return SimpleNamespace(nodeid=test, when=when, failed=True)
+    return SimpleNamespace(nodeid=test, when=when, failed=True, duration=0.5)
 
 
 @pytest.mark.parametrize(
