@@ -392,9 +392,10 @@ class Workbench:
     def locks(self) -> list[str]:
         """The locks in the repository; its plain files are what `restic list locks` lists, and need no password.
 
-        Without those that the S3 server still writes: they have a name of their own until they are whole.
+        Without those that the S3 server still writes: they have a name of their own until they are whole. With the last
+        lock the server takes the folder away too.
         """
-        return sorted(path.name for path in (self.repository() / "locks").iterdir() if len(path.name) == 64)
+        return sorted(path.name for path in files_below(self.repository() / "locks") if len(path.name) == 64)
 
     # -- breaking and mending ----------------------------------------------------------------------------------------
 
