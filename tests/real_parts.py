@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -34,7 +34,7 @@ class Outcome:
     """Each test that failed, and what counts once: the test, or its file where what all its tests stand on failed."""
     spoilt: list[str] = field(default_factory=list)
     """What no second run makes good."""
-    seconds: Counter[str] = field(default_factory=Counter)
+    seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """How long each file took."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -63,7 +63,8 @@ class Outcome:
 def tell_times(outcome: Outcome) -> None:
     """What the order of the files is to be made from: see LONGEST_FIRST in tests/conftest.py."""
     print("\nLongest files, in seconds:")
-    for file, seconds in outcome.seconds.most_common(LONGEST_FILES):
+    longest = sorted(outcome.seconds.items(), key=lambda item: -item[1])[:LONGEST_FILES]
+    for file, seconds in longest:
         print(f"  {seconds:6.0f}  {file}", flush=True)
 
 
