@@ -3,8 +3,9 @@
     python -m tests.real_parts [pytest's options]
 
 A race that only shows beside other tests is a defect, but no reason to throw a delivery of thousands of good tests
-away. So a few tests that failed are run again with nothing beside them. If they pass, the run counts, and they are
-named loudly. Not where more failed than races explain, where a process of tests crashed, or where nothing could be run.
+away. So a few tests that failed are run again with nothing beside them, after those of their files that come before
+them: some go on from where these end. If all pass, the run counts, and they are named loudly. Not where more failed
+than races explain, where a process of tests crashed, or where nothing could be run.
 """
 
 from __future__ import annotations
@@ -26,6 +27,10 @@ TESTS_FAILED = 1
 """pytest's exit code; others mean that it was interrupted, misused, or found no test."""
 
 
+def file_of(test: str) -> str:
+    return test.partition("::")[0]
+
+
 @dataclass
 class Outcome:
     """What became of a run, as a plugin of the process that hands the tests out."""
@@ -34,14 +39,17 @@ class Outcome:
     """Each test that failed, and what counts once: the test, or its file where what all its tests stand on failed."""
     spoilt: list[str] = field(default_factory=list)
     """What no second run makes good."""
+    ran: list[str] = field(default_factory=list)
+    """All tests that were begun; those of one file in their order."""
     seconds: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
     """How long each file took."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid.partition("::")[0]] += report.duration
+        self.seconds[file_of(report.nodeid)] += report.duration
+        if report.when == "setup":
+            self.ran.append(report.nodeid)
         if report.failed:
-            is_common = report.when == "setup"
-            self.failed[report.nodeid] = report.nodeid.partition("::")[0] if is_common else report.nodeid
+            self.failed[report.nodeid] = file_of(report.nodeid) if report.when == "setup" else report.nodeid
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.failed:
@@ -54,10 +62,17 @@ class Outcome:
             self.spoilt.append(f"a process of tests crashed: {error}")
 
     def to_run_again(self, code: int) -> list[str]:
-        """The tests that may pass alone; empty where the run stays what it is."""
+        """The tests that may pass alone, and what comes before them; empty where the run stays what it is."""
         if code != TESTS_FAILED or self.spoilt or len(set(self.failed.values())) > MOST_AGAIN:
             return []
-        return list(self.failed)
+        last = {file_of(test): test for test in self.ran if test in self.failed}
+        found = []
+        for test in self.ran:
+            if file_of(test) in last:
+                found.append(test)
+                if last[file_of(test)] == test:
+                    del last[file_of(test)]
+        return found
 
 
 def tell_times(outcome: Outcome) -> None:
@@ -95,7 +110,7 @@ def main() -> int:
     if not tests:
         return code
     code = run_again(tests)
-    tell(tests, code)
+    tell(list(outcome.failed), code)
     return code
 
 

@@ -312,6 +312,7 @@ def test_a_damaged_pack_is_found_and_proves_nothing(bench: Workbench, planted: P
 @pytest.mark.usefixtures("planted")
 def test_a_killed_test_goes_on_and_one_killed_on_the_host_is_swept(bench: Workbench) -> None:
     databases = "SELECT datname FROM pg_database WHERE datname LIKE 'drp%'"
+    bench.ssh(RECOVERY, "service postgresql start")
     with bench.program("pg_restore", WAITING, RECOVERY), bench.on_host(RECOVERY, "rm -f /tmp/go", "rm -f /tmp/go"):
         running = bench.start("restore", "test", SERVICE)
         run = bench.open_run("restore-test")

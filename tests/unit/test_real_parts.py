@@ -59,7 +59,7 @@ def test_what_fails_beside_others_and_passes_alone_is_named_and_counts(tmp_path:
 def test_what_fails_alone_too_is_a_failure(tmp_path: Path) -> None:
     done = run(tmp_path, BAD="1")
     assert done.returncode == 1, done.stdout
-    assert "1 failed, 1 passed" in done.stdout, "these two alone were run again"
+    assert "1 failed, 2 passed" in done.stdout, "they were run again, after the one before them"
     assert "DEFECTS" not in done.stdout
 
 
@@ -70,8 +70,8 @@ def test_a_process_that_crashes_is_a_failure(tmp_path: Path) -> None:
     assert "Run again" not in done.stdout
 
 
-def report(test: str, when: str = "call") -> Any:
-    return SimpleNamespace(nodeid=test, when=when, failed=True, duration=0.5)
+def report(test: str, when: str = "call", *, failed: bool = True) -> Any:
+    return SimpleNamespace(nodeid=test, when=when, failed=failed, duration=0.5)
 
 
 @pytest.mark.parametrize(
@@ -87,8 +87,19 @@ def test_only_a_few_are_run_again(when: str, files: int, tests: int, again: bool
     """What all tests of a file stand on fails once for all of them."""
     outcome = Outcome()
     for number in range(files * tests):
-        outcome.pytest_runtest_logreport(report(f"tests/file-{number % files}.py::test_{number}", when))
+        test = f"tests/file-{number % files}.py::test_{number}"
+        for phase in ("setup", "call") if when == "call" else ("setup",):
+            outcome.pytest_runtest_logreport(report(test, phase, failed=phase == when))
     assert len(outcome.to_run_again(1)) == (files * tests if again else 0)
+
+
+def test_what_comes_before_a_test_in_its_file_is_run_with_it() -> None:
+    outcome = Outcome()
+    tests = ["a.py::1", "b.py::1", "a.py::2", "b.py::2", "a.py::3", "c.py::1"]
+    for test in tests:
+        outcome.pytest_runtest_logreport(report(test, "setup", failed=False))
+        outcome.pytest_runtest_logreport(report(test, failed=test in ("a.py::2", "b.py::1")))
+    assert outcome.to_run_again(1) == ["a.py::1", "b.py::1", "a.py::2"]
 
 
 @pytest.mark.parametrize("code", [0, 2, 3, 4, 5])
