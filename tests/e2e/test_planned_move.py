@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.workbench import ADDRESS, PRIMARY, RECOVERY, SERVICE, Done, Workbench, eventually, processes_of, told
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 DECIDED = ("--by", "Ratna Kusumah")
 THERE = ("switchover", SERVICE, "--yes", "--reason", "power works", *DECIDED)
 HOME = ("failback", SERVICE, "--yes", "--reason", "power is back", *DECIDED)
