@@ -220,6 +220,10 @@ STAGES = {
         "Use them at the recovery hosts, before users come; if the data is bad, take the next older restore point",
         "Gunakan di host pemulihan sebelum pengguna masuk; jika datanya rusak, ambil titik pulih sebelumnya",
     ),
+    "withdraw": (
+        "Only if no restore point is good: stop the bad copy again, and keep its data",
+        "Hanya bila tidak ada titik pulih yang baik: hentikan lagi salinan yang rusak, simpan datanya",
+    ),
     "stopped": ("See that nothing runs where it was", "Pastikan tidak ada yang jalan di tempat semula"),
     "fence": ("Close the hosts that are left", "Tutup host yang ditinggalkan"),
     "cutover": ("Switch users' traffic", "Alihkan lalu lintas pengguna"),

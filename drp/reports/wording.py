@@ -83,6 +83,7 @@ STAGE_MEANINGS = {
     "after-activate": "The workspace's own playbook after the start",
     "after-verify": "The workspace's own playbook after the verification",
     "trial": "Use it at the recovery host, before users come: a bad restore point can still be turned down",
+    "withdraw": "Only where no restore point proved good: stop the bad copy again; its data is kept",
     "stopped": "Make sure that nobody has started it again where it was",
     "fence": "Close the hosts that are left, so that they serve nobody, also when they come back",
     "cutover": "Send users to the other site",

@@ -428,6 +428,7 @@ _BESIDE: dict[Stage, str] = {
     "close-again": "the old primary was opened, and is not closed again",
     "cleanup": "what should be removed is still there",
     "unisolate": "the recovery hosts are not connected again",
+    "withdraw": "the copy that proved bad still runs at the recovery host",
 }
 """Stages that no use of the service waits for: where one fails, nobody may take the result for plainly good."""
 

@@ -9,10 +9,10 @@ from drp.domain.events import Body
 from drp.domain.protection.gaps import backup_of
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.run import Recovery
-from drp.domain.recovery.shared_hosts import own_units, services_beside
 from drp.ports import World
 from drp.workflows.isolation import aborted_drills, hosts_connected_by
 from drp.workflows.repository import centre_named
+from drp.workflows.withdrawal import units_alone
 
 
 def datasets_of(point: RestorePoint) -> list[DatasetType]:
@@ -71,11 +71,5 @@ def turned_down(world: World, recovery: Recovery, step: Step) -> Body:
     if before is None:
         return {"units": [], "jobs": []}
     service = world.city.services[step.service]
-    near = [
-        other
-        for other in world.city.services.values()
-        if other.id in recovery.plan.services or world.ledger.active_site(other.id) == "recovery"
-    ]
-    shared = {unit for _, units in services_beside(service, near, "recovery") for unit in units}
     jobs = jobs_of(world, recovery, step, before) if recovery.proved_empty(service.id) else []
-    return {"units": [unit for unit in own_units(service) if unit not in shared], "jobs": jobs}
+    return {"units": units_alone(world, service, recovery.plan.services), "jobs": jobs}

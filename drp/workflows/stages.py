@@ -38,6 +38,7 @@ from drp.workflows.traffic import (
     start_rehearsal,
     start_switch,
 )
+from drp.workflows.withdrawal import finish_withdrawal, withdrawn_units
 
 Record = Callable[[str, Body], None]
 
@@ -58,6 +59,7 @@ NAMES = {
     "rehearse": "proving that traffic could be switched, without doing it",
     "after-verify": "running the workspace's own playbook after the verification",
     "trial": "using it at the recovery host, before users come",
+    "withdraw": "stopping the copy that proved bad; its data is kept",
     "stopped": "making sure that nothing runs where it was",
     "fence": "closing the hosts that are left",
     "cutover": "switching traffic",
@@ -103,7 +105,8 @@ def start(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
     kept = kept_from(world, plan.kind)
     refuse_touching(world, plan.kind, step.id, variables, hosts)
     variables |= isolation_variables(world, recovery, step, hosts)  # names production, to keep from it
-    world.actions.start_playbook(folder, step.stage, hosts, variables, secrets, certificate, kept_from=kept)
+    playbook = "stop" if step.stage == "withdraw" else step.stage
+    world.actions.start_playbook(folder, playbook, hosts, variables, secrets, certificate, kept_from=kept)
 
 
 def _start_own(world: World, recovery: Recovery, step: Step, folder: Path) -> None:
@@ -192,6 +195,8 @@ def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], r
         finish_rehearsal(world, step.service, messages, record)
     elif step.stage == "return":
         finish_switch(world, step.service, recovery.plan.site_left, messages, record, release=True)
+    elif step.stage == "withdraw":
+        finish_withdrawal(world, recovery, step, record)
     elif step.stage in FENCING:
         _finish_fencing(world, recovery, step, messages, record)
     elif step.stage == "look":
@@ -350,6 +355,8 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
     own_units = [unit for unit in service.recovery.start if unit not in units]
     if step.stage == "cleanup":
         own_units = [unit for unit in own_units if unit not in _needed_by_others(world, step)]
+    elif step.stage == "withdraw":
+        own_units = withdrawn_units(world, recovery, service)
     return base_variables(world, recovery, hosts_of(recovery, step)) | {
         "drp_service": service.id,
         "drp_jobs": jobs,

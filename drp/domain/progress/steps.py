@@ -13,6 +13,7 @@ from drp.domain.progress.estimates import least_of
 from drp.domain.recovery.plan import Plan, Step
 from drp.domain.recovery.run import Recovery, StepState
 from drp.domain.recovery.urgency import runs_playbook
+from drp.domain.recovery.walk import must_withdraw
 
 NO_TIME = timedelta()
 LEAST_TOLD = timedelta(seconds=1)
@@ -134,6 +135,8 @@ class _Placing:
         """Whether nothing will start it any more, as far as can be seen."""
         if step.runs_last:
             return False
+        if step.stage == "withdraw":
+            return not must_withdraw(self.recovery, step.service)
         if step.is_way_back:
             return not self.recovery.has_failed
         if step.is_clean_up and self.recovery.plan.kind == "switchover":

@@ -23,7 +23,8 @@ class Cause:
     text. `step` and `host` are empty where it was none.
 
     dependency: a service that it needs was not recovered · data, sentinel: what came back is not what was backed up ·
-    user_path: it does not work from outside · slow_line · rto, rpo: an objective was missed.
+    user_path: it does not work from outside · none_passed: no restore point proved good · slow_line · rto, rpo: an
+    objective was missed.
     """
 
     service: str
@@ -68,6 +69,9 @@ def _of_service(recovery: Recovery, name: str, measured: Measurement) -> Iterato
         state = recovery.steps[step.id]
         trouble = state.trouble or {}
         yield Cause(name, step.id, trouble.get("host", ""), trouble.get("kind", ""), state.error)
+    withdrawal = recovery.steps.get(f"{name}/withdraw")
+    if withdrawal is not None and withdrawal.started_at is not None:
+        yield _none_passed(recovery, name)
     if measured.rta is None and not failed:
         yield from _of_dependency(recovery, name)
     if measured.rto_verdict is Verdict.NOT_MET:
@@ -79,6 +83,19 @@ def _of_service(recovery: Recovery, name: str, measured: Measurement) -> Iterato
     if measured.rpo_verdict is Verdict.NOT_MET and measured.rpa is not None:
         text = f"{show_duration(measured.rpa)} of data is lost, more than its RPO of {show_duration(rpo)}"
         yield Cause(name, "", "", "rpo", text)
+
+
+def _none_passed(recovery: Recovery, name: str) -> Cause:
+    tried = [item.restore_point for item in recovery.turned_down.get(name, ())]
+    last = recovery.point_of(name)
+    tried += [last.id] if last is not None else []
+    hosts = ", ".join(recovery.plan.services[name].hosts)
+    text = (
+        f"none of the {len(tried)} restore points that could be tried proved good ({', '.join(tried)}); no user was led"
+        f" there, and the data of the last one is kept on {hosts}. Next: look into it; choose an older restore point"
+        f" (drp backup list); then: drp failover {name} --restore-point ID --replace-existing, which overwrites it"
+    )
+    return Cause(name, f"{name}/withdraw", "", "none_passed", text)
 
 
 def _concerns(step: Step, name: str) -> bool:

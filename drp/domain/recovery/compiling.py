@@ -142,10 +142,14 @@ def steps_of(
 ) -> list[Step]:
     """The stages of one service of a failover or a drill; it waits for its dependencies, if they are planned too.
     `fences`: a failover that closes the primary hosts itself. `tries`: the user path is tried at the recovery host
-    before users come, so that a bad restore point can still be turned down; what needs the service waits for that."""
+    before users come, so that a bad restore point can still be turned down; what needs the service waits for that.
+    Where none is left, a failover stops what proved bad."""
     name = service.id
     steps = [_step(service, "restore"), *_start_of(service, planned, tries=tries)]
     last = steps[-1].id
+    if kind == "failover" and tries:
+        # A drill's copy is cleaned away in any case.
+        steps.append(_step(service, "withdraw", last))
     if kind == "failover" and fences:
         steps.append(_step(service, "fence"))
     if kind == "failover" and ways_of(service):

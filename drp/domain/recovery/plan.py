@@ -32,6 +32,7 @@ Stage = Literal[
     "verify",
     "after-verify",
     "trial",
+    "withdraw",
     "rehearse",
     "stopped",
     "fence",
@@ -48,8 +49,8 @@ Stage = Literal[
 """What a step is: a stage of a service, in the order in which one passes through them; or a step of the runbook."""
 STAGES: tuple[Stage, ...] = tuple(stage for stage in get_args(Stage) if stage != "runbook")
 _EXTRA: TypeAdapter[AnyStep] = TypeAdapter(RunbookStep)
-WAY_BACK: tuple[Stage, ...] = ("reopen", "return", "close-again")
-"""Stages of a planned move that has failed."""
+WAY_BACK: tuple[Stage, ...] = ("withdraw", "reopen", "return", "close-again")
+"""Stages of what has failed: of a planned move, and of a failover in which no restore point proved good."""
 BACKUP_STAGES: tuple[Stage, ...] = ("keep", "backup", "protect")
 """Stages that make a restore point, in a run of its own."""
 
@@ -79,8 +80,8 @@ class Step:
 
     @property
     def is_way_back(self) -> bool:
-        """Whether it gives users back the site that a planned move was about to leave; it runs only where the move has
-        failed."""
+        """Whether it runs only after a failure: it gives users back the site that a planned move was about to leave, or
+        stops the last bad copy of a failover, which nobody may use."""
         return self.stage in WAY_BACK
 
 

@@ -44,7 +44,7 @@ from drp.domain.objectives import Verdict, worst
 from drp.domain.recovery.plan import Plan, Step
 from drp.domain.recovery.timeline import Mark, Measurement, Reservation, measure
 from drp.domain.recovery.verification import checks_wanted
-from drp.domain.recovery.walk import TurnedDown
+from drp.domain.recovery.walk import TurnedDown, must_withdraw
 from drp.domain.values import from_stamp
 
 
@@ -194,6 +194,8 @@ class Recovery:
     def _is_idle(self, step: Step) -> bool:
         if step.runs_last:
             return self._is_dropped(step)
+        if step.stage == "withdraw":
+            return self._others_ended() and not must_withdraw(self, step.service)
         if step.is_way_back:
             is_over = self._others_ended() or (self.has_failed and self._way_there_ended())
             return is_over and not self._goes_back(step)
@@ -210,6 +212,8 @@ class Recovery:
             return False
         if step.runs_last:
             return all(self.steps[need].ended for need in step.needs)
+        if step.stage == "withdraw":
+            return must_withdraw(self, step.service)
         if step.is_way_back:
             is_next = all(self.steps[need].ended for need in step.needs)
             return is_next and self._way_there_ended() and self._goes_back(step)

@@ -104,6 +104,19 @@ def held(recovery: Recovery, due: Sequence[Turning]) -> set[str]:
     return {step.id for turning in due for name in turning.points for step in standing_on(recovery.plan, name)}
 
 
+def must_withdraw(recovery: Recovery, service: str) -> bool:
+    """Whether what was started of a service proved bad, no other restore point is left, and nobody was led there: it is
+    stopped, as soon as nothing works on it any more. Its data stays for those who find out what happened."""
+    bad = [step for step in recovery.plan.steps if recovery.steps[step.id].data_is_bad]
+    if not bad or recovery.steps[f"{service}/activate"].started_at is None:
+        return False
+    standing = standing_on(recovery.plan, service)
+    if has_next(recovery, service) or any(_leads_users(recovery, step) for step in standing):
+        return False
+    at_work = any(recovery.steps[step.id].outcome == "running" and _changes_hosts(step) for step in standing)
+    return not at_work and any(service in _examined(recovery.plan, step) for step in bad)
+
+
 def _examined(plan: Plan, step: Step) -> list[str]:
     """The services whose data a step says something about: its own; of a step of the runbook, those that it concerns
     and that are restored before it."""

@@ -12,7 +12,7 @@ from drp.domain.impact.impact import Impact, urgency
 from drp.domain.inventory import City
 from drp.domain.objectives import Objectives, objectives_of
 from drp.domain.recovery.compiling import steps_of
-from drp.domain.recovery.plan import STAGES, Stage
+from drp.domain.recovery.plan import STAGES, WAY_BACK, Stage
 from drp.domain.runbooks.by_hand import HandRecovery
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.placement import place_steps
@@ -89,7 +89,9 @@ def paper_steps(
     ranks: dict[str, float] = {step.id: 2 * STAGES.index(step.stage) + 1 for step in plan}
     originals = {step.id: step for step in runbook.all_steps}
     lines: dict[str, tuple[float, int, PaperStep]] = {}
-    for number, placed in enumerate(place_steps(everything, "failover", plan, STAGES)):
+    order = [stage for stage in STAGES if stage not in WAY_BACK]
+    ordinary = [step for step in plan if not step.is_way_back]
+    for number, placed in enumerate(place_steps(everything, "failover", ordinary, order)):
         rank = max((ranks[need] for need in placed.needs), default=0)
         rank = rank if rank % 2 == 0 else rank + 1
         ranks[placed.id] = rank

@@ -12,6 +12,7 @@ import pytest
 
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.objectives import Verdict
+from drp.domain.recovery.causes import causes_of
 from drp.domain.recovery.run import Recovery
 from drp.domain.runbooks.model import Runbook
 from drp.errors import UsageError
@@ -86,7 +87,8 @@ def test_a_bad_restore_point_is_turned_down_and_the_next_one_is_good(tmp_path: P
     assert point is not None
     assert point.id == older
     assert measured.rpa == recovery.marks["pengaduan"]["T0"].at - point.sentinel_at
-    assert {state.outcome for state in recovery.steps.values()} == {"ok"}
+    done = {name: state.outcome for name, state in recovery.steps.items() if not name.endswith("/withdraw")}
+    assert set(done.values()) == {"ok"}
     assert max(Counter(stage.actions.started).values()) == 1
     assert recovery.marks["pengaduan"]["T3"].at < recovery.turned_down["pengaduan"][0].ended_at
     assert recovery.turned_down["pengaduan"][0].ended_at < recovery.marks["pengaduan"]["T4"].at
@@ -121,6 +123,66 @@ def test_when_nothing_passes_the_run_is_not_met_with_all_reasons(tmp_path: Path)
     assert recovery.verdict() is Verdict.NOT_MET
     assert recovery.measurement("pengaduan").rta_at_least is not None
     assert never not in str(recovery.plan.record()), "three attempts are declared"
+
+
+@pytest.mark.parametrize("bad", ["activate", "verify", "trial"])
+def test_when_nothing_passes_the_last_copy_is_stopped_again_and_its_data_kept(tmp_path: Path, bad: str) -> None:
+    stage = make(tmp_path, service_record("pengaduan", address="192.0.2.80", recovery={"start": ["pengaduan"]}))
+    first, second, third, _ = ids(stage)
+    stage.script.bad = {first: "verify", second: "trial", third: bad}
+    recovery = recover(stage.world, FAILOVER)
+    assert recovery.steps["pengaduan/withdraw"].outcome == "ok"
+    stopped = stage.actions.specs["pengaduan-withdraw"]
+    assert (stopped["playbook"], stopped["hosts"]) == ("stop", ["drc-pengaduan-1"])
+    assert stopped["variables"]["drp_units"] == ["pengaduan"]
+    assert stage.actions.started[-1] == "pengaduan-withdraw"
+    (told,) = [item.text for item in recovery.reservations["pengaduan"] if third in item.text]
+    assert "the data is kept there" in told
+    (cause,) = [item.text for item in causes_of(recovery) if item.kind == "none_passed"]
+    assert all(point in cause for point in (first, second, third))
+    assert "drp failover pengaduan --restore-point ID --replace-existing" in cause
+    assert recovery.measurement("pengaduan").rta_at_least is not None
+
+
+def test_only_what_proved_bad_is_stopped(tmp_path: Path) -> None:
+    """Not a good copy, nor one that nobody could look at, nor one that was never started, nor one that users have."""
+    for number, (bad, failing) in enumerate([("", ""), ("restore", ""), ("", "pengaduan-cutover")]):
+        stage = make(tmp_path / str(number), count=1)
+        stage.script.bad = {ids(stage)[0]: bad}
+        stage.script.failing = {failing}
+        recovery = recover(stage.world, FAILOVER)
+        assert recovery.steps["pengaduan/withdraw"].outcome == "skipped", (bad, failing)
+        assert recovery.plan.step("pengaduan/withdraw").is_way_back
+        assert [item for item in causes_of(recovery) if item.kind == "none_passed"] == []
+        stage.ledger.close()
+
+
+def test_a_copy_that_cannot_be_stopped_is_told(tmp_path: Path) -> None:
+    stage = make(tmp_path, count=1)
+    stage.script.bad = {ids(stage)[0]: "trial"}
+    stage.script.failing = {"pengaduan-withdraw"}
+    recovery = recover(stage.world, FAILOVER)
+    assert any("still runs at the recovery host" in item.text for item in recovery.reservations["pengaduan"])
+    assert any(item.step == "pengaduan/withdraw" and "it broke" in item.text for item in causes_of(recovery))
+
+
+def test_what_a_good_service_needs_beside_it_runs_on(tmp_path: Path) -> None:
+    shared = {"recovers_on": {"identitas-1": "drc-pengaduan-1"}, "recovery": {"start": ["nginx", "identitas"]}}
+    own = {"recovery": {"start": ["nginx", "pengaduan"]}, "address": "192.0.2.80"}
+    stage = make(tmp_path, service_record("identitas", **shared), service_record("pengaduan", **own), count=1)
+    stage.script.bad = {ids(stage)[0]: "trial"}
+    recovery = recover(stage.world, replace(FAILOVER, services=("identitas", "pengaduan")))
+    assert recovery.steps["identitas/usable"].outcome == "ok"
+    assert stage.actions.specs["pengaduan-withdraw"]["variables"]["drp_units"] == ["pengaduan"]
+    assert any("nginx runs on" in item.text for item in recovery.reservations["pengaduan"])
+
+
+def test_a_drill_leaves_it_to_its_clean_up(tmp_path: Path) -> None:
+    stage = make(tmp_path, count=1)
+    stage.script.bad = {ids(stage)[0]: "trial"}
+    recovery = recover(stage.world, DRILL)
+    assert "pengaduan/withdraw" not in recovery.steps
+    assert recovery.steps["pengaduan/cleanup"].outcome == "ok"
 
 
 def test_trouble_of_the_place_turns_nothing_down(tmp_path: Path) -> None:
