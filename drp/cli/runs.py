@@ -60,10 +60,11 @@ def list_(ctx: click.Context, limit: int, as_json: bool) -> None:
 @plain_option
 @json_option
 @click.pass_context
-def show(ctx: click.Context, name: str, follow: bool, plain: bool, as_json: bool) -> None:
+def show(ctx: click.Context, name: str, follow: bool, plain: bool, as_json: bool) -> int:
     """Show the events of a run, as the ledger holds them; its chain is verified first.
 
-    With --follow, on a terminal, a recovery's progress stands below them: estimates, RTO, probes, who is waited for.
+    With --follow, on a terminal, a recovery's progress stands below them: estimates, RTO, probes, who is waited for. It
+    ends with the run, and with the exit code that the run itself gave, so that a script can wait for it.
     """
     from dataclasses import asdict
 
@@ -74,14 +75,16 @@ def show(ctx: click.Context, name: str, follow: bool, plain: bool, as_json: bool
     world.ledger.verify(name)
     if as_json and not follow:
         print_json([asdict(event) for event in world.ledger.events(name)])
-        return
+        return ExitCode.DONE
     row = world.ledger.run(name)
     is_shown = follow and row.kind in RECOVERY_KINDS and row.closed_at is None
     with screen.follow(world, name) if is_shown else nullcontext():
-        _print_events(world, name, screen, follow=follow, as_json=as_json)
+        closed = _print_events(world, name, screen, follow=follow, as_json=as_json)
+    return int(closed.body["exit_code"]) if follow and closed is not None else ExitCode.DONE
 
 
-def _print_events(world: World, name: str, screen: Screen, *, follow: bool, as_json: bool) -> None:
+def _print_events(world: World, name: str, screen: Screen, *, follow: bool, as_json: bool) -> Event | None:
+    """Print them; gives the one that closed the run, if it has ended."""
     from dataclasses import asdict
 
     last = 0
@@ -89,8 +92,9 @@ def _print_events(world: World, name: str, screen: Screen, *, follow: bool, as_j
         events = world.ledger.events(name, after=last)
         for event in events:
             screen.print(canonical_json(asdict(event)) if as_json else _line(event))
-        if not follow or any(event.type == "run.closed" for event in events):
-            return
+        closed = next((event for event in events if event.type == "run.closed"), None)
+        if not follow or closed is not None:
+            return closed
         last = events[-1].sequence if events else last
         world.clock.sleep(FOLLOW_SECONDS)
 

@@ -1,9 +1,11 @@
 """Damaged data that was backed up before anybody noticed: drp turns the bad restore points down by the service's own
-checks, takes each away again, and comes back with the newest good one."""
+checks, takes each away again, and comes back with the newest good one; so does a rehearsal, while production runs.
+Where none is good, it stops the last one again."""
 
 from __future__ import annotations
 
 import signal
+import socket
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -62,7 +64,7 @@ def damaged(bench: Workbench) -> Damaged:
 
 @dataclass(frozen=True)
 class Walked:
-    """The failover, and what it left."""
+    """A recovery, and what it left."""
 
     run: str
     service: dict[str, Any]
@@ -76,8 +78,73 @@ class Walked:
 
 
 @pytest.fixture(scope="module")
-def walked(damaged: Damaged, bench: Workbench) -> Walked:
+def drilled(damaged: Damaged, bench: Workbench) -> Walked:
+    """A rehearsal that begins with the second restore point, so that it has only one to turn down."""
+    words = ("drill", "run", SERVICE, "--runbook", RUNBOOK, "--before", stamp(damaged.rewritten.arrived_at), "--json")
+    done = bench.drp(*words, code=(0, 4), limit_seconds=LIMIT_SECONDS)
+    (service,) = done.json()["services"]
+    return Walked(done.json()["run"], service, bench.events(done.json()["run"]))
+
+
+def test_a_drill_walks_back_as_a_failover_does(damaged: Damaged, drilled: Walked) -> None:
+    (tried,) = drilled.service["turned_down"]
+    assert (tried["restore_point"], tried["step"]) == (damaged.rewritten.id, f"{SERVICE}/trial")
+    assert "differs from the one before the disruption" in tried["reason"]
+    assert drilled.service["restore_point"] == damaged.good.id
+    assert drilled.service["rta_ms"] is not None
+    ends = Counter((body["step"].partition("/")[2], body["outcome"]) for body in drilled.bodies("step.ended"))
+    assert ends["restore", "ok"] == 2
+    assert ends["trial", "failed"] == ends["trial", "ok"] == ends["usable", "ok"] == 1
+    assert drilled.marks()["Tb"] == damaged.good.sentinel_at
+
+
+def test_a_drill_that_walked_back_leaves_nothing(drilled: Walked, bench: Workbench) -> None:
+    ends = {body["step"]: body["outcome"] for body in drilled.bodies("step.ended")}
+    assert ends[f"{SERVICE}/cleanup"] == ends[f"{SERVICE}/unisolate"] == "ok"
+    assert bench.ssh(RECOVERY, "ls -d /srv/pengaduan /etc/pengaduan 2>/dev/null || true") == ""
+    assert bench.sql(RECOVERY, "SELECT datname FROM pg_database WHERE datname = 'pengaduan'", "postgres") == ""
+
+
+@pytest.fixture(scope="module")
+def hopeless(damaged: Damaged, drilled: Walked, bench: Workbench) -> Walked:
+    """A failover with a bad restore point, and no other to take."""
+    del drilled  # it needs the same host
+    words = ("failover", SERVICE, "--runbook", RUNBOOK, "--yes", "--reason", "wrong update", "--by", "Ratna Kusumah")
+    only = ("--restore-point", damaged.rewritten.id, "--accept-unfenced", "--disrupted-at", stamp(damaged.at))
+    done = bench.drp(*words, *only, "--json", code=4, limit_seconds=LIMIT_SECONDS)
+    (service,) = done.json()["services"]
+    service["causes"] = done.json()["causes"]
+    return Walked(done.json()["run"], service, bench.events(done.json()["run"]))
+
+
+def test_a_bad_copy_that_nothing_can_replace_is_stopped_and_kept(hopeless: Walked, bench: Workbench) -> None:
+    ends = {body["step"]: body["outcome"] for body in hopeless.bodies("step.ended")}
+    assert (ends[f"{SERVICE}/trial"], ends[f"{SERVICE}/cutover"]) == ("failed", "skipped")
+    assert ends[f"{SERVICE}/withdraw"] == "ok"
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((RECOVERY, 80), timeout=30).close()
+    assert "pengaduan" not in bench.ssh(RECOVERY, "ps -eo user,args | grep -v postgres")
+    assert int(bench.sql(RECOVERY, "SELECT count(*) FROM complaints WHERE message ~ '^[0-9a-f]{32}$'")) > 10
+    (told,) = [item["text"] for item in hopeless.service["causes"] if item["kind"] == "none_passed"]
+    assert "--restore-point ID --replace-existing" in told
+    assert hopeless.service["rta_ms"] is None
+    page = (bench.folder / "var/reports" / hopeless.run / "report.html").read_text()
+    assert "the data is kept there" in page
+    assert bench.drp("status", SERVICE, "--json").json()[0]["active_site"] == "primary"
+
+
+@pytest.fixture(scope="module")
+def cleared(hopeless: Walked, bench: Workbench) -> None:
+    """Whoever has looked into it clears it away."""
+    del hopeless
+    bench.sql(RECOVERY, f"DROP DATABASE {SERVICE}", "postgres")
+    bench.ssh(RECOVERY, "rm -rf /srv/pengaduan /etc/pengaduan /etc/init.d/pengaduan /etc/nginx/sites-*/pengaduan")
+
+
+@pytest.fixture(scope="module")
+def walked(damaged: Damaged, cleared: None, bench: Workbench) -> Walked:
     """drp is killed while it restores the second restore point, and goes on."""
+    del cleared
     city.disaster(bench.folder, "site-loss", say=lambda _line: None)
     words = ("failover", SERVICE, "--runbook", RUNBOOK, "--yes", "--reason", "wrong update", "--by", "Ratna Kusumah")
     when = ("--before", stamp(datetime.now(UTC)), "--disrupted-at", stamp(damaged.at))

@@ -119,7 +119,7 @@ def test_people_and_programs_have_their_place_in_the_plan(bench: Workbench) -> N
     approve(bench, run, "look-around", "--comment", "dry", by="Satpam")
     result = going.end()
     followed = following.end()
-    assert followed.code == 0, "it ends with the run"
+    assert followed.code == result.code, "it ends with the run, and as the run does"
     assert [line.split()[0] for line in followed.stdout.splitlines()] == [
         str(event["sequence"]) for event in bench.events(run)
     ]

@@ -91,8 +91,8 @@ def _none_passed(recovery: Recovery, name: str) -> Cause:
     tried += [last.id] if last is not None else []
     hosts = ", ".join(recovery.plan.services[name].hosts)
     text = (
-        f"none of the {len(tried)} restore points that could be tried proved good ({', '.join(tried)}); no user was led"
-        f" there, and the data of the last one is kept on {hosts}. Next: look into it; choose an older restore point"
+        f"no restore point that could be tried proved good ({', '.join(tried)}); no user was led there, and"
+        f" the data of the last one is kept on {hosts}. Next: look into it; choose an older restore point"
         f" (drp backup list); then: drp failover {name} --restore-point ID --replace-existing, which overwrites it"
     )
     return Cause(name, f"{name}/withdraw", "", "none_passed", text)

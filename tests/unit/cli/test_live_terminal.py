@@ -66,8 +66,8 @@ class OpenRun:
         with self.samples.open("a") as file:
             file.write(json.dumps(sample | {"detail": "connection refused"}) + "\n")
 
-    def close(self) -> None:
-        self.add("run.closed", {"outcome": "done", "exit_code": 0, "verdict": "MET"})
+    def close(self, code: int = 0, verdict: str = "MET") -> None:
+        self.add("run.closed", {"outcome": "done", "exit_code": code, "verdict": verdict})
 
     def show(self, *arguments: str, **environment: str) -> TerminalCommand:
         kept = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
@@ -143,6 +143,18 @@ def test_lines_can_be_asked_for(run: OpenRun, arguments: list[str], environment:
     assert shown.end() == 0
     assert "── " not in shown.screen.text
     assert "\x1b[1A" not in shown.raw
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_script_that_waits_for_a_run_gets_the_exit_code_of_the_run(run: OpenRun, arguments: list[str]) -> None:
+    shown = run.show(*arguments)
+    shown.until("step.started")
+    run.close(4, "NOT_MET")
+    assert shown.end() == 4
+    assert run.show(*arguments).end() == 4, "also one that had ended before"
+    kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    without = TerminalCommand([str(DRP), "-w", str(run.folder), "run", "show", RUN, *arguments], kept)
+    assert without.end() == 0, "who only looks has seen what there was to see"
 
 
 def test_without_colours_nothing_is_coloured(run: OpenRun) -> None:
