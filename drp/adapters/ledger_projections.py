@@ -142,6 +142,7 @@ def project(execute: Execute, event: Event) -> None:
                 (body["id"], body["id"]),
             )
             execute("DELETE FROM restore_points WHERE id = ?", (body["id"],))
+            execute("DELETE FROM stranded_points WHERE id = ?", (body["id"],))
             execute("DELETE FROM copies WHERE restore_point = ?", (body["id"],))
             execute("DELETE FROM marks WHERE restore_point = ?", (body["id"],))
         case "site.activated":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 100
 _SIGNS = {"measured": "", "computed": " c", "declared": " d", "unknown": "?"}
-_STAGES = ("restore", "activate", "verify", "cutover", "usable")
+_STAGES = ("restore", "activate", "verify", "trial", "cutover", "usable")
 
 
 @click.command(epilog=epilog("drp plan", "drp plan pengaduan --scenario site-loss --steps", "drp plan --json"))
@@ -74,20 +74,27 @@ def _print(report: PlanReport, *, steps: bool, all_rows: bool) -> None:
 
 def _print_waves(expected: Forecast, rows: Iterable[ExpectedService]) -> None:
     table = []
+    stages = [stage for stage in _STAGES if stage != "trial" or expected.attempts > 1]
     for row in rows:
         own = {step.step.stage: step for step in expected.steps_of(row.service)}
-        needs = [need.removesuffix("/verify") for need in own["activate"].step.needs if not need.endswith("/restore")]
+        needs = [need.rpartition("/")[0] for need in own["activate"].step.needs]
+        needs = [need for need in needs if need != row.service]
         size = "?" if row.size is None else show_size(row.size)
-        cells = [_shown(own[stage].estimate) if stage in own else "" for stage in _STAGES]
+        cells = [_shown(own[stage].estimate) if stage in own else "" for stage in stages]
         alone, shared = own["restore"].estimate.duration, own["restore"].end
         if alone is not None and shared > alone:
             cells[0] = f"{show_expected(shared)} shared"
         table.append([str(row.wave), row.service, ", ".join([*needs, *row.elsewhere]), size, *cells])
-    print_table("Steps by wave", ["wave", "service", "waits for", "data", *_STAGES], table)
+    print_table("Steps by wave", ["wave", "service", "waits for", "data", *stages], table)
     click.echo("shared: with all restores on the line at once · c computed · d declared · ? unknown · else measured\n")
+    if expected.attempts > 1:
+        click.echo(
+            "counted is the first restore point, with its trial; each one whose data proves bad costs restore, start"
+            f" and trial once more (up to {expected.attempts} are tried)\n"
+        )
 
 
-def _print_steps(expected: Forecast, rows: Iterable[ExpectedService]) -> None:
+def _print_steps(expected: Forecast, rows: Sequence[ExpectedService]) -> None:
     table = [
         [
             step.step.id,
@@ -102,6 +109,9 @@ def _print_steps(expected: Forecast, rows: Iterable[ExpectedService]) -> None:
     ]
     columns = ["step", "needs", "starts after", "ends after", "alone", "estimate"]
     print_table("Steps, counted from the first", columns, table)
+    orders = [f"{row.service}: {', '.join(row.datasets)}" for row in rows if len(row.datasets) > 1]
+    if orders:
+        click.echo(f"each host restores its datasets in the declared order: {'; '.join(orders)}\n")
 
 
 def _print_objectives(rows: Iterable[ExpectedService]) -> None:
@@ -193,6 +203,7 @@ def _record(report: PlanReport) -> dict[str, Any]:
         "people": {name: _estimate_record(getattr(expected.people, name)) for name in ("detect", "decide", "mobilise")},
         "makespan_ms": _ms(expected.makespan),
         "lower_bound_ms": _ms(expected.lower_bound),
+        "restore_points_tried_at_most": expected.attempts,
         "critical_path": [step.step.id for step in expected.critical_path()],
         "services": [_service_record(row) for row in expected.services.values()],
         "steps": [_step_record(step) for step in expected.steps.values()],
@@ -221,6 +232,7 @@ def _service_record(row: ExpectedService) -> dict[str, Any]:
         "service": row.service,
         "wave": row.wave,
         "bytes": row.size,
+        "datasets_in_order": list(row.datasets),
         "expected_rta_ms": _ms(row.rta),
         "expected_rta_is_lower_bound": not row.certain,
         "rto_ms": _ms(row.objectives.rto),

@@ -8,7 +8,7 @@ from drp.domain.events import Body
 from drp.domain.recovery.plan import Step
 from drp.domain.trouble import error_of
 from drp.errors import DrpError
-from drp.workflows.tries import hosts_away
+from drp.workflows.lost_hosts import hosts_away
 
 _KINDS = {
     "Stop where something is here already": "not_empty",

@@ -11,9 +11,10 @@ from drp.domain.progress.run import Progress, progress_of
 from drp.domain.recovery.plan import RecoveryKind
 from drp.domain.recovery.run import Recovery, apply, replay
 from drp.domain.runbooks.steps import CommandStep, PlaybookStep
-from drp.ports import ActionState, World
+from drp.ports import World
 from drp.workflows.naming import action_folder
 from drp.workflows.plan import read_history
+from drp.workflows.runbook_steps import was_cut_off
 
 
 class Following:
@@ -52,11 +53,11 @@ class Following:
             if isinstance(step.extra, PlaybookStep | CommandStep)
             and not step.extra.rerun
             and self.recovery.steps[step.id].outcome == "running"
-            and self._state(step.id) is ActionState.LOST
+            and was_cut_off(self.world, self._folder(step.id))
         ]
 
-    def _state(self, step: str) -> ActionState:
-        return self.world.actions.state(action_folder(self.world, self.recovery.run, self.recovery.steps[step].action))
+    def _folder(self, step: str) -> Path:
+        return action_folder(self.world, self.recovery.run, self.recovery.steps[step].action)
 
 
 class _Probe:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from drp.domain.datasets import DatasetType, Scratch, read_dataset
+from drp.domain.datasets.order import restore_order
 from drp.domain.events import Body, hash_of
 from drp.domain.recovery.restore_choice import Choice, newest
 from drp.domain.recovery.restore_plan import PlannedJob, RestorePlan, is_below
@@ -84,7 +85,7 @@ def prepare(world: World, request: RestoreRequest) -> tuple[RestorePlan, Choice]
         names = holding(service, point, names, request.paths)
     centre = request.from_centre or point.dr_centre
     jobs: dict[tuple[str, str], list[str]] = {}
-    for name in point.datasets:  # in the order in which they were declared
+    for name in restore_order([dataset.id for dataset in service.datasets], point.datasets):
         if name in names:
             dataset = read_dataset(point.datasets[name])
             place = (_target(world, service, dataset, request), repository_host_of(service, point, dataset))

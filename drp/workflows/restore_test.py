@@ -12,6 +12,7 @@ from pathlib import Path
 
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import Scratch, read_dataset
+from drp.domain.datasets.order import restore_order
 from drp.domain.events import Body, hash_of
 from drp.domain.protection.proofs import counting
 from drp.domain.recovery.restore_choice import draw_point, draw_service, newest, unproved_for
@@ -129,8 +130,8 @@ def _open(world: World, service: Service, point: RestorePoint | None, due_at: da
 def plan_of(service: Service, point: RestorePoint, word: str) -> RestorePlan:
     """All datasets of a restore point into a scratch place on the recovery hosts. `word` makes its name its own."""
     jobs: dict[tuple[str, str], list[str]] = {}
-    for name, declared in point.datasets.items():
-        dataset = read_dataset(declared)
+    for name in restore_order([dataset.id for dataset in service.datasets], point.datasets):
+        dataset = read_dataset(point.datasets[name])
         host = service.recovers_on.get(dataset.host)
         if host is None:
             text = f"no recovery host stands in for {dataset.host}, so there is no place to test {name}"

@@ -107,7 +107,9 @@ def _decide(
         result = do_job(world, service, run, action, repository.keeper, job)
         views.append(RepositoryView.from_result(repository.host, repository.url, result))
     given_up = _given_up_before(world, service)
-    fates = _fates(world, points, [snapshot for view in views for snapshot in view.snapshots], given_up)
+    stranded = world.ledger.stranded(service.id)
+    listed = [snapshot for view in views for snapshot in view.snapshots]
+    fates = _fates(world, [*points, *stranded], listed, given_up)
     marks = world.ledger.marks(service.id)
     copies = world.ledger.copies(service.id)
     guards = Guards(
@@ -118,7 +120,7 @@ def _decide(
             for copy in backup_of(service).copies
         },
     )
-    decision = decide(policy, points, views, fates, guards, world.clock.now())
+    decision = decide(policy, points, views, fates, guards, world.clock.now(), stranded=stranded)
     return _record_of(decision, given_up)
 
 
@@ -183,8 +185,6 @@ def _fates(
 ) -> dict[str, RunFate]:
     """What became of the runs that have snapshots but no restore point."""
     known, gone = {point.id for point in points}, set(given_up)
-    # What failbacks have kept stays, however the run that made it ended.
-    kept = {point.id for service in {point.service for point in points} for point in world.ledger.stranded(service)}
     fates: dict[str, RunFate] = {}
     for run in {run for snapshot in snapshots if (run := snapshot.tagged("run"))} - known:
         try:
@@ -193,7 +193,7 @@ def _fates(
             continue
         fates[run] = RunFate(
             is_open=row.closed_at is None,
-            is_done=row.outcome == "done" or run in kept,
+            is_done=row.outcome == "done",
             closed_at=None if row.closed_at is None else from_stamp(row.closed_at),
             is_forgotten=run in gone,
         )
@@ -220,7 +220,8 @@ def _carry_out(
     if held:
         text = f"{', '.join(held)} has been put on hold since it was decided to forget it; nothing more was removed"
         raise DrpError(text, where=service.id, hint=f"what may go is decided anew: drp backup forget {service.id}")
-    points = {point.id: point for point in world.ledger.restore_points(service.id, limit=MOST_POINTS)}
+    known = [*world.ledger.restore_points(service.id, limit=MOST_POINTS), *world.ledger.stranded(service.id)]
+    points = {point.id: point for point in known}
     gone: set[str] = set()
     left: list[str] = []
     for repository in repositories:
@@ -360,4 +361,8 @@ def _service_of(world: World, restore_point: str) -> str:
     for arrival in world.ledger.arrivals():
         if arrival.id == restore_point:
             return arrival.service
-    raise UsageError(f"no restore point {restore_point!r}", hint="list them with: drp backup list")
+    for name in world.city.services:
+        if any(point.id == restore_point for point in world.ledger.stranded(name)):
+            return name  # what a failback has kept
+    hint = "list them with: drp backup list; what failbacks have kept: drp backup list --stranded"
+    raise UsageError(f"no restore point {restore_point!r}", hint=hint)

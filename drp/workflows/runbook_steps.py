@@ -12,6 +12,7 @@ from pathlib import Path
 from drp.domain.events import Body
 from drp.domain.recovery.plan import Step
 from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.timeouts import away_limit
 from drp.domain.runbooks.answers import waits_for
 from drp.domain.runbooks.steps import (
     AnyStep,
@@ -27,6 +28,7 @@ from drp.domain.values import show_duration
 from drp.ports import ActionState, Delivery, World
 from drp.workflows import stages
 from drp.workflows.drill_guard import kept_from, refuse_touching
+from drp.workflows.lost_hosts import Loss, LostHosts, hosts_away
 from drp.workflows.traffic import finish_switch, start_switch
 from drp.workflows.tries import KILLED, MOST_KILLS, told_code
 
@@ -51,6 +53,7 @@ class RunbookSteps:
         self.world, self.recovery, self.record = world, recovery, record
         self.messages: dict[str, _Message] = {}
         self.asked: set[str] = set()
+        self.lost_hosts = LostHosts(world, recovery)
 
     def forget(self, steps: Iterable[str]) -> None:
         """These steps are done again, with other data: whoever was asked is asked anew."""
@@ -136,6 +139,8 @@ class RunbookSteps:
             seconds = f"{extra.timeout.total_seconds():g}s"
             variables["drp_argv"] = ["timeout", f"--kill-after={KILL_AFTER_SECONDS}s", seconds, *extra.argv]
         refuse_touching(self.world, kind, step.id, variables, hosts)
+        if not extra.rerun:
+            variables["ansible_ssh_retries"] = 0  # else Ansible itself would begin again what was cut off
         kept = kept_from(self.world, kind)
         self.world.actions.start_playbook(folder, playbook, hosts, variables, {}, "", kept_from=kept)
 
@@ -157,10 +162,23 @@ class RunbookSteps:
         if code is not None:
             if code == 0:
                 return Ending("ok")
+            if not self._was_late(step, extra, folder):
+                loss = self._loss(step, extra, folder)
+                if loss is not Loss.NONE:
+                    return self._lost(step, extra, folder) if loss is Loss.OVER else None
             limit = f"it took longer than {show_duration(extra.timeout)} and was ended"
             text = limit if self._was_late(step, extra, folder) else _errors(self.world, folder)
             return Ending("failed", text, f"step {step.id} failed: {text}")
         return self._lost(step, extra, folder)
+
+    def _loss(self, step: Step, extra: PlaybookStep | CommandStep, folder: Path) -> Loss:
+        """Whether a failed action lost its host. What must not be begun again by itself is asked of a person at once,
+        who has to look how far it came; with everything else, drp waits for the host."""
+        messages = self.world.actions.messages(folder, 0)
+        if not extra.rerun:
+            return Loss.OVER if self.lost_hosts.of(step, messages) else Loss.NONE
+        limit = max(away_limit(self.world.city.services[name]) for name in step.also)
+        return self.lost_hosts.look(step, folder, messages, limit)
 
     def _was_late(self, step: Step, extra: PlaybookStep | CommandStep, folder: Path) -> bool:
         begun_at = self.recovery.steps[step.id].begun_at
@@ -177,10 +195,11 @@ class RunbookSteps:
         return None if is_killed else code
 
     def _lost(self, step: Step, extra: PlaybookStep | CommandStep, folder: Path) -> Ending | None:
-        """It is gone without a result, as after a power cut: begun again, or a person decides."""
+        """It is gone without a result, as after a power cut, or has lost its host: begun again, or a person decides."""
         answer = self.recovery.steps[step.id].answer
         if extra.rerun or (answer is not None and answer["answer"] == "again"):
             self.world.say(f"{step.id}: was lost; starting it again")
+            self.asked.discard(step.id)
             self.record("step.started", {"step": step.id, "action": folder.name, "again": True})
             self._start_playbook(step, extra, folder)
             return None
@@ -247,6 +266,14 @@ class _Message(threading.Thread):
         title = f"{self.extra.title.id} / {self.extra.title.en}"
         text = f"{self.extra.text.id}\n\n{self.extra.text.en}"
         self.delivery = self.world.messenger.send(title, text, is_bad=False)
+
+
+def was_cut_off(world: World, folder: Path) -> bool:
+    """Whether a step's action came to no end of its own: it was lost, or lost its host."""
+    state = world.actions.state(folder)
+    if state is not ActionState.ENDED:
+        return state is ActionState.LOST
+    return world.actions.exit_code(folder) != 0 and bool(hosts_away(world.actions.messages(folder, 0)))
 
 
 def _of(step: Step) -> AnyStep:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.datasets import DatasetType, read_dataset, with_snapshots
+from drp.domain.datasets.order import restore_order
 from drp.domain.events import Body
 from drp.domain.protection.gaps import backup_of
 from drp.domain.recovery.plan import Step
@@ -33,7 +34,10 @@ def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
 def jobs_of(world: World, recovery: Recovery, step: Step, point: RestorePoint | None) -> list[Body]:
     """The datasets' jobs on the hosts that the stage works on, with the restore point's snapshots, if there is one."""
     service = world.city.services[step.service]
-    declared = list(service.datasets) if point is None else datasets_of(point)
+    declared = list(service.datasets)
+    if point is not None:
+        held = {dataset.id: dataset for dataset in datasets_of(point)}
+        declared = [held[name] for name in restore_order([dataset.id for dataset in declared], held)]
     at_new_site = hosts_of(recovery, step) == recovery.plan.services[step.service].hosts
     site = recovery.plan.site if at_new_site else recovery.plan.site_left
     own_runs = aborted_drills(world, service.id)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
+from drp.lab import city as lab_city
+from drp.lab import network
 from tests.e2e.workbench import Workbench, eventually, lab_address
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
@@ -15,6 +19,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 DIRECTORY, CALENDAR, STAFF = "sim-egov", "diklat", "mutasi-bangrir"
 PATHS = {DIRECTORY: ("0.135", "/masuk"), CALENDAR: ("0.105", "/pelatihan/1"), STAFF: ("0.102", "/")}
 DIRECTORY_HOST, SPARE_HOST = lab_address("1.40"), lab_address("2.13")
+SPARE_NAME = "drc-app-4"
 SLOW_SECONDS = 600
 """Other tests run beside these."""
 
@@ -83,3 +88,48 @@ def test_a_drill_recovers_all_of_them_with_measured_verdicts_and_leaves_nothing(
         assert item["rpa_ms"] > 0, name
     assert city.ssh(SPARE_HOST, "ls -A /srv /etc/nginx/sites-enabled").split() == ["/etc/nginx/sites-enabled:", "/srv:"]
     eventually(all_answer, "all of them answer")
+
+
+# The restore from a DR centre waits for ever: the host is lost in the middle of it.
+WAITING = """#!/bin/sh
+case "$*" in *restore*|*dump*) touch /tmp/waits; exec sleep 86400;; esac
+exec /usr/bin/restic "$@"
+"""
+
+
+def lose_for_good(bench: Workbench, name: str) -> None:
+    """All that runs there is gone at once, and so is the host: no connection is closed, and nothing answers again."""
+    (host,) = (host for host in lab_city.status(bench.folder).hosts if host.name == name)
+    assert host.pid is not None
+    network.unplug(bench.names, name)
+    os.kill(host.pid, signal.SIGKILL)
+
+
+def test_a_recovery_host_that_is_lost_for_good_costs_only_its_own_services(city: Workbench) -> None:
+    """Last: the host does not come back. The run ends by its own limits, and says which host it was."""
+    with contextlib.ExitStack() as changes:
+        for service in (CALENDAR, STAFF):
+            shorter = ("\nrecovery:\n", "\nrecovery:\n  timeouts: {host_away: 5s}\n")
+            file = f"inventories/services/{service}.yaml"
+            changes.enter_context(city.changed(file, lambda text: text.replace(*shorter)))  # noqa: B023 - at once
+        city.ssh(SPARE_HOST, "cat >/usr/local/sbin/restic && chmod 755 /usr/local/sbin/restic", stdin=WAITING)
+        drill = city.start("drill", "run", *PATHS, "--json")
+        is_waiting = "ls /tmp/waits 2>/dev/null || true"
+        eventually(lambda: city.ssh(SPARE_HOST, is_waiting) != "", "a restore is at work", SLOW_SECONDS)
+        lose_for_good(city, SPARE_NAME)
+        done = drill.end(limit_seconds=SLOW_SECONDS)
+    assert done.code == 4, done.stderr
+    result = done.json()
+    found = {item["service"]: item for item in result["services"]}
+    assert result["verdict"] == "NOT_MET"
+    assert found[DIRECTORY]["verdict"] in ("MET", "MET_WITH_EXCEPTION"), done.stderr
+    assert found[DIRECTORY]["rta_ms"] > 0
+    for service in (CALENDAR, STAFF):
+        assert (found[service]["verdict"], found[service]["rta_ms"]) == ("NOT_MET", None)
+        hosts = {cause["host"] for cause in result["causes"] if cause["service"] == service}
+        assert SPARE_NAME in hosts, result["causes"]
+    exceptions = [item["text"] for service in (CALENDAR, STAFF) for item in found[service]["exceptions"]]
+    assert any("what should be removed is still there" in text for text in exceptions), exceptions
+    assert f"{SPARE_NAME} was lost in" in done.stderr
+    city.drp("report", "verify", result["report"][1])
+    assert [answer_of(service)[0] for service in PATHS] == [200, 200, 200], "production works on"

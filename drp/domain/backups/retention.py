@@ -13,7 +13,7 @@ from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.backups.settings import BackupDefaults, Retention
 from drp.domain.inventory import Tier
 from drp.domain.service import Service
-from drp.domain.values import from_stamp
+from drp.domain.values import from_stamp, show_duration
 from drp.errors import IntegrityError
 
 RESIDUE_STAYS = timedelta(days=2)
@@ -165,11 +165,14 @@ def decide(
     fates: Mapping[str, RunFate],
     guards: Guards,
     now: datetime,
+    *,
+    stranded: Sequence[RestorePoint] = (),
 ) -> Decision:
     """Decide about every restore point and every snapshot. IntegrityError where restic's answer cannot be believed.
 
     A restore point stays as a whole, or goes as a whole. `fates` is of the runs that have snapshots but no restore
-    point; a run that is not in it is unknown, and its snapshots are not touched.
+    point; a run that is not in it is unknown, and its snapshots are not touched. `stranded` are what failbacks have
+    kept: no policy counts them, and only their own age lets them go.
     """
     for view in views:
         _believe(view, points)
@@ -180,9 +183,11 @@ def decide(
         _decide_point(policy, point, views, listed, kept, minimum, points, guards, now)
         for point in sorted(points, key=lambda point: point.sentinel_at, reverse=True)
     ]
+    decisions += [_decide_stranded(policy, point, views, listed, guards, now) for point in stranded]
     going = {decision.id for decision in decisions if not decision.stays}
-    leaving = {item.snapshot for point in points if point.id in going for item in point.snapshots}
-    staying = {item.snapshot for point in points if point.id not in going for item in point.snapshots}
+    known = [*points, *stranded]
+    leaving = {item.snapshot for point in known if point.id in going for item in point.snapshots}
+    staying = {item.snapshot for point in known if point.id not in going for item in point.snapshots}
     forget: dict[str, tuple[str, ...]] = {}
     untouched: dict[str, str] = {}
     residue = 0
@@ -191,7 +196,7 @@ def decide(
         for snapshot in view.snapshots:
             if snapshot.id in staying:
                 continue
-            reason = _untouchable(snapshot, view, points)
+            reason = _untouchable(snapshot, view, known)
             if reason is None and snapshot.id not in leaving:
                 reason = _not_residue(snapshot, fates, now)
                 residue += reason is None
@@ -266,24 +271,14 @@ def _decide_point(
     guards: Guards,
     now: datetime,
 ) -> PointDecision:
-    reasons = []
-    read = {(view.host, view.url) for view in views}
-    elsewhere = [host for host, url in point.repositories.items() if (host, url) not in read]
-    missing = () if elsewhere else _missing(point, listed)
-    if elsewhere:
-        reasons.append(f"in a repository that is not looked after any more: {', '.join(elsewhere)}")
-    if missing:
-        reasons.append(f"{len(missing)} of its {len(point.snapshots)} snapshots are missing")
+    missing, reasons = _where_it_lies(point, views, listed)
     if any(item.snapshot in kept for item in point.snapshots):
         reasons.append("policy")
     if point.id in minimum:
         reasons.append(f"among the newest {policy.minimum_points}")
     if now - point.sentinel_at < policy.minimum_age:
         reasons.append("younger than the minimum age")
-    if point.id in guards.held:
-        reasons.append(f"on hold: {guards.held[point.id]}")
-    tags = {tag for item in point.snapshots if item.snapshot in listed for tag in listed[item.snapshot].tags}
-    reasons += [f"has the tag {tag}" for tag in policy.keep_tags if tag in tags]
+    reasons += _holds(policy, point, listed, guards)
     if point.id in guards.proven:
         reasons.append("the newest that a restore has proved")
     reasons += [
@@ -292,6 +287,43 @@ def _decide_point(
     return PointDecision(
         point.id, point.site, point.sentinel_at, bool(reasons), tuple(reasons) or ("the policy lets it go",), missing
     )
+
+
+def _decide_stranded(
+    policy: Retention,
+    point: RestorePoint,
+    views: Sequence[RepositoryView],
+    listed: Mapping[str, Listed],
+    guards: Guards,
+    now: datetime,
+) -> PointDecision:
+    """What a failback has kept: people decide how long it is wanted, for nothing ever recovers from it by itself."""
+    missing, reasons = _where_it_lies(point, views, listed)
+    if policy.stranded is None:
+        reasons.append("kept by a failback, for ever")
+    elif now - point.sentinel_at < max(policy.stranded, policy.minimum_age):
+        reasons.append(f"kept by a failback, for {show_duration(max(policy.stranded, policy.minimum_age))}")
+    reasons += _holds(policy, point, listed, guards)
+    gone = ("kept by a failback, long enough",)
+    return PointDecision(point.id, point.site, point.sentinel_at, bool(reasons), tuple(reasons) or gone, missing)
+
+
+def _where_it_lies(
+    point: RestorePoint, views: Sequence[RepositoryView], listed: Mapping[str, Listed]
+) -> tuple[tuple[str, ...], list[str]]:
+    """The snapshots of a restore point that are missing; and why it stays for where it lies."""
+    read = {(view.host, view.url) for view in views}
+    elsewhere = [host for host, url in point.repositories.items() if (host, url) not in read]
+    if elsewhere:
+        return (), [f"in a repository that is not looked after any more: {', '.join(elsewhere)}"]
+    missing = _missing(point, listed)
+    return missing, [f"{len(missing)} of its {len(point.snapshots)} snapshots are missing"] if missing else []
+
+
+def _holds(policy: Retention, point: RestorePoint, listed: Mapping[str, Listed], guards: Guards) -> list[str]:
+    reasons = [f"on hold: {guards.held[point.id]}"] if point.id in guards.held else []
+    tags = {tag for item in point.snapshots if item.snapshot in listed for tag in listed[item.snapshot].tags}
+    return reasons + [f"has the tag {tag}" for tag in policy.keep_tags if tag in tags]
 
 
 def _waits(point: RestorePoint, points: Sequence[RestorePoint], copied: Collection[str]) -> bool:

@@ -42,7 +42,8 @@ Count = Annotated[StrictInt, Field(ge=1, le=10_000)]
 
 class Retention(Model):
     """Which restore points are kept; whatever the policy says, `minimum_points` and those younger than `minimum_age`
-    stay. Restore points with one of `keep_tags` are on legal hold."""
+    stay. Restore points with one of `keep_tags` are on legal hold. `stranded` is how long what a failback has kept of
+    the old primary stays; for ever where nobody says so."""
 
     keep_within: PositiveDuration | None = None
     last: Count | None = None
@@ -54,6 +55,7 @@ class Retention(Model):
     keep_tags: tuple[Identifier, ...] = ()
     minimum_points: Count = 3
     minimum_age: Duration = timedelta(days=7)
+    stranded: PositiveDuration | None = None
 
     @model_validator(mode="after")
     def _keeps_something(self) -> Self:

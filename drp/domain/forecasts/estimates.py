@@ -112,7 +112,7 @@ def estimate_stage(city: City, service: Service, stage: Stage, history: History)
     if stage == "rehearse":
         longest = max((way.timeout for way in service.traffic or () if isinstance(way, DnsZone)), default=timedelta())
         return Estimate(longest, Basis.COMPUTED, "the longest that its name server may take")
-    if stage == "usable" and service.checks:
+    if stage in ("trial", "usable") and service.checks:
         check = max(service.checks, key=lambda check: check.interval + check.timeout)
         text = f"one more look of the probe: interval {show_duration(check.interval)} + timeout"
         return Estimate(check.interval + check.timeout, Basis.COMPUTED, text)

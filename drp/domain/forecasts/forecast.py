@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
+from drp.domain.datasets.order import restore_order
 from drp.domain.forecasts.data_loss import ExpectedLoss, expected_losses
 from drp.domain.forecasts.estimates import Basis, Estimate, History, estimate_stage
 from drp.domain.forecasts.restores import estimate_restores
@@ -55,7 +56,8 @@ class ExpectedStep:
 @dataclass(frozen=True, slots=True)
 class ExpectedService:
     """What one service may expect. `rta` counts from the disruption (T0), people's time included; it is a lower bound
-    unless `certain`. `lost_dependencies` are services it needs, at any remove, that cannot be recovered."""
+    unless `certain`. `lost_dependencies` are services it needs, at any remove, that cannot be recovered. `datasets` are
+    in the order in which they are restored."""
 
     service: str
     wave: int
@@ -66,6 +68,7 @@ class ExpectedService:
     loss: ExpectedLoss
     lost_dependencies: tuple[str, ...]
     elsewhere: tuple[str, ...]
+    datasets: tuple[str, ...] = ()
 
     @property
     def rto_outlook(self) -> Outlook:
@@ -103,7 +106,8 @@ class PeopleTime:
 @dataclass(frozen=True, slots=True)
 class Forecast:
     """A plan with its times. `cannot` holds what the plan should recover and cannot, with the reasons; `line_times`
-    how long each part of the lines needs for all the data that must go over it."""
+    how long each part of the lines needs for all the data that must go over it. `attempts` is how many restore points
+    the runbook lets be tried of a service; the times are those of the first one, with its trial."""
 
     kind: RecoveryKind
     runbook: str
@@ -114,6 +118,7 @@ class Forecast:
     elsewhere: tuple[str, ...]
     channels: dict[tuple[str, str], Channel]
     line_times: dict[str, timedelta]
+    attempts: int = 1
 
     @property
     def makespan(self) -> timedelta:
@@ -161,7 +166,7 @@ def forecast(
     cannot = {name: found for name, found in gaps.items() if found}
     order = [name for name, found in gaps.items() if not found]
     people = _people(city, runbook, order)
-    steps = _steps(city, kind, order, history, channels)
+    steps = _steps(city, kind, order, history, channels, tries=runbook.walks_back)
     return Forecast(
         kind=kind,
         runbook=runbook.id,
@@ -174,6 +179,7 @@ def forecast(
         elsewhere=elsewhere,
         channels=channels,
         line_times=_line_times(city, order, history, channels),
+        attempts=runbook.walk_back.attempts if runbook.walks_back else 1,
     )
 
 
@@ -220,6 +226,8 @@ def _steps(
     order: Sequence[str],
     history: History,
     channels: Mapping[tuple[str, str], Channel],
+    *,
+    tries: bool,
 ) -> dict[str, ExpectedStep]:
     """Every step with its times: one pass over the graph, in which all restores share the lines."""
     services = [city.services[name] for name in order]
@@ -227,8 +235,8 @@ def _steps(
     expected: dict[str, ExpectedStep] = {}
     planned = set(order)
     for name in order:
-        for step in steps_of(city.services[name], kind, planned):
-            if step.is_clean_up:
+        for step in steps_of(city.services[name], kind, planned, tries=tries):
+            if step.is_clean_up or step.is_way_back:
                 continue
             if step.stage == "restore":
                 estimate, longest = restores.alone[name], restores.shared.get(name)
@@ -292,8 +300,16 @@ def _services(
             loss=losses[name],
             lost_dependencies=tuple(dict.fromkeys(lost))[:MOST_LOST_NAMED],
             elsewhere=tuple(item for item in service.depends_on if is_elsewhere(city.services[item], city.hosts)),
+            datasets=_datasets(service, history),
         )
     return found
+
+
+def _datasets(service: Service, history: History) -> tuple[str, ...]:
+    """Those that would be restored, in this order."""
+    declared = [dataset.id for dataset in service.datasets]
+    points = history.restore_points.get(service.id)
+    return restore_order(declared, points[0].datasets if points else declared)
 
 
 def _line_times(

@@ -50,6 +50,32 @@ def run(folder: Path, *arguments: str) -> int:
     return int(str(ended.value.code))
 
 
+def test_a_plan_that_walks_back_shows_the_trial_and_what_is_not_counted(
+    workspace: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = sized_record("b", depends_on=["a"])
+    files = record["datasets"][0]
+    two = [files | {"id": "z", "paths": ["/srv/z"]}, files]
+    folder = workspace(sized_record("a"), record | {"datasets": two})
+    path = folder / "runbooks/site-loss.yaml"
+    declared = json.loads(path.read_text()) | {
+        "restore_points": "walk-back",
+        "walk_back": {"attempts": 4, "patience": "5m"},
+    }
+    path.write_text(json.dumps(declared))
+    assert run(folder, "--steps") in (0, 4)
+    out = capsys.readouterr().out
+    header = next(line for line in out.splitlines() if "waits for" in line)
+    assert "trial" in header
+    assert "each one whose data proves bad costs restore, start and trial once more (up to 4 are tried)" in out
+    assert "b/trial" in out
+    assert "each host restores its datasets in the declared order: b: z, files" in out
+    run(folder, "--json")
+    told = json.loads(capsys.readouterr().out)
+    assert told["restore_points_tried_at_most"] == 4
+    assert [row["datasets_in_order"] for row in told["services"]] == [["files"], ["z", "files"]]
+
+
 def test_a_feasible_plan_shows_waves_times_and_the_critical_path(
     workspace: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -47,6 +47,28 @@ def test_one_service_is_back_after_people_restore_and_stages() -> None:
     assert found.makespan == found.lower_bound == HOUR + 9 * MINUTE
 
 
+def test_the_trial_of_the_first_restore_point_is_counted_where_the_runbook_walks_back() -> None:
+    """Before users come, one look of the probe at the recovery host: interval and timeout of the slowest check."""
+    walks_back = Runbook.model_validate(
+        runbook().model_dump(mode="json", by_alias=True, exclude_none=True)
+        | {"restore_points": "walk-back", "walk_back": {"attempts": 4, "patience": "5m"}}
+    )
+    services = (sized_record("a"), sized_record("b", depends_on=["a"]))
+    plain, found = of(city(*services)), of(city(*services), walks_back)
+    trial = found.steps["b/trial"].estimate
+    assert trial.duration is not None
+    assert trial.duration > timedelta()
+    assert trial.basis is Basis.COMPUTED
+    # b is activated only when a has passed its own.
+    assert found.steps["b/activate"].waits_for == "a/trial"
+    assert found.services["a"].rta == plain.services["a"].rta + trial.duration
+    assert found.services["b"].rta == plain.services["b"].rta + 2 * trial.duration
+    assert (plain.attempts, found.attempts) == (1, 4)
+    assert not [name for name in found.steps if name.endswith("/withdraw")], "only after a failure"
+    measured = History({("a", "trial"): [MeasuredStage("drill-1", 3 * MINUTE, 0)]})
+    assert of(city(*services), walks_back, measured).steps["a/trial"].estimate.duration == 3 * MINUTE
+
+
 def test_restores_share_the_line_and_a_dependant_waits_for_what_it_needs() -> None:
     found = of(city(sized_record("a"), sized_record("b", depends_on=["a"])))
     # Both restores end after two hours; b is activated when a is verified, seven minutes later.

@@ -193,3 +193,56 @@ def test_the_nearest_policy_counts() -> None:
         None,
         "no retention is declared, so nothing is ever removed",
     )
+
+
+@pytest.mark.parametrize(
+    ("declared", "days", "held", "stays"),
+    [
+        (None, 900, False, True),
+        ("90d", 89, False, True),
+        ("90d", 91, False, False),
+        ("90d", 91, True, True),
+        ("1d", 5, False, True),
+    ],
+    ids=["for ever unless declared", "younger", "older", "on hold", "the minimum age counts too"],
+)
+def test_what_a_failback_has_kept_stays_for_its_own_age_whatever_the_policy_says(
+    declared: str | None, days: int, held: bool, stays: bool
+) -> None:
+    points = [point(1), point(2)]
+    kept = replace(point(days), id="keep-1")
+    # restic would remove it, and everything but one.
+    view = view_of([points[0], points[1], kept], {item.snapshot for item in points[0].snapshots})
+    guards = replace(NOTHING, held={"keep-1": "audit"} if held else {})
+    own = policy(minimum_age="7d", **({"stranded": declared} if declared else {}))
+    fates = {"keep-1": RunFate(is_open=False, is_done=False, closed_at=NOW - timedelta(days=days))}
+    decision = decide(own, points, [view], fates, guards, NOW, stranded=[kept])
+    (found,) = [item for item in decision.points if item.id == "keep-1"]
+    assert found.stays is stays, found.reasons
+    assert any("kept by a failback" in reason for reason in found.reasons) or held
+    going = set(decision.forget[HOST])
+    assert going.isdisjoint(item.snapshot for item in kept.snapshots) is stays
+    assert decision.residue == 0
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    age=st.integers(min_value=0, max_value=400),
+    declared=st.integers(min_value=1, max_value=400),
+    others=st.lists(st.integers(min_value=0, max_value=400), max_size=6, unique=True),
+    restic_keeps=st.booleans(),
+)
+def test_no_policy_removes_what_is_younger_than_its_declared_age(
+    age: int, declared: int, others: list[int], restic_keeps: bool
+) -> None:
+    points = [point(days) for days in others if days != age]
+    kept = replace(point(age), id="keep-1")
+    everything = [*points, kept]
+    newest = {item.snapshot for each in everything[: 1 if restic_keeps else None] for item in each.snapshots}
+    view = view_of(everything, newest)
+    decision = decide(policy(stranded=f"{declared}d"), points, [view], {}, NOTHING, NOW, stranded=[kept])
+    going = set(decision.forget[HOST])
+    if age < declared:
+        assert going.isdisjoint(item.snapshot for item in kept.snapshots)
+    else:
+        assert going >= {item.snapshot for item in kept.snapshots}

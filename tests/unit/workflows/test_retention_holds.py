@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from drp.domain.backups.restore_point import RestorePoint
 from drp.domain.events import Body
+from drp.domain.values import to_stamp
 from drp.errors import BusyError, DrpError, UsageError
 from drp.workflows import retention, upkeep
 from drp.workflows.backup_status import backup_status
-from drp.workflows.retention import BEING_FORGOTTEN, accept_size, hold, prune
+from drp.workflows.retention import BEING_FORGOTTEN, accept_size, forget, hold, prune, release
 from tests.fakes.actions import Ending
 from tests.fakes.city import NOW, make_city, make_restore_point, service_record
 from tests.fakes.world import Stage, make_stage
@@ -78,3 +80,65 @@ def test_a_person_accepts_a_size_and_says_why(stage: Stage) -> None:
     body = stage.ledger.events(row.run)[1].body
     assert (body["restore_point"], body["reason"], body["by"]) == ("backup-1", "archived", stage.world.operator)
     assert stage.ledger.restore_points("pengaduan")[0].id == "backup-1", "the restore point stays"
+
+
+def keep(stage: Stage) -> str:
+    """What a failback has kept of the old primary, a hundred days ago."""
+    kept = replace(make_restore_point("pengaduan", at=NOW - timedelta(days=100)), id="keep-1")
+    stage.ledger.open_run(kept.id, "keep", "0" * 64, ["pengaduan"], {})
+    stage.ledger.append(kept.id, "stranded.recorded", kept.record())
+    stage.ledger.append(kept.id, "run.closed", {"outcome": "done", "exit_code": 0})
+    return kept.id
+
+
+def test_what_a_failback_has_kept_can_be_put_on_hold_and_be_released(stage: Stage) -> None:
+    kept = keep(stage)
+    assert hold(stage.world, kept, "court order").service == "pengaduan"
+    (mark,) = stage.ledger.marks("pengaduan")
+    assert (mark.restore_point, mark.mark, mark.reason) == (kept, "held", "court order")
+    release(stage.world, kept, "closed")
+    assert stage.ledger.marks("pengaduan") == []
+    with pytest.raises(UsageError, match="no restore point 'keep-2'") as caught:
+        hold(stage.world, "keep-2", "court order")
+    assert "--stranded" in caught.value.hint
+
+
+@pytest.mark.parametrize("is_held", [False, True])
+def test_a_forget_lets_it_go_after_its_declared_age_but_not_from_a_hold(tmp_path: Path, is_held: bool) -> None:
+    record = service_record("pengaduan")
+    record["backup"] |= {"retention": {"last": 1, "stranded": "90d"}}
+    stage = make_stage(tmp_path, make_city(record))
+    kept = keep(stage)
+    point = stage.points["pengaduan"]
+    (old,) = stage.ledger.stranded("pengaduan")
+    named = {item.snapshot: f"{number:064x}" for number, item in enumerate(old.snapshots)}
+    moved = replace(old, snapshots=tuple(replace(item, snapshot=named[item.snapshot]) for item in old.snapshots))
+    stage.ledger.append(kept, "stranded.recorded", moved.record())
+    if is_held:
+        hold(stage.world, kept, "court order")
+
+    def listed(of: RestorePoint) -> list[Body]:
+        return [
+            {
+                "id": item.snapshot,
+                "host": "pengaduan-1",
+                "tags": ["drp", "service:pengaduan", f"run:{of.id}", f"dataset:{item.dataset}", f"part:{item.part}"],
+                "time": to_stamp(of.sentinel_at),
+            }
+            for item in of.snapshots
+        ]
+
+    def script(_name: str, spec: Body) -> Ending:
+        if spec["job"]["verb"] == "forget_plan":
+            result: Body = {"snapshots": [*listed(point), *listed(moved)], "parts": []}
+        else:
+            assert sorted(spec["job"]["snapshots"]) == sorted(item.snapshot for item in moved.snapshots)
+            result = {"gone": spec["job"]["snapshots"], "left": []}
+        return Ending(0, [{"event": "hello"}, {"event": "result", "result": result}])
+
+    stage.actions.script = script
+    (result,) = forget(stage.world, ["pengaduan"])
+    assert result.error is None
+    assert [item.id for item in stage.ledger.stranded("pengaduan")] == ([kept] if is_held else [])
+    assert [item.id for item in stage.ledger.restore_points("pengaduan")] == [point.id]
+    assert stage.ledger.marks("pengaduan") == [] or is_held
