@@ -43,7 +43,8 @@ def forget(ctx: click.Context, services: tuple[str, ...], dry_run: bool, as_json
 
     What the policy keeps says restic itself. Whatever it says, these stay: the newest and the youngest restore points
     (`minimum_points`, `minimum_age`), those on hold, the newest that a restore has proved, and those that are still to
-    be copied. What a failback has kept stays for ever, or for `stranded`. Snapshots of other hosts and services are never touched. No space is freed: see drp backup prune.
+    be copied. What a failback has kept stays for ever, or for `stranded`. Snapshots of other hosts and services are
+    never touched. No space is freed: see drp backup prune.
     """
     from drp.workflows.retention import forget as work
     from drp.workflows.selection import services_for

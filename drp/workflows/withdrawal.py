@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 
 from drp.domain.events import Body
 from drp.domain.recovery.plan import Step
-from drp.domain.recovery.run import Recovery
+from drp.domain.recovery.run import Recovery, replay
 from drp.domain.recovery.shared_hosts import own_units, services_beside
 from drp.domain.recovery.walk import must_withdraw
 from drp.domain.service import Service
@@ -28,7 +28,7 @@ def finish_withdrawal(world: World, recovery: Recovery, step: Step, record: Reco
     service = world.city.services[step.service]
     point, hosts = recovery.point_of(service.id), ", ".join(recovery.plan.services[service.id].hosts)
     what = "the last restore point" if point is None else f"restore point {point.id}"
-    stopped = withdrawn_units(world, recovery, service)
+    stopped = withdrawn_units(world, _as_it_began(recovery, step), service)
     text = (
         f"{what} proved bad too, and there is no other to try: {', '.join(stopped) or 'nothing'} was stopped on {hosts}"
     )
@@ -38,6 +38,15 @@ def finish_withdrawal(world: World, recovery: Recovery, step: Step, record: Reco
     text += "; the data is kept there"
     world.say(f"{service.id}: {text}")
     record("reservation", {"service": service.id, "text": text, "accepted_by": None})
+
+
+def _as_it_began(recovery: Recovery, step: Step) -> Recovery:
+    """The run as it was when the step was begun last: what was stopped was decided then."""
+    beginnings = ("step.started", "step.repeated")
+    begun = max(
+        event.sequence for event in recovery.events if event.type in beginnings and event.body["step"] == step.id
+    )
+    return replay(recovery.run, recovery.genesis, [event for event in recovery.events if event.sequence <= begun])
 
 
 def units_alone(world: World, service: Service, beside: Collection[str]) -> list[str]:
