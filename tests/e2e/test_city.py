@@ -36,6 +36,12 @@ def city(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workbench]:
     assert bench.leftovers() == []
 
 
+@pytest.fixture(scope="module")
+def backed_up(city: Workbench) -> None:
+    """Each service has a restore point."""
+    city.drp("backup", "run", *PATHS, limit_seconds=SLOW_SECONDS)
+
+
 def answer_of(service: str) -> tuple[int, str]:
     """What users get of a service: status and text; 0 where nobody answers."""
     address, path = PATHS[service]
@@ -76,8 +82,10 @@ def test_what_a_service_needs_takes_it_down_and_brings_it_back(city: Workbench) 
     assert answer_of(CALENDAR) == before
 
 
-def test_a_drill_recovers_all_of_them_with_measured_verdicts_and_leaves_nothing(city: Workbench) -> None:
-    city.drp("backup", "run", *PATHS, limit_seconds=SLOW_SECONDS)
+def test_a_drill_recovers_all_of_them_with_measured_verdicts_and_leaves_nothing(
+    city: Workbench, backed_up: None
+) -> None:
+    del backed_up
     done = city.drp("drill", "run", *PATHS, "--json", code=(0, 4), limit_seconds=SLOW_SECONDS)
     result = done.json()
     found = {item["service"]: item for item in result["services"]}
@@ -105,8 +113,9 @@ def lose_for_good(bench: Workbench, name: str) -> None:
     os.kill(host.pid, signal.SIGKILL)
 
 
-def test_a_recovery_host_that_is_lost_for_good_costs_only_its_own_services(city: Workbench) -> None:
+def test_a_recovery_host_that_is_lost_for_good_costs_only_its_own_services(city: Workbench, backed_up: None) -> None:
     """Last: the host does not come back. The run ends by its own limits, and says which host it was."""
+    del backed_up
     with contextlib.ExitStack() as changes:
         for service in (CALENDAR, STAFF):
             shorter = ("\nrecovery:\n", "\nrecovery:\n  timeouts: {host_away: 5s}\n")
