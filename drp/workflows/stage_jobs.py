@@ -34,7 +34,7 @@ def hosts_of(recovery: Recovery, step: Step) -> tuple[str, ...]:
 def jobs_of(world: World, recovery: Recovery, step: Step, point: RestorePoint | None) -> list[Body]:
     """The datasets' jobs on the hosts that the stage works on, with the restore point's snapshots, if there is one."""
     service = world.city.services[step.service]
-    declared = list(service.datasets)
+    declared: list[DatasetType] = list(service.datasets)
     if point is not None:
         held = {dataset.id: dataset for dataset in datasets_of(point)}
         declared = [held[name] for name in restore_order([dataset.id for dataset in declared], held)]
