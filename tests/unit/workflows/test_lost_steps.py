@@ -9,6 +9,7 @@ import pytest
 
 from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost
+from drp.domain.progress.run import Progress
 from drp.domain.recovery.run import Recovery
 from drp.domain.runbooks.model import Runbook
 from drp.workflows.follow import Following
@@ -71,7 +72,8 @@ def test_what_must_not_be_repeated_by_itself_asks_a_person_who_decides(
     tmp_path: Path, answer: str, times: int, outcome: str
 ) -> None:
     bench = bench_with(tmp_path, rerun=False, answers_after=0)
-    stage, sleep, shown = bench.stage, bench.stage.clock.sleep, []
+    stage, sleep = bench.stage, bench.stage.clock.sleep
+    shown: list[Progress] = []
 
     def decide(seconds: float) -> None:
         sleep(seconds)
