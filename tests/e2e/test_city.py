@@ -14,7 +14,7 @@ from drp.lab import city as lab_city
 from drp.lab import network
 from tests.e2e.workbench import Workbench, eventually, lab_address
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
 
 DIRECTORY, CALENDAR, STAFF = "sim-egov", "diklat", "mutasi-bangrir"
 PATHS = {DIRECTORY: ("0.135", "/masuk"), CALENDAR: ("0.105", "/pelatihan/1"), STAFF: ("0.102", "/")}
