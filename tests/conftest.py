@@ -8,12 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.e2e.workbench import PASSWORD_CANARY, S3_CANARY, Workbench
 
 # A shell starts what runs in the background with interrupts ignored, and children inherit that: drp must be
 # interruptible in tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# A property holds or does not; how long one example takes on a busy machine says nothing of it.
+settings.register_profile("any-machine", deadline=None)
+settings.load_profile("any-machine")
 
 LONGEST_FIRST = (
     "tests/integration/test_killed_everywhere.py",
