@@ -17,6 +17,7 @@ from drp.lab.credentials import server_certificate
 from drp.lab.machine import find_rclone
 from drp.lab.plan import LabDrCentre, LabNames, LabPlan
 from drp.lab.processes import (
+    LIMIT_SECONDS,
     ProcessIdentity,
     await_pid,
     environment,
@@ -28,7 +29,7 @@ from drp.lab.processes import (
 )
 from drp.lab.state import make_directory
 
-READY_SECONDS = 20
+READY_SECONDS = 90
 
 
 def data_directory(names: LabNames, centre: LabDrCentre) -> Path:
@@ -80,7 +81,7 @@ def await_own_network(process: ProcessIdentity, log: Path, role: str) -> None:
         except OSError:
             raise UnreachableError("it did not start: " + tail(log), where=role) from None
 
-    if not wait_until(left, limit_seconds=10):
+    if not wait_until(left, limit_seconds=LIMIT_SECONDS):
         raise UnreachableError("it got no network of its own: " + tail(log), where=role)
 
 

@@ -10,6 +10,7 @@ from drp.errors import UnreachableError
 from drp.lab import network
 from drp.lab.plan import LabHost, LabNames, LabPlan
 from drp.lab.processes import (
+    LIMIT_SECONDS,
     ProcessIdentity,
     await_pid,
     environment,
@@ -22,7 +23,7 @@ from drp.lab.processes import (
 )
 from drp.lab.state import make_directory, write_file
 
-READY_SECONDS = 20
+READY_SECONDS = 90
 PREPARE_SECONDS = 300
 """Many hosts are made at once, on a machine that may be busy."""
 
@@ -131,7 +132,7 @@ def run_inside(
     *arguments: str,
     where: str,
     hint: str = "",
-    limit_seconds: float = 60,
+    limit_seconds: float = LIMIT_SECONDS,
 ) -> bytes:
     """Run a shell script inside a host and return its output. Raises UnreachableError with its error output."""
     argv = inside(names, process, "sh", "-euc", script, "sh", *arguments)

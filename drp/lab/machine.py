@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from drp.errors import UnreachableError
-from drp.lab.processes import SYSTEM_PATH
+from drp.lab.processes import LIMIT_SECONDS, SYSTEM_PATH
 
 _PACKAGES = {
     "ip": "iproute2",
@@ -87,7 +87,9 @@ def check_root() -> None:
 def _system_python_has_psycopg2() -> bool:
     try:
         code = "import importlib.util as u, sys; sys.exit(u.find_spec('psycopg2') is None)"
-        done = subprocess.run(["/usr/bin/python3", "-I", "-c", code], capture_output=True, timeout=30, check=False)
+        done = subprocess.run(
+            ["/usr/bin/python3", "-I", "-c", code], capture_output=True, timeout=LIMIT_SECONDS, check=False
+        )
     except OSError:
         return False
     return done.returncode == 0

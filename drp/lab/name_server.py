@@ -32,7 +32,7 @@ from drp.lab.processes import (
 )
 from drp.lab.state import DONE, LabState, Part, make_directory, write_file
 
-READY_SECONDS = 20
+READY_SECONDS = 90
 
 _OPTIONS = """\
 options {{

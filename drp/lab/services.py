@@ -25,7 +25,7 @@ from drp.lab.processes import (
 )
 from drp.lab.state import make_directory
 
-READY_SECONDS = 60
+READY_SECONDS = 180
 
 # What an administrator does for a service on a new host: its accounts, and the address that its users know.
 _PREPARE = """\

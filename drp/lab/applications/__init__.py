@@ -8,13 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from drp.lab.applications.base import Application
-from drp.lab.applications.city import CityApplication
+from drp.lab.applications.city import CityApplication, CityApplicationOnMariadb
 from drp.lab.applications.debian import DEBIAN_APPLICATIONS
 from drp.lab.applications.pengaduan import Pengaduan
 from drp.lab.applications.portal import Portal
 from drp.lab.plan import LabService
 
-APPLICATIONS: tuple[Application, ...] = (Pengaduan(), Portal(), *DEBIAN_APPLICATIONS, CityApplication())
+APPLICATIONS: tuple[Application, ...] = (
+    Pengaduan(),
+    Portal(),
+    *DEBIAN_APPLICATIONS,
+    CityApplication(),
+    CityApplicationOnMariadb(),
+)
 
 
 def application_of(service: LabService) -> Application | None:

@@ -1,14 +1,14 @@
 """The application of a city: for services of the usual shape, which is what most of the inventory declares.
 
-A PostgreSQL database, /srv and /etc of its own, an init script (and a systemd unit), an nginx site by host name. What
-it answers comes from its database and files, and its front page from the services that it depends on as well: it is
-not well where one of them is not.
+A database in PostgreSQL or MariaDB, /srv and /etc of its own, an init script (and a systemd unit), an nginx site by
+host name. What it answers comes from its database and files, and its front page from the services that it depends on
+as well: it is not well where one of them is not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar
 
 from drp.lab.applications.base import Application, Entry, folder, link, resource
 from drp.lab.plan import LabPlan, LabService
@@ -24,8 +24,11 @@ SUMMARY = "/api/ringkasan"
 class CityApplication(Application):
     """Keeps documents: rows with a file each."""
 
+    server: ClassVar[str] = "postgresql"
+    """The database server that it uses: the type of its dataset, its unit, and the script that fills it."""
+
     def serves(self, service: LabService) -> bool:
-        if not service.accounts or not service.requests or not service.dataset("postgresql"):
+        if not service.accounts or not service.requests or not service.dataset(self.server):
             return False
         return set(self._places(service)) <= set(service.paths) and service.id in service.units
 
@@ -56,14 +59,14 @@ class CityApplication(Application):
         ]
 
     def script(self, service: LabService) -> str:
-        others = [dataset["database"] for dataset in service.datasets if dataset["type"] == "postgresql"][1:]
+        others = [dataset["database"] for dataset in service.datasets if dataset["type"] == self.server][1:]
         values = self._values(service) | {
             "PATHS": " ".join(path for path, _ in service.requests if path != "/"),
             "OTHER_DATABASES": " ".join(others),
             "DOCUMENTS": DOCUMENTS,
             "LARGEST_FILE_BYTES": LARGEST_FILE_BYTES,
         }
-        return resource(_PACKAGE, "install.sh", values).decode()
+        return resource(_PACKAGE, f"{self.server}.sh", values).decode()
 
     def _values(self, service: LabService) -> dict[str, Any]:
         account = service.accounts[0]
@@ -74,7 +77,8 @@ class CityApplication(Application):
             "TITLE": texts[0] if texts else service.declared["title"],
             "ACCOUNT": account["name"],
             "PORT": _PORTS_FROM + account["uid"],
-            "DATABASE": service.dataset("postgresql")["database"],
+            "SERVER": self.server,
+            "DATABASE": service.dataset(self.server)["database"],
             "HOST_NAME": service.name,
         }
 
@@ -90,3 +94,13 @@ class CityApplication(Application):
             if needed is not None and application is not None:
                 lines.append(f"{name} = {application.interface(needed)}\n")
         return "\n[needs]\n" + "".join(lines)
+
+
+class CityApplicationOnMariadb(CityApplication):
+    """The same, with its rows in MariaDB."""
+
+    server = "mariadb"
+    programs: ClassVar[Mapping[str, str]] = {
+        "/usr/sbin/mariadbd": "mariadb-server",
+        "/usr/lib/python3/dist-packages/pymysql": "python3-pymysql",
+    }

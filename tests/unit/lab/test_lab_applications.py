@@ -40,7 +40,7 @@ def test_every_service_that_can_be_recovered_has_a_program_and_every_program_a_s
     assert len(served) >= 30
     assert len(whole().hosts) >= 12
     types = {dataset["type"] for service in whole().services for dataset in service.datasets}
-    assert {"postgresql", "openldap", "redis", "sqlite", "git", "files"} <= types
+    assert {"postgresql", "mariadb", "openldap", "redis", "sqlite", "git", "files"} <= types
 
 
 @pytest.mark.parametrize("name", [service.id for service in whole().services])

@@ -58,6 +58,10 @@ def test_a_process_is_found_by_its_marker_and_killed(names: LabNames) -> None:
         other.kill()
 
 
+def test_looking_for_processes_that_are_gone_may_take_long(names: LabNames) -> None:
+    assert kill_marked(names.marker, limit_seconds=0) == 0
+
+
 def test_one_role_is_ended_alone(names: LabNames) -> None:
     argv, ours = ["sleep", "60"], {MARKER: names.marker}
     with subprocess.Popen(argv, env={**ours, ROLE: "a"}) as one, subprocess.Popen(argv, env={**ours, ROLE: "b"}) as two:

@@ -1,5 +1,5 @@
 # ruff: noqa: UP017 - runs on the hosts' own Python (3.9 and newer), which has no datetime.UTC
-"""An application of a city: documents with a file each, in a PostgreSQL database and a folder of its own.
+"""An application of a city: documents with a file each, in a database (PostgreSQL or MariaDB) and a folder of its own.
 
     GET  /                 a page for people: the newest documents, and what the services say that this one needs
     GET  /PATH             one document as JSON, byte for byte the same as long as row and file are
@@ -7,7 +7,7 @@
     POST /api/dokumen      form fields path, title, content → 201, once row and file are on disk
 
 The front page is not well (503) where a service that this one needs does not answer. Runs behind nginx with the
-standard library and psycopg2; usage: kota.py SETTINGS [--fill DATABASE COUNT LARGEST PATH…]
+standard library and psycopg2 or pymysql; usage: kota.py SETTINGS [--fill DATABASE COUNT LARGEST PATH…]
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import contextlib
 import hashlib
 import html
 import http.client
+import importlib
 import json
 import os
 import random
@@ -35,21 +36,38 @@ from queue import Empty, LifoQueue
 from typing import Any, Dict, Tuple  # noqa: UP035 - type aliases are evaluated, also on Python 3.9
 from urllib.parse import parse_qs, urlsplit
 
-import psycopg2  # type: ignore[import-not-found,import-untyped,unused-ignore]
-
 NEEDED_SECONDS = 2.0
 LARGEST_REQUEST_BYTES = 4 * 1024 * 1024
-SCHEMA = """
-CREATE TABLE documents (
-    path text PRIMARY KEY,
-    title text NOT NULL,
-    content text NOT NULL,
-    changed_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    file text NOT NULL,
-    file_sha256 text NOT NULL
-);
-CREATE INDEX documents_changed_at ON documents (changed_at);
-"""
+# The account of the operating system is the database's: there is no password. Times are in UTC.
+POSTGRESQL: Dict[str, Any] = {  # noqa: UP006
+    "module": "psycopg2",
+    "connect": {
+        "host": "/var/run/postgresql",
+        "connect_timeout": 3,
+        "options": "-c statement_timeout=5000 -c timezone=UTC",
+    },
+    "schema": [
+        """CREATE TABLE documents (path text PRIMARY KEY, title text NOT NULL, content text NOT NULL,
+        changed_at timestamptz NOT NULL, file text NOT NULL, file_sha256 text NOT NULL)""",
+        "CREATE INDEX documents_changed_at ON documents (changed_at)",
+    ],
+}
+MARIADB: Dict[str, Any] = {  # noqa: UP006
+    "module": "pymysql",
+    "connect": {
+        "unix_socket": "/run/mysqld/mysqld.sock",
+        "charset": "utf8mb4",
+        "connect_timeout": 3,
+        "read_timeout": 5,
+        "write_timeout": 5,
+    },
+    "schema": [
+        """CREATE TABLE documents (path varchar(250) PRIMARY KEY, title text NOT NULL, content mediumtext NOT NULL,
+        changed_at datetime(6) NOT NULL, file text NOT NULL, file_sha256 text NOT NULL,
+        KEY documents_changed_at (changed_at)) ENGINE = InnoDB""",
+    ],
+}
+SERVERS = {"postgresql": POSTGRESQL, "mariadb": MARIADB}
 Answer = Tuple[int, str, bytes]  # noqa: UP006
 
 
@@ -65,8 +83,10 @@ class Store:
     """The documents. Connections are checked before use: after a restart of the server the next request gets a new
     one."""
 
-    def __init__(self, database: str, folder: Path) -> None:
-        self.database, self.folder = database, folder
+    def __init__(self, server: str, account: str, database: str, folder: Path) -> None:
+        self.server, self.folder = SERVERS[server], folder
+        self.module = importlib.import_module(self.server["module"])
+        self.login = {"user": account, "database": database}
         self._idle: LifoQueue[Any] = LifoQueue(2)
 
     def _connect(self) -> Any:
@@ -78,9 +98,10 @@ class Store:
                         cursor.execute("SELECT 1")
                     connection.rollback()
                     return connection
-                except psycopg2.Error:
-                    connection.close()
-        return psycopg2.connect(self.database, connect_timeout=3, options="-c statement_timeout=5000 -c timezone=UTC")
+                except self.module.Error:
+                    with contextlib.suppress(self.module.Error):
+                        connection.close()
+        return self.module.connect(**self.login, **self.server["connect"])
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[Any]:
@@ -94,12 +115,13 @@ class Store:
             if not self._idle.full():
                 self._idle.put_nowait(connection)
                 connection = None
-        except psycopg2.Error as fault:
+        except self.module.Error as fault:
             sys.stderr.write(f"database: {fault}\n")
             raise RefusedError(503, "basis data tidak dapat digunakan") from fault
         finally:
             if connection is not None:
-                connection.close()
+                with contextlib.suppress(self.module.Error):
+                    connection.close()
 
     def add(self, cursor: Any, path: str, title: str, content: str, data: bytes, at: datetime) -> None:
         """Write a document's file, then its row."""
@@ -135,7 +157,7 @@ class Store:
             "path": path,
             "title": title,
             "content": content,
-            "changed_at": changed_at.astimezone(timezone.utc).isoformat(timespec="microseconds"),
+            "changed_at": in_utc(changed_at),
             "file": {"bytes": len(data), "sha256": expected},
         }
 
@@ -150,7 +172,13 @@ class Store:
             count, newest = cursor.fetchone()
         if not os.access(self.folder, os.W_OK | os.X_OK):
             raise RefusedError(503, "tempat berkas tidak dapat ditulisi")
-        return {"documents": count, "newest": newest and newest.astimezone(timezone.utc).isoformat()}
+        return {"documents": count, "newest": newest and in_utc(newest)}
+
+
+def in_utc(moment: datetime) -> str:
+    """A time as the database gave it: with its zone, or without one and in UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+    return aware.astimezone(timezone.utc).isoformat(timespec="microseconds")
 
 
 def ask(name: str, url: str) -> str:
@@ -269,7 +297,8 @@ def fill(store: Store, count: int, largest: int, paths: list[str]) -> None:
     chance, now = random.SystemRandom(), datetime.now(timezone.utc)
     wanted = [*dict.fromkeys(paths), *(f"/arsip/{number}" for number in range(1, count + 1))]
     with store.transaction() as cursor:
-        cursor.execute(SCHEMA)
+        for statement in store.server["schema"]:
+            cursor.execute(statement)
         for path in wanted:
             at = now - timedelta(seconds=chance.uniform(60, 90 * 86400))
             text = f"Isi dokumen {path}, kode {secrets.token_hex(24)}"
@@ -284,11 +313,12 @@ def main() -> None:
     with open(sys.argv[1], encoding="utf-8") as handle:
         settings.read_file(handle)
     service = settings["service"]
-    if sys.argv[2:3] == ["--fill"]:
-        database = re.sub(r"dbname=\S+", f"dbname={sys.argv[3]}", service["database"])
-        fill(Store(database, Path(service["files"])), int(sys.argv[4]), int(sys.argv[5]), sys.argv[6:])
+    filled = sys.argv[3] if sys.argv[2:3] == ["--fill"] else None
+    store = Store(service["server"], service["account"], filled or service["database"], Path(service["files"]))
+    if filled:
+        fill(store, int(sys.argv[4]), int(sys.argv[5]), sys.argv[6:])
         return
-    Handler.store = Store(service["database"], Path(service["files"]))
+    Handler.store = store
     Handler.front = Path(service["front"])
     Handler.needs = dict(settings["needs"])
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
