@@ -208,6 +208,11 @@ _MEANINGS = {
         "the drill's copies cannot be kept from production",
         "install nftables on the recovery host; or accept the risk in your name: drp drill run --accept-unisolated",
     ),
+    "isolation_kept": _Meaning(
+        DrpError,
+        "the recovery host stays isolated: a copy of the drill still runs there",
+        "stop it there by hand; the next drill or failover on that host then ends the isolation",
+    ),
     "program": _Meaning(DrpError, "a command failed", "run it by hand where it ran; the message above is its own"),
     "too_long": _Meaning(DrpError, "a command took too long", "run it by hand; raise its timeout if it only is slow"),
     "not_alone": _Meaning(

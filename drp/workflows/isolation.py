@@ -40,8 +40,10 @@ def isolation_variables(world: World, recovery: Recovery, step: Step, hosts: Seq
 
 
 def hosts_connected_by(recovery: Recovery, step: Step) -> tuple[str, ...]:
-    """The hosts whose isolation a step ends."""
-    return hosts_to_connect({name: planned.hosts for name, planned in recovery.plan.services.items()}, step.service)
+    """The hosts whose isolation a step ends. The order is that of the steps: a ledger keeps none of services."""
+    plan = recovery.plan
+    names = [other.service for other in plan.steps if other.stage == "unisolate"]
+    return hosts_to_connect((name, plan.services[name].hosts) for name in names)[step.service]
 
 
 def start_ending(world: World, folder: Path, hosts: Sequence[str], *, run: str, kind: str) -> None:

@@ -6,7 +6,7 @@ services that it depends on are verified.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -169,19 +169,22 @@ def steps_of(
 def ends_of_isolation(services: Sequence[Service]) -> list[Step]:
     """A drill's last steps: each host is connected again once all of the drill's copies have been cleared away,
     whatever became of that. A host that several services share is the first one's (`hosts_to_connect`)."""
-    plans = {service.id: hosts_at(service, "recovery") for service in services}
+    hosts = hosts_to_connect((service.id, hosts_at(service, "recovery")) for service in services)
     cleaned = tuple(f"{service.id}/cleanup" for service in services)
     return [
         Step(id=f"{name}/unisolate", service=name, stage="unisolate", needs=cleaned, runs_last=True)
-        for name in plans
-        if hosts_to_connect(plans, name)
+        for name in hosts
+        if hosts[name]
     ]
 
 
-def hosts_to_connect(hosts: Mapping[str, Sequence[str]], service: str) -> tuple[str, ...]:
-    """Of the hosts of a drill's services, in order, those that no service before this one has."""
-    before = {host for name in list(hosts)[: list(hosts).index(service)] for host in hosts[name]}
-    return tuple(host for host in hosts[service] if host not in before)
+def hosts_to_connect(services: Iterable[tuple[str, Sequence[str]]]) -> dict[str, tuple[str, ...]]:
+    """For each of a drill's services, given with its hosts and in order, those hosts that no service before it has."""
+    found: dict[str, tuple[str, ...]] = {}
+    for name, hosts in services:
+        before = {host for others in found.values() for host in others}
+        found[name] = tuple(host for host in hosts if host not in before)
+    return found
 
 
 def steps_of_move(services: Sequence[Service], kind: RecoveryKind) -> list[Step]:

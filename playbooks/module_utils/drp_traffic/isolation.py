@@ -200,7 +200,7 @@ def end(job):
             item[3] -= state["trial"][2]
     stopped, running = stop_units(state["units"])
     if running and not job["force"]:
-        raise Trouble("isolation", "%s: the isolation stays, so that they reach nothing" % "; ".join(running))
+        raise Trouble("isolation_kept", "; ".join(running))
     take_away(state)
     return {
         "host": job["host"],

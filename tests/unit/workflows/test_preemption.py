@@ -156,6 +156,19 @@ def test_what_a_drill_on_more_hosts_has_left_is_stopped_there_too(apart: Stage) 
     assert any("identitas: what" in line and "the next drill replaces it" in line for line in apart.said)
 
 
+def test_a_host_of_several_services_is_connected_again_whatever_they_are_called(tmp_path: Path) -> None:
+    """A ledger gives the services of a plan back in the order of their names; they are recovered in another."""
+    names = ("pengaduan", "arsip", "loket")
+    needs = {"pengaduan": [], "arsip": ["pengaduan"], "loket": ["arsip"]}
+    records = [service_record(name, depends_on=needs[name], recovers_on={f"{name}-1": "drc-app"}) for name in names]
+    stage = make_stage(tmp_path, make_city(*records))
+    recovery = recover(stage.world, replace(DRILL, services=names))
+    assert list(recovery.plan.services) != list(names)
+    assert [step.id for step in recovery.plan.steps if step.stage == "unisolate"] == ["pengaduan/unisolate"]
+    assert stage.actions.isolated == {}
+    assert {body["host"] for body in bodies(stage, recovery.run, "isolation.ended")} == {"drc-app"}
+
+
 def test_a_host_that_cannot_be_isolated_gets_no_drill_unless_somebody_accepts_it(alone: Stage) -> None:
     alone.actions.cannot_isolate = "the host has neither nft nor iptables"
     recovery = recover(alone.world, DRILL)
