@@ -19,7 +19,7 @@ from drp.adapters.data_files import IncomingPipe
 from drp.adapters.drill_guard import remove_left
 from drp.adapters.host_program import folder_of, packed_file
 from drp.adapters.ssh_options import proxy_through
-from drp.adapters.starter import Starter
+from drp.adapters.starter import PLAYBOOK_WORKERS, Starter
 from drp.adapters.supervisor import kept_environment
 from drp.adapters.worker import DATA_PIPE, MESSAGES_FILE
 from drp.domain.backups.settings import ResticProgram
@@ -53,6 +53,7 @@ class SupervisedActions:
         self.carried_restic = carried_restic
         self.known_secrets = known_secrets
         self.starter = Starter(workspace)
+        self.playbook_starter = Starter(workspace, PLAYBOOK_WORKERS, with_packages=True)
         self._program: Path | None = None
 
     @property
@@ -191,7 +192,8 @@ class SupervisedActions:
         specification = os.open(folder / "spec.json", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(specification, "w") as file:
             json.dump(spec, file, indent=1)
-        self.starter.start(folder, module, secrets)
+        starter = self.playbook_starter if module in PLAYBOOK_WORKERS else self.starter
+        starter.start(folder, module, secrets)
 
     def expect_data(self, folder: Path) -> IncomingData:
         """A pipe that the worker of the action in `folder` writes to."""

@@ -23,7 +23,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from drp.adapters.redaction import Redactor
 from drp.adapters.ssh_options import pinned
+from drp.adapters.warm_ansible import use, warm_up
 from drp.adapters.worker import Worker
+
+__all__ = ["literal", "main", "warm_up"]
 
 if TYPE_CHECKING:
     from drp.adapters.drill_guard import Guard
@@ -160,6 +163,7 @@ def _run(worker: Worker, cancelling: _Cancelling) -> None:
     variables.write_text(json.dumps(_as_told(worker.spec["variables"])))
     if was_begun_before:
         _end_on_hosts(worker.spec, variables)
+    use(Path(worker.spec["playbook"]).parent)
     try:
         done = ansible_runner.run(
             private_data_dir=str(private),

@@ -1,8 +1,10 @@
-"""The process that starts supervisors (`drp.adapters.supervisor`), as drp sees it: one for each drp, once needed."""
+"""The processes that start supervisors (`drp.adapters.supervisor`), as drp sees them: up to two for each drp, each
+begun when it is first needed."""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -15,15 +17,19 @@ from drp.domain.events import Body
 from drp.errors import BusyError, DrpError
 
 FORKED_WORKERS = ("drp.adapters.ssh_worker",)
-"""Workers that need no more than the starter can import. Others get a Python of their own."""
+"""Workers that need no more than a Python without its packages. Others get a Python of their own."""
+PLAYBOOK_WORKERS = ("drp.adapters.ansible_worker",)
+"""Workers whose packages take so long to import that a starter of their own does it once, when the first is wanted."""
+TITLE_ROOM = 4096
+"""Bytes that a process's title may have: they must be there from its start, in its environment."""
 _PROGRAM = "import sys; sys.path.append(sys.argv[2]); from drp.adapters.supervisor import serve; serve(sys.argv[3:])"
 
 
 class Starter:
     """Starts supervisors. Secrets reach it over a pipe, and are written nowhere."""
 
-    def __init__(self, workspace: Path, forked: Sequence[str] = FORKED_WORKERS) -> None:
-        self.workspace, self.forked = workspace, forked
+    def __init__(self, workspace: Path, forked: Sequence[str] = FORKED_WORKERS, *, with_packages: bool = False) -> None:
+        self.workspace, self.forked, self.with_packages = workspace, forked, with_packages
         self.process: subprocess.Popen[bytes] | None = None
         self.end: Callable[[], object] = lambda: None
         self.one_at_a_time = threading.Lock()
@@ -44,13 +50,14 @@ class Starter:
         """The answer to an order; empty where the process is gone."""
         process = self.process
         if process is None or process.poll() is not None:
-            # Neither the site's packages nor a user's settings: they would double the time that it takes to begin.
+            # A user's settings never; the packages only where they are needed: they double the time to begin.
+            flags = ["-I"] if self.with_packages else ["-I", "-S"]
             root = Path(__file__).parents[2]
             process = self.process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _PROGRAM, str(self.workspace), str(root), *self.forked],
+                [sys.executable, *flags, "-c", _PROGRAM, str(self.workspace), str(root), *self.forked],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=kept_environment(),
+                env=kept_environment() | (_room_for_titles() if self.with_packages else {}),
                 start_new_session=True,
             )
             self.end = weakref.finalize(self, _end, process)
@@ -71,6 +78,14 @@ class Starter:
             self.process = None
             return ""
         return str(json.loads(answer))
+
+
+def _room_for_titles() -> dict[str, str]:
+    """What the environment of a process needs that gives its forks titles of their own. Python changes a plain C locale
+    into that of UTF-8 at its start; it would move the environment away from where titles are written."""
+    room = {"DRP_TITLE_ROOM": "-" * TITLE_ROOM}
+    locale = os.environ.get("LC_ALL") or os.environ.get("LC_CTYPE") or os.environ.get("LANG") or "C"
+    return room | ({"LC_ALL": "C.UTF-8"} if locale in ("C", "POSIX") else {})
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

@@ -42,8 +42,10 @@ def kept_environment() -> dict[str, str]:
 
 def serve(forked: Sequence[str]) -> None:
     """Start supervisors as ordered, until the orders end: {folder, module, secrets} each. Workers of the modules
-    `forked` are imported now; others get a Python of their own."""
+    `forked` are imported now, with what their `warm_up` imports; others get a Python of their own."""
     modules = {name: importlib.import_module(name) for name in forked}
+    for module in modules.values():
+        getattr(module, "warm_up", _nothing)()
     os.umask(0o077)
     os.chdir("/")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a supervisor; the kernel removes it
@@ -61,6 +63,10 @@ def serve(forked: Sequence[str]) -> None:
         except BrokenPipeError:
             _silence()  # drp was ended meanwhile; what was started is found again by its folder
             return
+
+
+def _nothing() -> None:
+    """What most workers have to do before they are wanted."""
 
 
 def _start(folder: Path, module: str, secrets: str, modules: Mapping[str, ModuleType]) -> str:

@@ -1,0 +1,143 @@
+"""Ansible, imported once and forked for each playbook.
+
+To start ansible-playbook costs a second of processor time before its first task, and each module that it sends is put
+together anew. A recovery of forty services starts it two hundred times. So the process that starts workers imports
+Ansible once (`warm_up`), and what ansible-runner takes for the program ansible-playbook is a fork of it (`spawn`).
+What Ansible would have read at its start from its environment and files it reads then, in the fork. Where Ansible
+cannot be imported, ansible-runner starts the program as ever, and that says why.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pexpect
+
+OBJECTS_BETWEEN_COLLECTIONS = 20_000
+"""Python's own 700 spend a third of a short playbook's time on looking for garbage."""
+_LOADED_BY_PATH = ("library", "module_utils", "action_plugins")
+_is_warm = False
+
+
+def warm_up() -> None:
+    """Import what a playbook needs. Whatever is wrong with it is left for ansible-playbook itself to say."""
+    global _is_warm
+    # Before anything in the environment changes: it measures the room for titles there, which stays where it is.
+    from setproctitle import getproctitle
+
+    has_title = bool(getproctitle())
+    os.environ.pop("DRP_TITLE_ROOM", None)
+    if not has_title:
+        return  # a fork that nobody could find could not be ended
+    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
+    try:
+        from ansible_runner.utils import get_callback_dir
+
+        # Where Ansible finds what reports to ansible-runner is fixed by its import.
+        os.environ["ANSIBLE_CALLBACK_PLUGINS"] = get_callback_dir()
+        from ansible.cli import playbook  # noqa: F401
+        from ansible.executor import playbook_executor  # noqa: F401
+        from ansible.plugins.loader import init_plugin_loader  # noqa: F401
+        from ansible.plugins.strategy import linear  # noqa: F401
+    except (Exception, SystemExit):  # noqa: BLE001
+        return
+    finally:
+        os.environ.pop("ANSIBLE_CALLBACK_PLUGINS", None)
+    _is_warm = True
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+
+
+def use(playbooks: Path) -> None:
+    """Have ansible-runner, in this process, fork its ansible-playbook. What Ansible puts together of the modules in
+    the folder of playbooks is kept for the other forks, as long as no file of theirs changes."""
+    if not _is_warm:
+        return
+    _Fork.temporary = _shared_folder(playbooks)
+    pexpect.spawn = _Fork
+
+
+def _shared_folder(playbooks: Path) -> Path:
+    """Ansible's folder of temporary files, of a name that changes with the modules."""
+    digest = hashlib.sha256()
+    for part in _LOADED_BY_PATH:
+        for path in sorted((playbooks / part).rglob("*.py")):
+            state = path.stat()
+            digest.update(f"{path}\0{state.st_mtime_ns}\0{state.st_size}\n".encode())
+    from ansible import constants
+
+    folder = Path(constants.DEFAULT_LOCAL_TMP) / digest.hexdigest()[:16]
+    folder.mkdir(mode=0o700, exist_ok=True)
+    return folder
+
+
+class _Fork(pexpect.spawn):  # type: ignore[misc]  # pexpect has no types
+    """A program on a terminal of its own, which goes on in this process's image instead of another."""
+
+    temporary: Path
+
+    def _spawn(
+        self,
+        command: str,
+        args: list[str],
+        preexec_fn: Callable[[], None] | None = None,
+        dimensions: tuple[int, int] | None = None,
+    ) -> None:
+        assert preexec_fn is None
+        super()._spawn(command, args, lambda: _be_ansible(list(self.args), self.env, self.temporary), dimensions)
+
+
+def _be_ansible(arguments: list[bytes], environment: dict[str, str], temporary: Path) -> None:
+    """In a process that was just forked: be ansible-playbook. Does not return."""
+    code = 1
+    try:
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # with them the pipe that tells pexpect that the program runs
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
+        sys.argv = [os.fsdecode(argument) for argument in arguments]
+        os.environ.clear()
+        os.environ.update(environment)
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+        _show_as(" ".join(sys.argv))
+        _read_settings(temporary)
+        from ansible.cli.playbook import main
+
+        main(sys.argv)
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+
+
+def _show_as(title: str) -> None:
+    """What `ps` shows of this process, and whereby it is found when it must be ended."""
+    from setproctitle import setproctitle
+
+    setproctitle(title)
+
+
+def _read_settings(temporary: Path) -> None:
+    """Take over what the environment and ansible.cfg say now: most of it is read while Ansible is imported."""
+    from ansible import constants
+    from ansible.config.manager import find_ini_config_file
+
+    settings: Any = constants.config
+    if find_ini_config_file(set()) or constants.CONFIG_FILE:  # it may have been written or changed since
+        constants.config = settings = type(settings)()
+    for name in settings.get_configuration_definitions():
+        if name != "DEFAULT_LOCAL_TMP":
+            constants.set_constant(name, settings.get_config_value(name, variables=vars(constants)))
+    constants.set_constant("DEFAULT_LOCAL_TMP", str(temporary))
+    tempfile.tempdir = None
