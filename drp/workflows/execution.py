@@ -33,7 +33,9 @@ from drp.workflows.trial import follow_trial, proofs_of, start_trial
 from drp.workflows.tries import Tries
 from drp.workflows.walking import pass_over, tell_of_taken, turn_down
 
-POLL_SECONDS = 0.05
+POLL_SECONDS, QUIET_POLL_SECONDS = 0.05, 0.2
+"""How often the steps at work are looked at: at once after something has happened, and more seldom the longer nothing
+does. When a step has ended is told by its own action, not by when drp looks."""
 PLANNED_MARKS: tuple[MarkName, ...] = ("T0", "T1", "T2", "T3")
 _FOLLOWING = ("run.opened", "run.resumed")
 LOOK_SECONDS = 0.25
@@ -83,7 +85,9 @@ class _Execution:
             apply(self.recovery, event)
 
     def run(self) -> None:
+        pause = POLL_SECONDS
         while True:
+            known = self.recovery.events[-1].sequence
             self.refuse_if_closed()
             due = turnings(self.recovery)
             for turning in due:
@@ -104,7 +108,9 @@ class _Execution:
                 if step.stage != "trial" or step.id not in waiting:
                     self.follow(step)
             self.probe.keep()
-            self.world.clock.sleep(POLL_SECONDS)
+            is_quiet = self.recovery.events[-1].sequence == known
+            pause = min(pause * 1.2, QUIET_POLL_SECONDS) if is_quiet else POLL_SECONDS
+            self.world.clock.sleep(pause)
 
     def refuse_if_closed(self) -> None:
         """Another terminal may have aborted the run."""
