@@ -138,7 +138,8 @@ def cleared(hopeless: Walked, bench: Workbench) -> None:
     """Whoever has looked into it clears it away."""
     del hopeless
     bench.sql(RECOVERY, f"DROP DATABASE {SERVICE}", "postgres")
-    bench.ssh(RECOVERY, "rm -rf /srv/pengaduan /etc/pengaduan /etc/init.d/pengaduan /etc/nginx/sites-*/pengaduan")
+    units = "/etc/init.d/pengaduan /etc/systemd/system/pengaduan.service"
+    bench.ssh(RECOVERY, f"rm -rf /srv/pengaduan /etc/pengaduan {units} /etc/nginx/sites-*/pengaduan")
 
 
 @pytest.fixture(scope="module")
