@@ -36,7 +36,8 @@ class Starter:
 
     def start(self, folder: Path, module: str, secrets: Body) -> None:
         """Start an action; BusyError where it runs already."""
-        order = json.dumps({"folder": str(folder), "module": module, "secrets": secrets}).encode() + b"\n"
+        words = {"folder": str(folder), "module": module, "secrets": secrets, "by": os.getpid()}
+        order = json.dumps(words).encode() + b"\n"
         with self.one_at_a_time:
             # One that was killed since the last order is begun anew: what it had started lives on without it.
             answer = self._ask(order) or self._ask(order)

@@ -41,8 +41,9 @@ def kept_environment() -> dict[str, str]:
 
 
 def serve(forked: Sequence[str]) -> None:
-    """Start supervisors as ordered, until the orders end: {folder, module, secrets} each. Workers of the modules
-    `forked` are imported now, with what their `warm_up` imports; others get a Python of their own."""
+    """Start supervisors as ordered, until the orders end: {folder, module, secrets, by} each. Workers of the modules
+    `forked` are imported now, with what their `warm_up` imports; others get a Python of their own. An order of a drp
+    (process `by`) that has died meanwhile is not carried out: whoever goes on in its place gives it again."""
     modules = {name: importlib.import_module(name) for name in forked}
     for module in modules.values():
         getattr(module, "warm_up", _nothing)()
@@ -52,6 +53,8 @@ def serve(forked: Sequence[str]) -> None:
     gc.freeze()
     for line in sys.stdin.buffer:
         order = json.loads(line)
+        if order["by"] != os.getppid():
+            return
         try:
             answer = _start(Path(order["folder"]), order["module"], json.dumps(order["secrets"]), modules)
         except OSError as error:

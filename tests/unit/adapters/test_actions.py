@@ -165,7 +165,7 @@ def test_a_worker_that_does_not_listen_is_killed_however_often_it_is_asked(bench
     """Each look of a workflow asks again; that must not give the worker its time anew."""
     bench.prepare()
     (bench.folder / "spec.json").write_text('{"wait": true, "deaf": true}')
-    order = {"folder": str(bench.folder), "module": WORKER, "secrets": {}}
+    order = {"folder": str(bench.folder), "module": WORKER, "secrets": {}, "by": os.getpid()}
     starter = [sys.executable, "-c", PATIENCE_OF_A_SECOND]
     subprocess.run(starter, input=json.dumps(order).encode() + b"\n", check=True, env=kept_environment())
     bench.ready()
@@ -175,6 +175,21 @@ def test_a_worker_that_does_not_listen_is_killed_however_often_it_is_asked(bench
         os.sched_yield()
     assert bench.state() is ActionState.ENDED
     assert bench.actions.exit_code(bench.folder) == 128 + signal.SIGKILL
+
+
+def test_an_order_of_a_drp_that_has_died_before_it_was_read_is_not_carried_out(bench: Bench) -> None:
+    """The process that starts workers may take a second to import what they need: drp may be killed and resumed by
+    then, and its successor starts the same action itself."""
+    bench.prepare()
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    order = {"folder": str(bench.folder), "module": WORKER, "secrets": {}, "by": gone.pid}
+    starter = [sys.executable, "-c", "import drp.adapters.supervisor as supervisor; supervisor.serve([])"]
+    done = subprocess.run(
+        starter, input=json.dumps(order).encode() + b"\n", check=True, env=kept_environment(), capture_output=True
+    )
+    assert done.stdout == b""
+    assert bench.state() is ActionState.ABSENT
 
 
 def test_stopping_never_signals_a_process_of_an_earlier_start(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,7 +298,7 @@ def test_a_starter_whose_drp_was_ended_says_nothing_and_what_it_started_goes_on(
     """Ctrl-C in the moment of the order: nobody reads the answer any more, and no traceback reaches the terminal."""
     bench.prepare()
     (bench.folder / "spec.json").write_text('{"wait": true}')
-    order = {"folder": str(bench.folder), "module": WORKER, "secrets": {}}
+    order = {"folder": str(bench.folder), "module": WORKER, "secrets": {}, "by": os.getpid()}
     reading, writing = os.pipe()
     os.close(reading)
     program = [sys.executable, "-c", "import drp.adapters.supervisor as supervisor; supervisor.serve([])"]
