@@ -14,17 +14,15 @@ import signal
 import socket
 import subprocess
 import sys
-import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from drp.adapters.redaction import Redactor
 from drp.adapters.ssh_options import pinned
 from drp.adapters.warm_ansible import use, warm_up
-from drp.adapters.worker import Worker
+from drp.adapters.worker import Worker, in_child
 
 __all__ = ["literal", "main", "warm_up"]
 
@@ -81,7 +79,7 @@ def _under_guard(worker: Worker, addresses: list[str], cancelling: _Cancelling) 
     heard, told = os.pipe()
     child = os.fork()
     if child == 0:
-        _in_child(lambda: _enter_and_run(worker, guard, trial, told, cancelling))
+        in_child(lambda: _enter_and_run(worker, guard, trial, told, cancelling))
     os.close(told)
     is_in_force = os.read(heard, 1) != b""  # nothing where the child ended before it was under guard
     os.close(heard)
@@ -106,22 +104,6 @@ def _enter_and_run(worker: Worker, guard: Guard, trial: socket.socket, told: int
     os.close(told)
     worker.emit({"event": "guard", "in_force": True, "addresses": worker.spec["kept_from"]})
     _run(worker, cancelling)
-
-
-def _in_child(act: Callable[[], None]) -> NoReturn:
-    """Do something in a process that was just forked, and end with it: it must not go on where its parent was."""
-    code = 1
-    try:
-        act()
-        code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else 1
-    except BaseException:  # noqa: BLE001 - there is nobody above to tell
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
 
 
 def _without_guard(worker: Worker, reason: str, cancelling: _Cancelling) -> int:

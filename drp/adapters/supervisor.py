@@ -46,7 +46,8 @@ def serve(forked: Sequence[str]) -> None:
     (process `by`) that has died meanwhile is not carried out: whoever goes on in its place gives it again."""
     modules = {name: importlib.import_module(name) for name in forked}
     for module in modules.values():
-        getattr(module, "warm_up", _nothing)()
+        if hasattr(module, "warm_up"):
+            module.warm_up()
     os.umask(0o077)
     os.chdir("/")
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for a supervisor; the kernel removes it
@@ -66,10 +67,6 @@ def serve(forked: Sequence[str]) -> None:
         except BrokenPipeError:
             _silence()  # drp was ended meanwhile; what was started is found again by its folder
             return
-
-
-def _nothing() -> None:
-    """What most workers have to do before they are wanted."""
 
 
 def _start(folder: Path, module: str, secrets: str, modules: Mapping[str, ModuleType]) -> str:

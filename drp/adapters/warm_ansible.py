@@ -21,6 +21,8 @@ from typing import Any
 
 import pexpect
 
+from drp.adapters.worker import in_child
+
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """Python's own 700 spend a third of a short playbook's time on looking for garbage."""
 _LOADED_BY_PATH = ("library", "module_utils", "action_plugins")
@@ -37,17 +39,14 @@ def warm_up() -> None:
     os.environ.pop("DRP_TITLE_ROOM", None)
     if not has_title:
         return  # a fork that nobody could find could not be ended
-    os.environ["PATH"] = os.pathsep.join((str(Path(sys.executable).parent), os.environ.get("PATH", "")))
     try:
         from ansible_runner.utils import get_callback_dir
 
         # Where Ansible finds what reports to ansible-runner is fixed by its import.
         os.environ["ANSIBLE_CALLBACK_PLUGINS"] = get_callback_dir()
         from ansible.cli import playbook  # noqa: F401
-        from ansible.executor import playbook_executor  # noqa: F401
-        from ansible.plugins.loader import init_plugin_loader  # noqa: F401
         from ansible.plugins.strategy import linear  # noqa: F401
-    except (Exception, SystemExit):  # noqa: BLE001
+    except (Exception, SystemExit):  # noqa: BLE001 - Ansible exits where it does not like its surroundings
         return
     finally:
         os.environ.pop("ANSIBLE_CALLBACK_PLUGINS", None)
@@ -91,41 +90,33 @@ class _Fork(pexpect.spawn):  # type: ignore[misc]  # pexpect has no types
         dimensions: tuple[int, int] | None = None,
     ) -> None:
         assert preexec_fn is None
-        super()._spawn(command, args, lambda: _be_ansible(list(self.args), self.env, self.temporary), dimensions)
+
+        def be_ansible() -> None:
+            _be_ansible(list(self.args), self.env, self.temporary)
+
+        super()._spawn(command, args, lambda: in_child(be_ansible), dimensions)
 
 
 def _be_ansible(arguments: list[bytes], environment: dict[str, str], temporary: Path) -> None:
-    """In a process that was just forked: be ansible-playbook. Does not return."""
-    code = 1
-    try:
-        os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # with them the pipe that tells pexpect that the program runs
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
-            signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-        sys.argv = [os.fsdecode(argument) for argument in arguments]
-        os.environ.clear()
-        os.environ.update(environment)
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115
-        sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
-        sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
-        _show_as(" ".join(sys.argv))
-        _read_settings(temporary)
-        from ansible.cli.playbook import main
-
-        main(sys.argv)
-        code = 0
-    except SystemExit as ended:
-        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
-    finally:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
-        os._exit(code)
-
-
-def _show_as(title: str) -> None:
-    """What `ps` shows of this process, and whereby it is found when it must be ended."""
+    """In a process that was just forked: be ansible-playbook."""
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))  # with them the pipe that tells pexpect that the program runs
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
+        signal.signal(number, signal.SIG_DFL)
+    sys.argv = [os.fsdecode(argument) for argument in arguments]
+    os.environ.clear()
+    os.environ.update(environment)
+    # The streams of this process were its parent's; these stay open as long as it lives.
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115
+    sys.stdout = open(1, "w", buffering=1, encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
     from setproctitle import setproctitle
 
-    setproctitle(title)
+    setproctitle(" ".join(sys.argv))  # what `ps` shows, and whereby it is found when it must be ended
+    _read_settings(temporary)
+    from ansible.cli.playbook import main
+
+    main(sys.argv)
 
 
 def _read_settings(temporary: Path) -> None:

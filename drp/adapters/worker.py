@@ -6,8 +6,10 @@ import fcntl
 import json
 import os
 import sys
+import traceback
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 MESSAGES_FILE = "messages.jsonl"
 DATA_PIPE = "data"
@@ -16,6 +18,22 @@ DATA_PIPE = "data"
 
 class NobodyReadsError(Exception):
     """drp has gone, so nobody takes the bytes that the host sends."""
+
+
+def in_child(act: Callable[[], object]) -> NoReturn:
+    """Do something in a process that was just forked, and end with it: it must not go on where its parent was."""
+    code = 1
+    try:
+        act()
+        code = 0
+    except SystemExit as ended:
+        code = ended.code if isinstance(ended.code, int) else int(ended.code is not None)
+    except BaseException:  # noqa: BLE001 - there is nobody above to tell
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 class Worker:
