@@ -252,7 +252,8 @@ def tell(
 ) -> None:
     processors = os.cpu_count() or 1
     before, after = meter.samples[0], meter.at(whole.started + whole.makespan)
-    used = after.control - before.control + after.hosts - before.hosts
+    control, on_hosts = after.control - before.control, after.hosts - before.hosts
+    used = control + on_hosts
     machine = after.machine - before.machine
     sent = after.sent_bytes - before.sent_bytes
     chain = longest_chain(services)
@@ -275,6 +276,8 @@ def tell(
             Figure("makespan to the last verification", whole.makespan, "s"),
             Figure(f"makespan to the last unbroken use of {HOLD}", last_use, "s"),
             *(Figure(f"lower bound: {name}", value, "s") for name, value in bounds.items()),
+            Figure("processor time on the control node", control, "s"),
+            Figure("processor time on the hosts", on_hosts, "s"),
             Figure("makespan / lower bound", whole.makespan / max(bounds.values()), "×", TARGET_BOUND),
             Figure("ordered playbook by hand", by_hand, "s"),
             Figure("makespan / by hand", whole.makespan / by_hand, "×", TARGET_HAND),
