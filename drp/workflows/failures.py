@@ -14,8 +14,6 @@ _KINDS = {
     "Stop where something is here already": "not_empty",
     "Start the services": "unit",
     "Make sure that the services run": "unit",
-    "Read through the application on the host itself": "application",
-    "Look whether the ports of the checks take connections on the host itself": "application",
 }
 """What the failure of one of Ansible's own tasks in playbooks/roles means."""
 

@@ -128,7 +128,7 @@ def refuse_unisolated(recovery: Recovery, hosts: Collection[str], where: str) ->
         return
     silent = [host for host in hosts if host not in recovery.isolations]
     if silent and recovery.plan.kind == "drill":
-        hint = "take over restore.yml and the module drp_isolation from drp's own playbooks"
+        hint = "take over restore.yml, the roles and the modules from drp's own playbooks"
         raise DrpError(f"nobody has isolated {', '.join(silent)} from production", where=where, hint=hint)
 
 

@@ -209,11 +209,10 @@ def finish(world: World, recovery: Recovery, step: Step, messages: list[Body], r
 
 
 def _looks(messages: list[Body]) -> list[Body]:
-    return [
-        message["result"]
-        for message in messages
-        if message["event"] == "task" and "looked_for" in message.get("result", {})
-    ]
+    """What hosts told of what lies there: of one job, or of several at once."""
+    told = [message["result"] for message in messages if message["event"] == "task" and "result" in message]
+    results = [result for one in told for result in one.get("jobs", [one])]
+    return [result for result in results if "looked_for" in result]
 
 
 def _point(recovery: Recovery, step: Step) -> RestorePoint:

@@ -27,9 +27,11 @@ from ansible.module_utils.drp_host.trouble import Trouble
 DOCUMENTATION = """
 module: drp_host
 short_description: Restore drp's datasets on a host, and tell what is there
-description: Carries out one job that drp compiled from a service's declaration.
+description: Carries out jobs that drp compiled from a service's declaration, one after the other.
 options:
-  job: {description: What to do, type: dict, required: true}
+  job: {description: What to do, type: dict}
+  jobs: {description: 'Several of one service at once; the result has `jobs`, one of each', type: list, elements: dict}
+  verb: {description: 'Another thing to do with the jobs than they say, which needs no repository', type: str}
   secrets: {description: The repository's password and the S3 keys, type: dict, default: {}}
   ca_pem: {description: The certificate authority of the DR centre, type: str, default: ''}
 author: [drp]
@@ -40,16 +42,25 @@ def main():
     """Be the Ansible module `drp_host`."""
     module = AnsibleModule(
         argument_spec={
-            "job": {"type": "dict", "required": True},
+            "job": {"type": "dict"},
+            "jobs": {"type": "list", "elements": "dict"},
+            "verb": {"type": "str"},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "ca_pem": {"type": "str", "default": ""},
-        }
+        },
+        required_one_of=[["job", "jobs"]],
+        mutually_exclusive=[["job", "jobs"]],
     )
-    job = module.params["job"]
+    jobs = [module.params["job"]] if module.params["jobs"] is None else module.params["jobs"]
+    if module.params["verb"]:
+        jobs = [dict(job, verb=module.params["verb"], repository=None) for job in jobs]
+    changing = [job for job in jobs if job["verb"] in ("restore", "remove")]
+    results = []
     try:
-        if job["verb"] in ("restore", "remove"):
-            be_alone(job["service"])
-        result = carry_out(job, module.params["secrets"], module.params["ca_pem"], lambda _message: None, False)
+        if changing:
+            be_alone(changing[0]["service"])
+        for job in jobs:
+            results.append(carry_out(job, module.params["secrets"], module.params["ca_pem"], say_nothing, False))
     except Trouble as trouble:
         where = " of dataset %s" % trouble.dataset if trouble.dataset else ""
         module.fail_json(
@@ -57,7 +68,12 @@ def main():
             drp_kind=trouble.kind,
             drp_dataset=trouble.dataset,
         )
-    module.exit_json(changed=job["verb"] in ("restore", "remove"), result=result)
+    result = results[0] if module.params["jobs"] is None else {"jobs": results}
+    module.exit_json(changed=bool(changing), result=result)
+
+
+def say_nothing(_message):
+    """Ansible tells nothing of a module before it has ended."""
 
 
 if __name__ == "__main__":

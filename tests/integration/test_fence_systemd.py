@@ -246,3 +246,55 @@ def test_a_drills_host_is_isolated_from_its_start_on_and_its_copies_are_stopped_
     machine.restart()
     assert machine.inside("nft", "list", "tables").stdout == ""
     assert machine.says("is-failed", "drp-isolation") != "failed"
+
+
+UNITS = """
+import json, sys
+sys.path.insert(0, sys.argv[1])
+from drp_traffic.process import Trouble
+from drp_traffic.units import carry_out
+nothing = {"isolation": {}, "tests": [], "enabled": None}
+nothing.update((name, []) for name in ("start", "restart", "reload", "stop", "running", "stopped"))
+try:
+    carry_out(dict(nothing, **json.load(sys.stdin)))
+except Trouble as trouble:
+    print(trouble.kind, trouble.text)
+"""
+
+
+def test_units_are_started_stopped_and_looked_at(machine: Machine) -> None:
+    def wants(**wanted: Any) -> str:
+        """What a stage is told that wants this of units; nothing where it got it."""
+        done = machine.inside("/usr/bin/python3", "-c", UNITS, str(HOST_PROGRAM.parent), stdin=json.dumps(wanted))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def process() -> str:
+        return machine.says("show", "--property=MainPID", "--value", "web")
+
+    machine.unit("database")
+    machine.start()
+    machine.unit("web")  # restored since: systemd has not read it
+    broken = {"unit": "web", "argv": ["sh", "-c", "echo line 3 is wrong; exit 1"]}
+    assert "the configuration of web: sh ended with 1: line 3 is wrong" in wants(tests=[broken], restart=["web"])
+    assert machine.says("is-active", "web") == "inactive"
+    assert wants(start=["database"], restart=["web"], enabled=True, running=["database", "web"]) == ""
+    assert machine.says("is-enabled", "web", "database").split() == ["enabled", "disabled"]
+    first = process()
+    assert wants(start=["web"]) == ""
+    assert process() == first, "it ran"
+    assert wants(restart=["web"]) == ""
+    assert process() != first
+    assert wants(stopped=["web"]) == "unit web runs, and must not"
+    assert wants(stop=["web", "never-restored"], enabled=False, stopped=["web", "never-restored"]) == ""
+    assert machine.says("is-enabled", "web") == "disabled"
+    assert wants(running=["database", "web"]) == "unit web is inactive"
+    assert "unit never-restored could not be started: " in wants(start=["never-restored"])
+    # What can read its configuration again without a restart does so, and is started where it does not run.
+    folder = machine.folder / "etc/upper/systemd/system"
+    (folder / "web.service").write_text(SERVICE.replace("Restart=", "ExecReload=/bin/touch /run/was-read\nRestart="))
+    assert wants(restart=["web"], reload=["web"]) == ""
+    first = process()
+    assert wants(restart=["web"], reload=["web"]) == ""
+    assert process() == first
+    assert machine.inside("cat", "/run/was-read").returncode == 0

@@ -288,14 +288,20 @@ def verify(folder: Path, *asks: dict[str, Any]) -> subprocess.CompletedProcess[s
                 "ansible_python_interpreter": sys.executable,
                 "drp_hosts": ["localhost"],
                 "drp_local_asks": list(asks),
-                "user_path_port_seconds": 2,
+                "user_path_seconds": 2,
             },
             "roles": ["user_path"],
         }
     ]
     (folder / "book.yml").write_text(json.dumps(book))
-    roles = Path(__file__).parents[2] / "playbooks" / "roles"
-    environment = {**os.environ, "ANSIBLE_ROLES_PATH": str(roles), "ANSIBLE_LOCALHOST_WARNING": "0"}
+    playbooks = Path(__file__).parents[2] / "playbooks"
+    environment = {
+        **os.environ,
+        "ANSIBLE_ROLES_PATH": str(playbooks / "roles"),
+        "ANSIBLE_LIBRARY": str(playbooks / "library"),
+        "ANSIBLE_MODULE_UTILS": str(playbooks / "module_utils"),
+        "ANSIBLE_LOCALHOST_WARNING": "0",
+    }
     command = [str(Path(sys.executable).with_name("ansible-playbook")), "-i", "localhost,", str(folder / "book.yml")]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -312,7 +318,7 @@ def test_a_recovery_host_asks_itself_what_the_checks_will_ask(tmp_path: Path, po
     with dataset_bench.running(command, tmp_path, lambda: dataset_bench.answers(port), "a web server"):
         done = verify(tmp_path, *asks)
     assert done.returncode == 0, done.stdout
-    assert done.stdout.count("ok: [localhost]") == 3
+    assert "ok=1 " in done.stdout
     missing = verify(tmp_path, {"kind": "tcp", "port": port})
     assert missing.returncode == 2
-    assert f"Timeout when waiting for 127.0.0.1:{port}" in missing.stdout
+    assert f"port {port} takes no connection: Connection refused, for 2 s" in missing.stdout

@@ -140,4 +140,6 @@ def absence(host):
             copies.add(copy_of(host.job, dataset))
     # Of one drill, or not known to be any drill's.
     copy = copies.pop() if len(copies) == 1 else ""
-    return {"looked_for": looked_for, "found": found, "host": os.uname().nodename, "copy_of": copy}
+    names = ", ".join(dataset["id"] for dataset in host.job["datasets"])
+    told = {"looked_for": looked_for, "found": found, "host": os.uname().nodename, "copy_of": copy}
+    return dict(told, dataset=names)

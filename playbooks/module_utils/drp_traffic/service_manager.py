@@ -1,4 +1,5 @@
-"""Units of a host's service manager, closed so that they do not start again: not by a restart, not by hand."""
+"""Units of a host's service manager: started and stopped, and closed so that they do not start again, not by a restart,
+not by hand."""
 
 from __future__ import annotations
 
@@ -8,10 +9,14 @@ import os
 import re
 import shutil
 import stat
+import time
 
 from .process import Trouble, run
 
 STOP_SECONDS = 120
+START_SECONDS = 3600
+"""A database may have much to read again first. How long a stage may take is drp's to say."""
+BEGINNING_SECONDS = 10
 SHELLS = ("sh", "dash", "bash", "env")
 CLOSED_EXECUTE_BITS = stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH
 
@@ -56,8 +61,25 @@ class Systemd:
             run(["systemctl", "daemon-reload"])
         run(["systemctl", "stop", full], STOP_SECONDS)
 
-    def stop(self, unit):
-        run(["systemctl", "stop", self._full(unit)], STOP_SECONDS)
+    def stop(self, unit, seconds=STOP_SECONDS):
+        run(["systemctl", "stop", self._full(unit)], seconds)
+
+    def read_units_again(self):
+        run(["systemctl", "daemon-reload"], 120)
+
+    def tell_to(self, word, unit):
+        """Have a unit started, restarted or reloaded."""
+        run(["systemctl", word, self._full(unit)], START_SECONDS)
+
+    def enable(self, unit, wanted):
+        run(["systemctl", "enable" if wanted else "disable", self._full(unit)])
+
+    def why_not_running(self, unit):
+        """Empty where a unit runs. One that is still beginning to is waited for a moment."""
+        end = time.monotonic() + BEGINNING_SECONDS
+        while (state := self._show(unit, "ActiveState")) == "activating" and time.monotonic() < end:
+            time.sleep(0.1)
+        return "" if state in ("active", "reloading") else "%s is %s" % (unit, state or "not known")
 
     def still_open(self, unit):
         reasons = []
@@ -121,10 +143,29 @@ class InitScripts:
         mode = stat.S_IMODE(os.stat(self._script(unit)).st_mode)
         os.chmod(self._script(unit), mode & ~CLOSED_EXECUTE_BITS)
 
-    def stop(self, unit):
-        code, said = self._say(unit, "stop", STOP_SECONDS)
+    def stop(self, unit, seconds=STOP_SECONDS):
+        code, said = self._say(unit, "stop", seconds)
         if self._runs(unit):
             raise Trouble("program", "%s stop ended with %d, and it still runs: %s" % (unit, code, said[-200:]))
+
+    def read_units_again(self):
+        """Scripts are read each time."""
+
+    def tell_to(self, word, unit):
+        """Have a unit started or restarted, as an administrator would: with a clean environment, and not where the
+        script may not be run. Not every script knows how to reload."""
+        if not self.is_known(unit):
+            raise Trouble("unit", "this host has no service %s: there is no %s" % (unit, self._script(unit)))
+        run(["service", unit, "start" if word == "start" else "restart"], START_SECONDS)
+
+    def enable(self, unit, wanted):
+        """Links in the runlevels are the package's."""
+
+    def why_not_running(self, unit):
+        """Empty where a unit runs."""
+        if not self.is_known(unit):
+            return "%s is not known here: there is no %s" % (unit, self._script(unit))
+        return "" if self._runs(unit) else "%s does not run, as its init script says" % unit
 
     def _runs(self, unit):
         code, said = self._say(unit, "status", 30)
@@ -161,6 +202,11 @@ def _programs():
     for link in glob.glob("/proc/[0-9]*/exe"):
         with contextlib.suppress(OSError):
             yield os.readlink(link)
+
+
+def manager_here():
+    """What starts and stops units on this host."""
+    return Systemd() if os.path.isdir("/run/systemd/system") else InitScripts()
 
 
 def manager_of(name):
