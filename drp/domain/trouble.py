@@ -139,6 +139,11 @@ _MEANINGS = {
         "a service does not start on the host",
         "look into its log there (journalctl -u UNIT, /var/log), and for what it needs that no backup brings along",
     ),
+    "account": _Meaning(
+        DrpError,
+        "an account of the service has another number on this host",
+        "give it the number that recovery.accounts declares, or the service's own on all hosts (usermod, groupmod)",
+    ),
     "application": _Meaning(
         DrpError,
         "the application does not answer on its own host as its checks expect",

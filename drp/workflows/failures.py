@@ -13,7 +13,6 @@ from drp.workflows.lost_hosts import hosts_away
 _KINDS = {
     "Stop where something is here already": "not_empty",
     "Start the services": "unit",
-    "Make sure that the services run": "unit",
 }
 """What the failure of one of Ansible's own tasks in playbooks/roles means."""
 

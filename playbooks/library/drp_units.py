@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The Ansible module `drp_units`: starts, stops or looks at all units that a stage wants something of, at once."""
+"""The Ansible module `drp_units`: accounts and units of a service, as a stage wants them, all at once."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from ansible.module_utils.drp_traffic.units import carry_out
 
 DOCUMENTATION = """
 module: drp_units
-short_description: Start, stop or look at units
+short_description: Have a service's accounts and units as they should be
 description: >-
-  Does for systemd's units and init scripts what ansible.builtin.service does for one at a time, all in one go, for that
-  is what a recovery waits for. The first thing that cannot be done ends it.
+  Does in one go what ansible.builtin.group, user, service and uri do for one thing at a time: each of these takes a
+  third of a second of a host's processor, and a recovery waits for all of them. The first thing that cannot be done
+  ends it.
 options:
   isolation: {description: 'What drp compiled for drp_isolation, done first', type: dict, default: {}}
+  accounts: {description: 'Accounts to have: name, uid, home', type: list, default: []}
   tests: {description: 'Configurations to pass before anything is started: unit, argv', type: list, default: []}
   start: {description: Units that must run, type: list, default: []}
   restart: {description: Units that must have read what was restored, type: list, default: []}
@@ -32,8 +34,11 @@ options:
   enabled: {description: Whether the units come up with the host; left alone where it is not said, type: bool}
   running: {description: Units that are only looked at, type: list, default: []}
   stopped: {description: Units that are only looked at, type: list, default: []}
+  asks: {description: 'What the host then asks its applications, until they answer well', type: list, default: []}
+  seconds: {description: How long each answer may take, type: float, default: 60}
 author: [drp]
 """
+LISTS = ("accounts", "tests", "asks")
 UNITS = ("start", "restart", "reload", "stop", "running", "stopped")
 
 
@@ -42,8 +47,9 @@ def main():
     module = AnsibleModule(
         argument_spec={
             "isolation": {"type": "dict", "default": {}},
-            "tests": {"type": "list", "elements": "dict", "default": []},
             "enabled": {"type": "bool"},
+            "seconds": {"type": "float", "default": 60},
+            **{name: {"type": "list", "elements": "dict", "default": []} for name in LISTS},
             **{name: {"type": "list", "elements": "str", "default": []} for name in UNITS},
         }
     )

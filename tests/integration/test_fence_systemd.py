@@ -253,8 +253,8 @@ import json, sys
 sys.path.insert(0, sys.argv[1])
 from drp_traffic.process import Trouble
 from drp_traffic.units import carry_out
-nothing = {"isolation": {}, "tests": [], "enabled": None}
-nothing.update((name, []) for name in ("start", "restart", "reload", "stop", "running", "stopped"))
+lists = ("accounts", "tests", "start", "restart", "reload", "stop", "running", "stopped", "asks")
+nothing = {"isolation": {}, "enabled": None, "seconds": 1, **{name: [] for name in lists}}
 try:
     carry_out(dict(nothing, **json.load(sys.stdin)))
 except Trouble as trouble:
@@ -274,6 +274,13 @@ def test_units_are_started_stopped_and_looked_at(machine: Machine) -> None:
 
     machine.unit("database")
     machine.start()
+    account = {"name": "layanan", "uid": 861, "home": "/srv/layanan"}
+    for _ in range(2):
+        assert wants(accounts=[account]) == ""
+        assert machine.inside("id", "layanan").stdout == "uid=861(layanan) gid=861(layanan) groups=861(layanan)\n"
+    assert machine.inside("getent", "passwd", "layanan").stdout.strip().endswith(":/srv/layanan:/usr/sbin/nologin")
+    told = wants(accounts=[{**account, "uid": 862}])
+    assert told.startswith("account the account layanan has the number 861 on this host instead of 862")
     machine.unit("web")  # restored since: systemd has not read it
     broken = {"unit": "web", "argv": ["sh", "-c", "echo line 3 is wrong; exit 1"]}
     assert "the configuration of web: sh ended with 1: line 3 is wrong" in wants(tests=[broken], restart=["web"])

@@ -278,7 +278,7 @@ def test_a_database_must_prove_its_name_where_a_certificate_is_declared(tmp_path
 
 
 def verify(folder: Path, *asks: dict[str, Any]) -> subprocess.CompletedProcess[str]:
-    """Run the role `user_path` on this machine, by Ansible itself."""
+    """Run the verification of the role `services` on this machine, by Ansible itself."""
     book = [
         {
             "hosts": "localhost",
@@ -288,9 +288,12 @@ def verify(folder: Path, *asks: dict[str, Any]) -> subprocess.CompletedProcess[s
                 "ansible_python_interpreter": sys.executable,
                 "drp_hosts": ["localhost"],
                 "drp_local_asks": list(asks),
-                "user_path_seconds": 2,
+                "drp_dataset_units": [],
+                "drp_units": [],
+                "drp_commands": {"verify": []},
+                "services_answer_seconds": 2,
             },
-            "roles": ["user_path"],
+            "tasks": [{"ansible.builtin.import_role": {"name": "services", "tasks_from": "verify"}}],
         }
     ]
     (folder / "book.yml").write_text(json.dumps(book))

@@ -14,7 +14,7 @@ from drp.domain.recovery.technologies import OwnPlaybook, commands_of, configura
 from drp.ports import World
 from drp.workflows.own_playbooks import start_own_playbook
 from drp.workflows.traffic import connection_variables
-from tests.e2e.workbench import PRIMARY, PRIMARY_NAME, SERVICE, Workbench
+from tests.e2e.workbench import PRIMARY, PRIMARY_NAME, SERVICE, Workbench, eventually
 from tests.integration.ansible_runs import Control, Ended
 
 pytestmark = pytest.mark.integration
@@ -68,16 +68,17 @@ def declared(bench: Workbench, text: str) -> contextlib.AbstractContextManager[N
 
 def test_a_broken_configuration_stops_before_anything_is_restarted(bench: Workbench, control: Control) -> None:
     path = "/etc/nginx/sites-enabled/broken"
-    before = bench.ssh(PRIMARY, "pgrep -o nginx")
+    newest = "pgrep -n nginx"
+    before = bench.ssh(PRIMARY, newest)
     with bench.on_host(PRIMARY, f"echo 'server {{ listen eighty; }}' >{path}", f"rm {path}"):
         ended = stage(control, "activate")
     assert ended.code != 0
     assert "the configuration of nginx: nginx ended with 1" in ended.failures[0]["error"]
     assert 'invalid port in "eighty"' in ended.failures[0]["error"] or "eighty" in ended.failures[0]["error"]
-    assert bench.ssh(PRIMARY, "pgrep -o nginx") == before, "it still runs with the configuration that it had"
+    assert bench.ssh(PRIMARY, newest) == before, "it still runs with the configuration that it had"
     good = stage(control, "activate")
     assert good.code == 0, good.failures
-    assert bench.ssh(PRIMARY, "pgrep -o nginx") != before
+    eventually(lambda: bench.ssh(PRIMARY, newest) != before, "it has read its configuration again")
 
 
 def test_own_commands_run_in_their_stage(bench: Workbench, control: Control) -> None:

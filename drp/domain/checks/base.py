@@ -55,7 +55,7 @@ class CheckType(Model):
         """What it asks, for people, in a few words."""
 
     def asks_of_host(self) -> list[dict[str, Any]]:
-        """What a recovery host can ask itself before users come: see playbooks/roles/user_path."""
+        """What a recovery host can ask itself before users come: see playbooks/roles/services."""
         return []
 
 

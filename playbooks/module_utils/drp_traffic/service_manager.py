@@ -152,11 +152,15 @@ class InitScripts:
         """Scripts are read each time."""
 
     def tell_to(self, word, unit):
-        """Have a unit started or restarted, as an administrator would: with a clean environment, and not where the
-        script may not be run. Not every script knows how to reload."""
+        """Have a unit started, restarted or reloaded, as an administrator would: with a clean environment, and not
+        where the script may not be run. Not every script knows how to reload."""
         if not self.is_known(unit):
             raise Trouble("unit", "this host has no service %s: there is no %s" % (unit, self._script(unit)))
-        run(["service", unit, "start" if word == "start" else "restart"], START_SECONDS)
+        if word == "reload-or-restart":
+            with open(self._script(unit), encoding="utf-8", errors="replace") as file:
+                can_reload = re.search(r"\breload\b", file.read())
+            word = "reload" if can_reload and self._runs(unit) else "restart"
+        run(["service", unit, word], START_SECONDS)
 
     def enable(self, unit, wanted):
         """Links in the runlevels are the package's."""

@@ -1,4 +1,4 @@
-"""Units of a host started, stopped or looked at, all that a stage wants of them at once.
+"""Accounts and units of a host: made, started, stopped or looked at, all that a stage wants of them at once.
 
 The stages of several services come to a host at the same moment, and may share a unit: each unit is dealt with by one
 at a time. A start that failed is tried again, for the files of another service may not have been whole.
@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import grp
 import os
+import pwd
 import time
 
-from . import isolation
+from . import ask, isolation
 from .process import Trouble, run
 from .service_manager import manager_here
 
@@ -25,13 +27,14 @@ def carry_out(wanted):
     """Do what is wanted, in this order; Trouble with the first thing that cannot be done.
 
     isolation   the job of `isolation`: nothing is started on a host that is not isolated
+    accounts    [{name, uid, home}]: restored files keep their owners' numbers, so the accounts must have them
     tests       [{unit, argv}]: configurations that must pass before anything is started
     start       units that must run
-    restart     units that must have read what was restored; those also in `reload` need no restart for that where the
-                service manager is systemd
+    restart     units that must have read what was restored; those also in `reload` need no restart for that
     stop        units that must not run, the last first; one that this host does not know is none that runs
     enabled     whether the units of `restart` or `stop` come up with the host; None where that is left alone
     running, stopped    units that are only looked at
+    asks        questions of `ask`, with the `seconds` that each may take
     """
     told = {}
     if wanted["isolation"]:
@@ -39,6 +42,8 @@ def carry_out(wanted):
     manager = manager_here()
     if wanted["start"] or wanted["restart"]:
         manager.read_units_again()
+    for account in wanted["accounts"]:
+        make_account(account)
     for test in wanted["tests"]:
         tried(TEST_TRIES, pass_test, test)
     for unit in wanted["start"]:
@@ -51,7 +56,31 @@ def carry_out(wanted):
         for unit in wanted["restart"] + wanted["stop"]:
             enable(manager, unit, wanted["enabled"])
     look(manager, wanted)
+    ask.carry_out(wanted["asks"], wanted["seconds"])
     return told
+
+
+def make_account(account):
+    """An account and its group, of the same number. One that has another number here is somebody's own: nobody's files
+    are given to others."""
+    name, number = account["name"], account["uid"]
+    with alone("accounts"):
+        if number_of(name, grp.getgrnam) is None:
+            run(["groupadd", "--system", "--gid", str(number), name])
+        if number_of(name, pwd.getpwnam) is None:
+            places = ["--home-dir", account["home"], "--no-create-home", "--shell", "/usr/sbin/nologin"]
+            run(["useradd", "--system", "--uid", str(number), "--gid", str(number), *places, name])
+    for kind, there in (("account", number_of(name, pwd.getpwnam)), ("group", number_of(name, grp.getgrnam))):
+        if there != number:
+            message = "the %s %s has the number %s on this host instead of %d: the restored files would not be its own"
+            raise Trouble("account", message % (kind, name, there, number))
+
+
+def number_of(name, look_up):
+    try:
+        return look_up(name)[2]
+    except KeyError:
+        return None
 
 
 def look(manager, wanted):
