@@ -50,6 +50,8 @@ class SupervisedActions:
     ) -> None:
         self.workspace, self.ssh, self.playbooks, self.inventory = workspace, ssh, playbooks, inventory
         self.hosts = hosts or {}
+        self._told: dict[str, tuple[int, int, int]] = {}
+        """Of each file of messages: which file it was, its size and its messages, as they were read last."""
         self.carried_restic = carried_restic
         self.known_secrets = known_secrets
         self.starter = Starter(workspace)
@@ -202,10 +204,10 @@ class SupervisedActions:
 
     def state(self, folder: Path) -> ActionState:
         """What has become of an action."""
-        if (folder / "exit_code").exists():
+        if os.path.exists(f"{folder}/exit_code"):
             return ActionState.ENDED
         try:
-            lock = os.open(folder / "lock", os.O_RDWR)
+            lock = os.open(f"{folder}/lock", os.O_RDWR)
         except FileNotFoundError:
             return ActionState.ABSENT
         try:
@@ -223,11 +225,16 @@ class SupervisedActions:
 
     def messages(self, folder: Path, skip: int) -> list[Body]:
         """What the worker has told so far, without the first `skip` messages and without a half-written last line."""
+        path = f"{folder}/{MESSAGES_FILE}"
         try:
-            content = (folder / MESSAGES_FILE).read_bytes()
+            found = os.stat(path)
+            if self._told.get(path) == (found.st_ino, found.st_size, skip):
+                return []  # asked many times a second, and mostly there is nothing new
+            content = Path(path).read_bytes()
         except FileNotFoundError:
             return []
         lines = content.split(b"\n")[:-1]  # of bytes: the last line may end within a letter
+        self._told[path] = (found.st_ino, len(content), len(lines))
         return [_message(line) for line in lines[skip:]]
 
     def stop(self, folder: Path) -> None:

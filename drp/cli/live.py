@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from drp.domain.progress.run import Progress
     from drp.ports import World
 
-REFRESH_SECONDS = 1.0
+REFRESH_SECONDS, LINES_SECONDS = 1.0, 3.0
+"""How often is looked at a run, for the picture and for lines alone."""
 END_SECONDS = 10.0
 LINES_LEFT = 5
 """Lines of the terminal that the picture leaves to what is said."""
@@ -148,7 +149,7 @@ class Screen:
             elif self.is_plain:
                 for line in teller.lines(progress):
                     self.say(line)
-            stop.wait(REFRESH_SECONDS)
+            stop.wait(REFRESH_SECONDS if self.live is not None else LINES_SECONDS)
 
     def _draw(self, live: Live, console: Console, progress: Progress) -> None:
         from drp.cli.live_view import draw

@@ -6,7 +6,7 @@ followed further, one that ended meanwhile is read, one that was lost is started
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -70,6 +70,7 @@ class _Execution:
         self.tries = Tries(world, recovery, self.begin_again)
         self.probe = OutsideProbe(world, recovery, self.record)
         self.next_look = 0.0
+        self.is_time_to_look = False
         self.urgency = urgency_of(recovery.plan)
         # Only waiting is given up: a restore that takes its time is ended by a person (drp run abort), not by a clock.
         followed_since = max(from_stamp(event.at) for event in recovery.events if event.type in _FOLLOWING)
@@ -86,24 +87,25 @@ class _Execution:
 
     def run(self) -> None:
         pause = POLL_SECONDS
+        decided_at = 0
+        due: Sequence[Turning] = ()
+        waiting: Collection[str] = ()
+        running: list[Step] = []
         while True:
             known = self.recovery.events[-1].sequence
             self.refuse_if_closed()
-            due = turnings(self.recovery)
-            for turning in due:
-                self.turn_down(turning)
-            waiting = held(self.recovery, due)
-            for step in self.recovery.doomed():
-                if step.id not in waiting:
-                    self.end(step, "skipped", self.recovery.why_skipped(step))
-            running = [step for step in self.recovery.plan.steps if self.recovery.steps[step.id].outcome == "running"]
-            at_once = self.world.actions.playbooks_at_once
-            ready = [step for step in self.recovery.ready() if step.id not in waiting]
-            for step in to_start(ready, running, at_once, self.urgency):
-                self.start(step)
-            running = [step for step in self.recovery.plan.steps if self.recovery.steps[step.id].outcome == "running"]
-            if not running and not due and not self.recovery.ready() and not self.recovery.doomed():
-                return
+            # What may start, and what never will, changes with an event alone.
+            if decided_at != self.recovery.events[-1].sequence or due:
+                decided_at = self.recovery.events[-1].sequence
+                due = turnings(self.recovery)
+                waiting = self.decide(due)
+                running = self.running()
+                if not running and not due and not self.recovery.ready() and not self.recovery.doomed():
+                    return
+            now = self.world.clock.monotonic()
+            self.is_time_to_look = now >= self.next_look
+            if self.is_time_to_look:
+                self.next_look = now + LOOK_SECONDS
             for step in running:
                 if step.stage != "trial" or step.id not in waiting:
                     self.follow(step)
@@ -111,6 +113,24 @@ class _Execution:
             is_quiet = self.recovery.events[-1].sequence == known
             pause = min(pause * 1.2, QUIET_POLL_SECONDS) if is_quiet else POLL_SECONDS
             self.world.clock.sleep(pause)
+
+    def decide(self, due: Sequence[Turning]) -> Collection[str]:
+        """Turn restore points down, give up what waits in vain, and start what may start. Gives the steps that wait for
+        a restore point to be turned down."""
+        for turning in due:
+            self.turn_down(turning)
+        waiting = held(self.recovery, due)
+        for step in self.recovery.doomed():
+            if step.id not in waiting:
+                self.end(step, "skipped", self.recovery.why_skipped(step))
+        at_once = self.world.actions.playbooks_at_once
+        ready = [step for step in self.recovery.ready() if step.id not in waiting]
+        for step in to_start(ready, self.running(), at_once, self.urgency):
+            self.start(step)
+        return waiting
+
+    def running(self) -> list[Step]:
+        return [step for step in self.recovery.plan.steps if self.recovery.steps[step.id].outcome == "running"]
 
     def refuse_if_closed(self) -> None:
         """Another terminal may have aborted the run."""
@@ -402,9 +422,8 @@ class _Execution:
         if self.recovery.abandoned is not None:
             self.end(step, "failed", "the run was given up")
             return
-        if self.world.clock.monotonic() < self.next_look:
+        if not self.is_time_to_look:
             return
-        self.next_look = self.world.clock.monotonic() + LOOK_SECONDS
         found = stages.find_use(self.world, self.recovery, step.service, self.probe.folder(step.service))
         if found is not None:
             for mark in found.marks:

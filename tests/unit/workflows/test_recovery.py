@@ -13,6 +13,7 @@ from drp.domain.events import Body
 from drp.domain.inventory import AnsibleHost
 from drp.domain.objectives import Verdict
 from drp.domain.recovery.plan import RecoveryKind
+from drp.domain.recovery.probing import Sample
 from drp.domain.recovery.run import Recovery
 from drp.errors import BusyError, CancelledError, DrpError, UsageError
 from drp.ports import ActionState
@@ -173,6 +174,31 @@ def test_a_relapse_voids_the_use_so_far(tmp_path: Path) -> None:
         recovery = recover(stage.world, FAILOVER)
         marks.append(recovery.marks["pengaduan"]["T5"].at - recovery.marks["pengaduan"]["T4"].at)
     assert marks[1] - marks[0] >= timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("never", ["arsip", "pengaduan"])
+def test_a_service_that_never_becomes_usable_keeps_no_other_waiting(tmp_path: Path, never: str) -> None:
+    """Once the first of them was looked at, the others were not, until it was given up."""
+    names = ("arsip", "pengaduan")
+    city = make_city(*(service_record(name, address=f"192.0.2.{80 + at}") for at, name in enumerate(names)))
+    stage = make_stage(tmp_path, city)
+    stage.clock.tick = 2
+    for name in names:
+        stage.see_outage(name)
+    seen = stage.watch.run_samples
+
+    def run_samples(folder: Path) -> list[Sample]:
+        return [replace(sample, succeeded=sample.succeeded and never not in folder.name) for sample in seen(folder)]
+
+    stage.watch.run_samples = run_samples  # type: ignore[method-assign]
+    recovery = recover(stage.world, replace(FAILOVER, services=names))
+    (other,) = set(names) - {never}
+    ended = {name: recovery.steps[f"{name}/usable"].ended_at for name in names}
+    begun = recovery.steps[f"{other}/usable"].started_at
+    assert recovery.steps[f"{never}/usable"].outcome == "failed"
+    assert begun is not None
+    assert (at := ended[other]) is not None
+    assert at - begun < recovery.plan.hold + timedelta(minutes=1) < recovery.plan.give_up_after
 
 
 def test_a_service_that_never_becomes_usable_is_given_up_and_took_at_least_so_long(alone: Stage) -> None:
