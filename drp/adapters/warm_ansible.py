@@ -45,13 +45,38 @@ def warm_up() -> None:
         # Where Ansible finds what reports to ansible-runner is fixed by its import.
         os.environ["ANSIBLE_CALLBACK_PLUGINS"] = get_callback_dir()
         from ansible.cli import playbook  # noqa: F401
-        from ansible.plugins.strategy import linear  # noqa: F401
+
+        _load_plugins()
     except (Exception, SystemExit):  # noqa: BLE001 - Ansible exits where it does not like its surroundings
         return
     finally:
         os.environ.pop("ANSIBLE_CALLBACK_PLUGINS", None)
     _is_warm = True
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS)
+
+
+def _load_plugins() -> None:
+    """Load what every playbook of drp uses: each process would look for it, and read what it can be told, anew."""
+    from ansible import constants
+    from ansible.plugins import loader
+
+    loader.init_plugin_loader()
+    _Fork.collections = _collections_of(constants)
+    for name in ("linear",):
+        loader.strategy_loader.get(name, class_only=True)
+    for name in ("ssh", "local"):
+        loader.connection_loader.get(name, class_only=True)
+    for name in ("normal", "fail", "assert", "include_role"):
+        loader.action_loader.get(name, class_only=True)
+    loader.shell_loader.get("sh", class_only=True)
+    loader.cache_loader.get("jsonfile", class_only=True)
+    for every in (loader.inventory_loader, loader.vars_loader):
+        list(every.all(class_only=True))
+
+
+def _collections_of(settings: Any) -> tuple[list[str], bool]:
+    """Where Ansible looks for collections."""
+    return list(settings.COLLECTIONS_PATHS), bool(settings.COLLECTIONS_SCAN_SYS_PATH)
 
 
 def use(playbooks: Path) -> None:
@@ -81,6 +106,8 @@ class _Fork(pexpect.spawn):  # type: ignore[misc]  # pexpect has no types
     """A program on a terminal of its own, which goes on in this process's image instead of another."""
 
     temporary: Path
+    collections: tuple[list[str], bool] | None = None
+    """Where collections were looked for as Ansible was imported."""
 
     def _spawn(
         self,
@@ -132,3 +159,17 @@ def _read_settings(temporary: Path) -> None:
             constants.set_constant(name, settings.get_config_value(name, variables=vars(constants)))
     constants.set_constant("DEFAULT_LOCAL_TMP", str(temporary))
     tempfile.tempdir = None
+    _keep_collections(_collections_of(constants))
+
+
+def _keep_collections(wanted: tuple[list[str], bool]) -> None:
+    """Go on with what was found in collections, unless they are looked for elsewhere now."""
+    from ansible.plugins import loader
+    from ansible.utils.collection_loader import AnsibleCollectionConfig
+
+    if wanted == _Fork.collections:
+        loader._configure_collection_loader = lambda *_: None  # noqa: SLF001 - it would warn that it is done
+        return
+    type(AnsibleCollectionConfig.collection_finder)._remove()  # noqa: SLF001 - nobody else offers it
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ansible_collections"]:
+        del sys.modules[name]

@@ -23,6 +23,14 @@ from ansible.module_utils.drp_host import (  # noqa: F401
 from ansible.module_utils.drp_host.alone import be_alone
 from ansible.module_utils.drp_host.main import carry_out
 from ansible.module_utils.drp_host.trouble import Trouble
+from ansible.module_utils.drp_traffic import (  # noqa: F401
+    floating_address,
+    isolation_names,
+    isolation_rules,
+    process,
+    service_manager,
+    units,
+)
 
 DOCUMENTATION = """
 module: drp_host
@@ -32,10 +40,12 @@ options:
   job: {description: What to do, type: dict}
   jobs: {description: 'Several of one service at once; the result has `jobs`, one of each', type: list, elements: dict}
   verb: {description: 'Another thing to do with the jobs than they say, which needs no repository', type: str}
+  first: {description: 'What drp_units is to do before, in the same go', type: dict, default: {}}
   secrets: {description: The repository's password and the S3 keys, type: dict, default: {}}
   ca_pem: {description: The certificate authority of the DR centre, type: str, default: ''}
 author: [drp]
 """
+CHANGING = ("restore", "remove")
 
 
 def main():
@@ -45,6 +55,7 @@ def main():
             "job": {"type": "dict"},
             "jobs": {"type": "list", "elements": "dict"},
             "verb": {"type": "str"},
+            "first": {"type": "dict", "default": {}, "options": units.ARGUMENTS},
             "secrets": {"type": "dict", "default": {}, "no_log": True},
             "ca_pem": {"type": "str", "default": ""},
         },
@@ -54,22 +65,36 @@ def main():
     jobs = [module.params["job"]] if module.params["jobs"] is None else module.params["jobs"]
     if module.params["verb"]:
         jobs = [dict(job, verb=module.params["verb"], repository=None) for job in jobs]
-    changing = [job for job in jobs if job["verb"] in ("restore", "remove")]
+    result = {}
+    if any(module.params["first"].values()):
+        try:
+            result.update(units.carry_out(module.params["first"]))
+        except process.Trouble as trouble:
+            module.fail_json(msg=trouble.text, drp_kind=trouble.kind)
+    results = carry_out_all(module, jobs)
+    left = [what for told in results for what in told.get("found", ())]
+    if left and jobs[0]["verb"] == "remove":
+        module.fail_json(msg="it was removed, and is still there: %s" % ", ".join(left))
+    result.update(results[0] if module.params["jobs"] is None else {"jobs": results})
+    module.exit_json(changed=any(job["verb"] in CHANGING for job in jobs), result=result)
+
+
+def carry_out_all(module, jobs):
+    """The result of each job; the first that fails is the module's failure."""
     results = []
     try:
-        if changing:
-            be_alone(changing[0]["service"])
+        if any(job["verb"] in CHANGING for job in jobs):
+            be_alone(jobs[0]["service"])
         for job in jobs:
             results.append(carry_out(job, module.params["secrets"], module.params["ca_pem"], say_nothing, False))
     except Trouble as trouble:
         where = " of dataset %s" % trouble.dataset if trouble.dataset else ""
         module.fail_json(
-            msg="%s%s failed: %s" % (job["verb"], where, trouble.text),
+            msg="%s%s failed: %s" % (jobs[len(results)]["verb"], where, trouble.text),
             drp_kind=trouble.kind,
             drp_dataset=trouble.dataset,
         )
-    result = results[0] if module.params["jobs"] is None else {"jobs": results}
-    module.exit_json(changed=bool(changing), result=result)
+    return results
 
 
 def say_nothing(_message):

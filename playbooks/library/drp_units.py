@@ -14,7 +14,7 @@ from ansible.module_utils.drp_traffic import (  # noqa: F401
     service_manager,
 )
 from ansible.module_utils.drp_traffic.process import Trouble
-from ansible.module_utils.drp_traffic.units import carry_out
+from ansible.module_utils.drp_traffic.units import ARGUMENTS, carry_out
 
 DOCUMENTATION = """
 module: drp_units
@@ -38,21 +38,11 @@ options:
   seconds: {description: How long each answer may take, type: float, default: 60}
 author: [drp]
 """
-LISTS = ("accounts", "tests", "asks")
-UNITS = ("start", "restart", "reload", "stop", "running", "stopped")
 
 
 def main():
     """Be the Ansible module `drp_units`."""
-    module = AnsibleModule(
-        argument_spec={
-            "isolation": {"type": "dict", "default": {}},
-            "enabled": {"type": "bool"},
-            "seconds": {"type": "float", "default": 60},
-            **{name: {"type": "list", "elements": "dict", "default": []} for name in LISTS},
-            **{name: {"type": "list", "elements": "str", "default": []} for name in UNITS},
-        }
-    )
+    module = AnsibleModule(argument_spec=ARGUMENTS)
     try:
         told = carry_out(module.params)
     except Trouble as trouble:

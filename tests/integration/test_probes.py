@@ -288,6 +288,7 @@ def verify(folder: Path, *asks: dict[str, Any]) -> subprocess.CompletedProcess[s
                 "ansible_python_interpreter": sys.executable,
                 "drp_hosts": ["localhost"],
                 "drp_local_asks": list(asks),
+                "drp_jobs": [],
                 "drp_dataset_units": [],
                 "drp_units": [],
                 "drp_commands": {"verify": []},

@@ -22,6 +22,18 @@ STOP_SECONDS = 900
 START_TRIES, TEST_TRIES, PAUSE_SECONDS = 3, 5, 2.0
 TEST_SECONDS = 60
 
+ARGUMENTS = {
+    "isolation": {"type": "dict", "default": {}},
+    "enabled": {"type": "bool"},
+    "seconds": {"type": "float", "default": 60},
+}
+"""What may be wanted, as Ansible's modules declare it; see `carry_out`."""
+ARGUMENTS.update((name, {"type": "list", "elements": "dict", "default": []}) for name in ("accounts", "tests", "asks"))
+ARGUMENTS.update(
+    (name, {"type": "list", "elements": "str", "default": []})
+    for name in ("start", "restart", "reload", "stop", "running", "stopped")
+)
+
 
 def carry_out(wanted):
     """Do what is wanted, in this order; Trouble with the first thing that cannot be done.
