@@ -109,6 +109,20 @@ def test_a_fork_has_the_settings_of_a_fresh_ansible_and_sees_a_module_that_was_c
     assert again != warm
 
 
+def test_a_fork_looks_for_collections_where_the_settings_say_now(runs: Runs) -> None:
+    runs.module_says("nothing")
+    modules = runs.folder / "more/ansible_collections/kota/alat/plugins/modules"
+    modules.mkdir(parents=True)
+    (modules / "theirs.py").write_text(MODULE.replace("WORD", "'from a collection'"))
+    book = runs.folder / "playbooks/book.yml"
+    assert "nothing" in runs.run(runs.warm)
+    book.write_text(book.read_text().replace("- ours:", "- kota.alat.theirs:"))
+    (runs.folder / ".ansible.cfg").write_text(f"[defaults]\ncollections_path = {runs.folder / 'more'}\n")
+    warm = runs.run(runs.warm)
+    assert "from a collection" in warm
+    assert warm == runs.run(runs.cold)
+
+
 def test_a_fork_is_found_by_its_name_and_is_one(runs: Runs) -> None:
     runs.module_says("nothing")
     (runs.folder / "playbooks" / "book.yml").write_text(
