@@ -13,7 +13,7 @@ from pathlib import Path
 
 from drp.domain.events import Body
 from drp.domain.recovery.plan import BACKUP_STAGES, Stage, Step
-from drp.domain.recovery.probing import failing_now, last_outage
+from drp.domain.recovery.probing import last_outage
 from drp.domain.recovery.run import Recovery, apply
 from drp.domain.recovery.timeline import Mark, MarkName
 from drp.domain.recovery.urgency import to_start, urgency_of
@@ -31,6 +31,7 @@ from drp.workflows.outside_probe import OutsideProbe, measure_clocks
 from drp.workflows.runbook_steps import Ending, RunbookSteps
 from drp.workflows.trial import follow_trial, proofs_of, start_trial
 from drp.workflows.tries import Tries
+from drp.workflows.use import FoundUse, find_use
 from drp.workflows.walking import pass_over, tell_of_taken, turn_down
 
 POLL_SECONDS, QUIET_POLL_SECONDS = 0.05, 0.2
@@ -419,32 +420,33 @@ class _Execution:
         return action_folder(self.world, self.recovery.run, name)
 
     def look_for_use(self, step: Step) -> None:
+        """See `drp.workflows.use`."""
         if self.recovery.abandoned is not None:
             self.end(step, "failed", "the run was given up")
             return
         if not self.is_time_to_look:
             return
-        found = stages.find_use(self.world, self.recovery, step.service, self.probe.folder(step.service))
-        if found is not None:
-            for mark in found.marks:
-                self.mark(step.service, mark)
-            for text in found.reservations:
-                self.record("reservation", {"service": step.service, "text": text, "accepted_by": None})
-            if self.recovery.plan.kind == "failover" and f"{step.service}/cutover" not in self.recovery.steps:
-                body = {"service": step.service, "site": self.recovery.plan.site, "reason": self.recovery.run}
-                self.record("site.activated", body)
-            self.end(step, "ok", "")
-            return
-        samples = self.world.watch.run_samples(self.probe.folder(step.service))
-        failing = failing_now(samples, self.world.city.services[step.service].check_gaps)
-        why = "; ".join(f"check {name}: {detail}" for name, detail in failing.items())
-        if self.world.clock.now() > self.given_up_at:
-            why = why or "it did not hold for long enough"
+        found = find_use(self.world, self.recovery, step.service, self.probe.folder(step.service))
+        if isinstance(found, FoundUse):
+            self.take_use(step, found)
+        elif self.world.clock.now() > self.given_up_at:
+            why = found.why or "it did not hold for long enough"
             text = f"the user path did not work from outside; given up ({why})"
             self.end(step, "failed", text, {"kind": "user_path", "host": ""})
-        elif samples and why and self.told.get(step.id) != why:
-            self.told[step.id] = why
-            self.world.say(f"{step.service}: not usable yet: {why}")
+        elif found.was_tried and found.why and self.told.get(step.id) != found.why:
+            self.told[step.id] = found.why
+            self.world.say(f"{step.service}: not usable yet: {found.why}")
+
+    def take_use(self, step: Step, found: FoundUse) -> None:
+        """Users can work again: that ends the step."""
+        for mark in found.marks:
+            self.mark(step.service, mark)
+        for text in found.reservations:
+            self.reserve(step.service, text)
+        if self.recovery.plan.kind == "failover" and f"{step.service}/cutover" not in self.recovery.steps:
+            body = {"service": step.service, "site": self.recovery.plan.site, "reason": self.recovery.run}
+            self.record("site.activated", body)
+        self.end(step, "ok", "")
 
 
 _BESIDE: dict[Stage, str] = {

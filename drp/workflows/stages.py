@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from drp.domain.backups.restore_point import RestorePoint
-from drp.domain.checks import CheckType
 from drp.domain.events import Body
 from drp.domain.recovery.fencing import HostFence, unconfirmed
 from drp.domain.recovery.plan import Site, Stage, Step
-from drp.domain.recovery.probing import Sample, by_check, usable_again
 from drp.domain.recovery.run import Recovery
 from drp.domain.recovery.shared_hosts import services_beside
 from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests, own_playbooks, reloading
@@ -21,7 +17,7 @@ from drp.domain.recovery.timeline import Mark
 from drp.domain.recovery.verification import check_restored, newest_transaction, proof_of, proved_datasets
 from drp.domain.service import Service
 from drp.domain.trouble import of_kind
-from drp.domain.values import show_duration, to_stamp
+from drp.domain.values import to_stamp
 from drp.errors import DrpError
 from drp.ports import ProbeTarget, World
 from drp.workflows.drill_guard import doubts, kept_from, refuse_touching
@@ -279,56 +275,6 @@ def _finish_restore(world: World, recovery: Recovery, step: Step, messages: list
         kind = "sentinel" if first.check == "sentinel" else "data"
         host = recovery_hosts(world, recovery, point).get(first.dataset, "")
         raise of_kind(DrpError(text, where=step.id, hint=hint), kind, host)
-
-
-@dataclass(frozen=True, slots=True)
-class FoundUse:
-    """The user path works again: T5, and what keeps the finding from being beyond doubt."""
-
-    marks: tuple[Mark, ...]
-    reservations: tuple[str, ...]
-
-
-def find_use(world: World, recovery: Recovery, service: str, probe: Path) -> FoundUse | None:
-    """Look for T5 in the probe's samples; None while the user path has not held for the runbook's hold time.
-
-    Only attempts count that began when the recovered service could answer: see `Recovery.use_counts_from`.
-    """
-    ready_at = recovery.use_counts_from(service) or recovery.opened_at
-    checks = world.city.services[service].checks
-    gaps = world.city.services[service].check_gaps
-    hold = recovery.plan.hold
-    samples = world.watch.run_samples(probe)
-    found = usable_again(samples, gaps, after=ready_at, hold=hold)
-    if found is None:
-        return None
-    samples_file = probe.relative_to(world.workspace) / "samples.jsonl"
-    evidence = (
-        f"outside probe, {_checks_named(checks, found.check)}, {samples_file}: {found.attempts} attempts without a"
-        f" failure from {to_stamp(found.usable_at)} to {to_stamp(found.held_until)}, hold {show_duration(hold)}"
-    )
-    reservations = []
-    activated_at = recovery.steps[f"{service}/activate"].started_at or ready_at
-    blind = [name for name, of_check in by_check(samples, gaps).items() if _succeeded_before(of_check, activated_at)]
-    if blind:
-        names = ", ".join(blind)
-        reservations.append(f"check {names} did not fail before the service was activated: it may not tell an outage")
-    if checks[0].compares_old_content and not recovery.opened.body["baselines"].get(service):
-        reservations.append("old content was not compared: drp watch had not looked before the disruption")
-    mark = Mark("T5", found.usable_at, "automatic", evidence, found.uncertainty, found.clock)
-    return FoundUse((mark,), tuple(reservations))
-
-
-def _succeeded_before(samples: Sequence[Sample], activated_at: datetime) -> bool:
-    """Whether the last look at what was not there yet, or else the first look at all, was a good one."""
-    before = [sample for sample in samples if sample.ended_at <= activated_at] or samples[:1]
-    return before[-1].succeeded
-
-
-def _checks_named(checks: Sequence[CheckType], last: str) -> str:
-    if len(checks) == 1:
-        return f"check {checks[0].id}"
-    return f"checks {', '.join(check.id for check in checks)} (the last to succeed: {last})"
 
 
 def changed_since(service: Service, point: RestorePoint) -> list[str]:
