@@ -104,6 +104,9 @@ class SupervisedActions:
         if not path.resolve().is_relative_to(self.playbooks.resolve()):
             hint = "put the file itself there"
             raise DrpError(f"playbook {path.name} leads out of its folder", where=str(self.playbooks), hint=hint)
+        if not hosts:
+            # Ansible would end well, without having done anything.
+            raise DrpError(f"no host is named that {path.name} could work on", where=folder.name, hint="drp validate")
         spec = {
             "playbook": str(path),
             "inventory": str(self.inventory),

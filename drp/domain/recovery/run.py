@@ -148,11 +148,17 @@ class Recovery:
             data_verdict=self.data_verdict(service),
             ended_at=self.last_at,
             exceptions=self.reservations.get(service, []),
+            was_aborted=self.was_aborted,
         )
+
+    @property
+    def was_aborted(self) -> bool:
+        """Whether people gave the run up."""
+        return self.abandoned is not None or (self.closed is not None and self.closed.body["outcome"] == "aborted")
 
     def verdict(self) -> Verdict:
         """The run's verdict: ABORTED if it was, else the worst of its services'."""
-        if self.closed is not None and self.closed.body["outcome"] == "aborted":
+        if self.was_aborted:
             return Verdict.ABORTED
         return worst(*(self.measurement(name).verdict for name in self.plan.services))
 

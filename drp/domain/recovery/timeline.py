@@ -109,6 +109,7 @@ def measure(
     data_verdict: Verdict,
     ended_at: datetime,
     exceptions: Sequence[Reservation] = (),
+    was_aborted: bool = False,
 ) -> Measurement:
     """All figures of one service from its marks.
 
@@ -117,12 +118,16 @@ def measure(
         data_verdict: whether the recovered data is the restore point's (counts, sentinels).
         ended_at: when the run stopped looking; an unrecovered service was down at least until then.
         exceptions: what keeps the result from being plainly MET.
+        was_aborted: whether people gave the run up: a service that was not back by then, and not late yet, is ABORTED.
     """
     rta = _between(marks, "T0", "T5")
     recovered = "T5" in marks
     at_least = None if recovered or "T0" not in marks else ended_at - marks["T0"].at
     rpa = _between(marks, "Tb", "T0")
+    is_late = at_least is not None and at_least > objectives.rto
     rto_verdict = judge(rta, objectives.rto, open_ended=not recovered)
+    if was_aborted and not recovered and not is_late:
+        rto_verdict = Verdict.ABORTED
     rpo_verdict = judge(rpa, objectives.rpo)
     verdict = worst(rto_verdict, rpo_verdict, data_verdict)
     if verdict is Verdict.MET and exceptions:

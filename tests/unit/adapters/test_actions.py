@@ -272,6 +272,16 @@ def test_a_playbook_that_is_not_there_is_told_before_anything_starts(bench: Benc
     assert bench.state() is ActionState.ABSENT
 
 
+def test_a_playbook_without_a_host_is_refused(bench: Bench) -> None:
+    """Ansible would end well, having done nothing."""
+    bench.actions.playbooks.mkdir(exist_ok=True)
+    (bench.actions.playbooks / "restore.yml").touch()
+    with pytest.raises(DrpError, match=r"no host is named that restore\.yml could work on"):
+        bench.actions.start_playbook(bench.folder, "restore", [], {}, {}, "")
+    assert bench.actions.state(bench.folder) is ActionState.ABSENT
+    assert bench.state() is ActionState.ABSENT
+
+
 def test_a_module_that_does_not_exist_ends_with_an_error_and_its_reason(bench: Bench) -> None:
     bench.actions._start(bench.folder, "tests.fakes.no_such_worker", {}, {})
     bench.wait_until_ended()

@@ -34,9 +34,12 @@ def measured(
     data: Verdict = Verdict.MET,
     ended: float = 200,
     exceptions: tuple[Reservation, ...] = (),
+    aborted: bool = False,
 ) -> Measurement:
     ended_at = NOW + timedelta(seconds=ended)
-    return measure(marks(offsets), OBJECTIVES, data_verdict=data, ended_at=ended_at, exceptions=exceptions)
+    return measure(
+        marks(offsets), OBJECTIVES, data_verdict=data, ended_at=ended_at, exceptions=exceptions, was_aborted=aborted
+    )
 
 
 def test_a_good_recovery_is_met() -> None:
@@ -81,6 +84,15 @@ def test_a_missing_mark_makes_its_figures_unknown_and_never_zero(missing: str) -
         assert (value is None) == (missing in needed), name
     needed_for_verdict = {"Tb", "T0", "T5"}
     assert (found.verdict is Verdict.MET) == (missing not in needed_for_verdict)
+
+
+@pytest.mark.parametrize(("ended", "verdict"), [(200, Verdict.ABORTED), (301, Verdict.NOT_MET)])
+def test_what_was_given_up_before_it_was_late_was_aborted(ended: float, verdict: Verdict) -> None:
+    found = measured({"T0": 0.0}, data=Verdict.NOT_MEASURED, ended=ended, aborted=True)
+    assert (found.rto_verdict, found.verdict) == (verdict, verdict)
+    assert found.rta_at_least == timedelta(seconds=ended)
+    assert measured(GOOD, aborted=True).verdict is Verdict.MET, "it was back before"
+    assert measured({"T0": 0.0}, data=Verdict.NOT_MET, aborted=True).verdict is Verdict.NOT_MET
 
 
 def test_what_was_not_recovered_took_at_least_until_the_end_and_is_not_met() -> None:
