@@ -17,6 +17,10 @@ _KINDS = {
 """What the failure of one of Ansible's own tasks in playbooks/roles means."""
 
 
+_FULL = ("No space left on device", "No usable temporary directory")
+"""Where a host's disk is full, Ansible itself fails, in whatever task is the first."""
+
+
 def failure_of(step: Step, messages: Sequence[Body]) -> DrpError | None:
     """The first failure that an action's worker told of; None where it told of none."""
     away = hosts_away(messages)
@@ -35,5 +39,7 @@ def _kind(message: Body) -> str:
     """The kind of trouble of a failed task: what drp's own modules say, or what its name tells."""
     if message["outcome"] == "unreachable":
         return "ssh"
+    if any(words in message["error"] for words in _FULL):
+        return "no_space"
     known = next((kind for task, kind in _KINDS.items() if message["task"].endswith(task)), "task")
     return message.get("kind") or known

@@ -22,7 +22,7 @@ import tempfile
 
 from .isolation_names import with_names, without_names
 from .isolation_rules import iptables_counts, iptables_rules, nft_counts, nft_table
-from .process import Trouble, run
+from .process import Trouble, of_system, run
 from .service_manager import manager_of
 
 STATE = "/var/lib/drp/isolation/state.json"
@@ -53,7 +53,7 @@ def carry_out(job):
         with locked():
             return (begin if job["verb"] == "begin" else end)(job)
     except OSError as error:
-        raise Trouble("isolation", "%s: %s" % (error.filename or "the host", error.strerror or error))
+        raise of_system(error, "isolation")
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,12 +12,23 @@ SYSTEM_PATH = ":/usr/local/sbin:/usr/sbin:/sbin"
 """Where ip, arping and the like are, which a login without a shell has not on its path."""
 
 
+NO_PLACE = "No usable temporary directory"
+"""What Python says where nothing can be written anywhere."""
+
+
 class Trouble(Exception):
     """What went wrong; `kind` is one that drp/domain/trouble.py explains."""
 
     def __init__(self, kind, text):
         super().__init__(text)
         self.kind, self.text = kind, text
+
+
+def of_system(error, kind):
+    """What the operating system refused, as trouble of a kind, unless it is that no space is left."""
+    is_full = error.errno in (errno.ENOSPC, errno.EDQUOT) or NO_PLACE in str(error)
+    text = "%s: %s" % (error.filename or "the host", error.strerror or error)
+    return Trouble("no_space" if is_full else kind, text)
 
 
 def run(argv, seconds=30.0, check=True):

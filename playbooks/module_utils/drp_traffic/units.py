@@ -14,7 +14,7 @@ import pwd
 import time
 
 from . import ask, isolation
-from .process import Trouble, run
+from .process import Trouble, of_system, run
 from .service_manager import manager_here
 
 LOCKS = "/run/drp-units"
@@ -48,10 +48,16 @@ def carry_out(wanted):
     running, stopped    units that are only looked at
     asks        questions of `ask`, with the `seconds` that each may take
     """
-    told = {}
-    if wanted["isolation"]:
-        told["isolation"] = isolation.carry_out(wanted["isolation"])
-    manager = manager_here()
+    try:
+        told = {"isolation": isolation.carry_out(wanted["isolation"])} if wanted["isolation"] else {}
+        deal_with(manager_here(), wanted)
+    except OSError as error:
+        raise of_system(error, "unit")
+    ask.carry_out(wanted["asks"], wanted["seconds"])
+    return told
+
+
+def deal_with(manager, wanted):
     if wanted["start"] or wanted["restart"]:
         manager.read_units_again()
     for account in wanted["accounts"]:
@@ -68,8 +74,6 @@ def carry_out(wanted):
         for unit in wanted["restart"] + wanted["stop"]:
             enable(manager, unit, wanted["enabled"])
     look(manager, wanted)
-    ask.carry_out(wanted["asks"], wanted["seconds"])
-    return told
 
 
 def make_account(account):
