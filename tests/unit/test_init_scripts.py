@@ -48,3 +48,25 @@ def test_a_script_is_believed_that_says_something(tmp_path: Path) -> None:
     with pytest.raises(process.Trouble):
         manager(tmp_path, "echo 'proksi is running'\n").stop(UNIT)
     manager(tmp_path, "[ $1 = stop ] || exit 3\n").stop(UNIT)
+
+
+def test_of_a_script_that_knows_no_status_its_program_is_looked_for(tmp_path: Path, program: Path) -> None:
+    """Its exit code is that of a wrong call, which looks like that of a service that does not run."""
+    old = manager(tmp_path, f"case $1 in start) {program} 60 & ;; stop) ;; *) exit 3 ;; esac\n")
+    assert old.why_not_running(UNIT) == "proksi does not run"
+    with subprocess.Popen([str(program), "60"]) as running:
+        try:
+            assert old.why_not_running(UNIT) == ""
+            assert "proksi still runs" in old.still_open(UNIT)
+            with pytest.raises(process.Trouble, match="it still runs"):
+                old.stop(UNIT)
+        finally:
+            running.kill()
+    assert old.why_not_running(UNIT) != ""
+
+
+def test_a_unit_that_nobody_knows_is_said_to_be_unknown(tmp_path: Path) -> None:
+    empty = manager(tmp_path, "exit 0\n")
+    assert "there is no " in empty.why_not_running("lain")
+    with pytest.raises(process.Trouble, match="this host has no service lain"):
+        empty.tell_to("start", "lain")

@@ -157,9 +157,7 @@ class InitScripts:
         if not self.is_known(unit):
             raise Trouble("unit", "this host has no service %s: there is no %s" % (unit, self._script(unit)))
         if word == "reload-or-restart":
-            with open(self._script(unit), encoding="utf-8", errors="replace") as file:
-                can_reload = re.search(r"\breload\b", file.read())
-            word = "reload" if can_reload and self._runs(unit) else "restart"
+            word = "reload" if self._knows(unit, "reload") and self._runs(unit) else "restart"
         run(["service", unit, word], START_SECONDS)
 
     def enable(self, unit, wanted):
@@ -169,24 +167,36 @@ class InitScripts:
         """Empty where a unit runs."""
         if not self.is_known(unit):
             return "%s is not known here: there is no %s" % (unit, self._script(unit))
-        return "" if self._runs(unit) else "%s does not run, as its init script says" % unit
+        return "" if self._runs(unit) else "%s does not run" % unit
 
     def _runs(self, unit):
         code, said = self._say(unit, "status", 30)
-        if code or said:
-            return code == 0
+        if code == 0 and said:
+            return True
+        if code and self._knows(unit, "status"):
+            return False
         # Debian's scripts end at once, well and without a word, where the program's configuration is gone (haproxy,
         # which a drill has removed again). That is no answer, and such a script has stopped nothing either.
+        return self._has_program(unit)
+
+    def _text(self, unit):
         with open(self._script(unit), encoding="utf-8", errors="replace") as file:
-            text = file.read()
-        named = {os.path.realpath(word) for word in re.findall(r"/[\w./+-]+", text)}
+            return file.read()
+
+    def _knows(self, unit, word):
+        """Whether a script does anything with a word: one that does not ends as it likes."""
+        return re.search(r"\b%s\b" % word, self._text(unit)) is not None
+
+    def _has_program(self, unit):
+        """Whether a program runs that the script names, or that is called as it is."""
+        named = {os.path.realpath(word) for word in re.findall(r"/[\w./+-]+", self._text(unit))}
         running = [program for program in _programs() if os.path.basename(program) not in SHELLS]
         return any(program in named or os.path.basename(program) == unit for program in running)
 
     def still_open(self, unit):
         reasons = []
         code, said = self._say(unit, "status", 30)
-        if code == 0:
+        if code == 0 or (not self._knows(unit, "status") and self._has_program(unit)):
             reasons.append("%s still runs" % unit)
         elif code not in (1, 2, 3):
             # LSB: 1 and 2 are dead with something left over, 3 is not running; anything else is no answer.
