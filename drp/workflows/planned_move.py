@@ -23,6 +23,7 @@ from drp.domain.runbooks.steps import TrafficStep
 from drp.domain.values import show_duration
 from drp.errors import BusyError, DrpError, UnreachableError, UsageError
 from drp.ports import World
+from drp.workflows.answering import answering
 from drp.workflows.authority import Authority, authorised, refuse_other_operation
 from drp.workflows.naming import new_run
 from drp.workflows.open_runs import drills_to_end, follow, let_go, opening
@@ -155,13 +156,15 @@ def _refuse_early_switch(plan: Plan) -> None:
 
 def _refuse_unreachable(world: World, request: MoveRequest) -> None:
     """A planned move needs both sites alive; that is cheaper to find out before anything is stopped."""
-    for name in request.services:
-        service = world.city.services[name]
-        for site in sites_of(request.kind):
-            for host in hosts_at(service, site):
-                if not world.reachability.answers(world.city.hosts[host]):
-                    hint = "a planned move needs both sites; after a disaster: drp failover"
-                    raise UnreachableError(f"host {host} of the {site} site does not answer", where=name, hint=hint)
+    services = [world.city.services[name] for name in request.services]
+    needed = [
+        (one.id, site, host) for one in services for site in sites_of(request.kind) for host in hosts_at(one, site)
+    ]
+    alive = answering(world, (host for _, _, host in needed))
+    for name, site, host in needed:
+        if host not in alive:
+            hint = "a planned move needs both sites; after a disaster: drp failover"
+            raise UnreachableError(f"host {host} of the {site} site does not answer", where=name, hint=hint)
 
 
 def _exceptions(world: World, request: MoveRequest, name: str, runbook: Runbook) -> list[str]:

@@ -21,6 +21,7 @@ from drp.domain.service import Service
 from drp.domain.values import show_duration
 from drp.errors import DrpError, UsageError
 from drp.ports import World
+from drp.workflows.answering import answering
 from drp.workflows.authority import Authority, authorised, refuse_other_operation
 from drp.workflows.host_jobs import HostJob
 from drp.workflows.naming import new_run, run_folder
@@ -164,13 +165,16 @@ def _guard(world: World, request: RecoveryRequest, order: Sequence[str]) -> list
     accepted: list[str] = []
     if request.disrupted_at is not None and request.disrupted_at > world.clock.now():
         raise UsageError("--disrupted-at lies in the future", hint="say when the service went")
-    for name in order:
-        service = world.city.services[name]
+    services = [world.city.services[name] for name in order]
+    primaries = {host for service in services for host in service.runs_on} if request.kind == "failover" else set()
+    alive = answering(world, primaries)
+    for service in services:
+        name = service.id
         if world.ledger.active_site(name) != "primary":
             hint = "a failback is needed before it can fail over again; drp status shows where services run"
             raise UsageError("the service already runs at the recovery site", where=name, hint=hint)
         if request.kind == "failover":
-            accepted += _check_fence(world, request, service)
+            accepted += _check_fence(request, service, [host for host in service.runs_on if host in alive])
         else:
             _refuse_beside_production(world, service)
     return accepted
@@ -189,8 +193,7 @@ def _refuse_beside_production(world: World, service: Service) -> None:
             )
 
 
-def _check_fence(world: World, request: RecoveryRequest, service: Service) -> list[str]:
-    alive = [host for host in service.runs_on if world.reachability.answers(world.city.hosts[host])]
+def _check_fence(request: RecoveryRequest, service: Service, alive: Sequence[str]) -> list[str]:
     if not alive:
         return []
     text = f"the primary host {', '.join(alive)} still answers: two sites could take writes at once"
