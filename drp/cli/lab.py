@@ -26,8 +26,8 @@ def lab() -> None:
 def up(ctx: click.Context, services: tuple[str, ...], everything: bool) -> None:
     """Build SERVICES with all that they need (default: those under lab: in drp.yaml), on the hosts of both sites.
 
-    With the DR centres' S3 servers, and a client that keeps writing to the demo service. What the lab has already
-    stays; what of it is down comes back.
+    With the DR centres' S3 servers, and citizens who keep writing to all services that take entries. What the lab has
+    already stays; what of it is down comes back.
     """
     from drp.wiring import lab_up
 

@@ -243,20 +243,19 @@ def _process(state: LabState, host: str) -> ProcessIdentity:
 
 
 def _start_clients(names: LabNames, state: LabState, say: Say) -> None:
-    for service in state.plan.services:
-        client = state.clients.get(service.id)
-        application = application_of(service)
-        if application is None or not application.has_citizens:
-            continue
-        if service.id not in state.services or service.address is None or (client and is_running(client.process)):
-            continue
-        say(f"citizens use service {service.id}")
-        kill_marked(names.marker, role=services.client_name(service.id))
-        state.clients[service.id] = Part()
-        state.save(names)
-        process = services.start_client(names, service, service.address)
-        state.clients[service.id] = Part(DONE, process)
-        state.save(names)
+    """One process writes to all services that are written to; where there are more by now, another one takes its
+    place."""
+    there = [service for service in state.plan.services if service.id in state.services]
+    writers = {service.id: writer for service in there if (writer := services.writer_of(names, service)) is not None}
+    if writers.keys() == state.clients.keys() and all(is_running(part.process) for part in state.clients.values()):
+        return
+    say(f"citizens use {', '.join(writers)}")
+    kill_marked(names.marker, role=services.CLIENTS)
+    state.clients = {service: Part() for service in writers}
+    state.save(names)
+    process = services.start_clients(names, list(writers.values()))
+    state.clients = {service: Part(DONE, process) for service in writers}
+    state.save(names)
 
 
 def down(workspace: Path, *, say: Say, purge: bool = False) -> None:

@@ -11,6 +11,7 @@ from drp.domain.checks import read_check
 from drp.errors import UnreachableError
 from drp.lab.applications import application_of
 from drp.lab.applications.base import archive
+from drp.lab.client import Writer, save
 from drp.lab.hosts import inside, run_inside
 from drp.lab.plan import LabNames, LabPlan, LabService
 from drp.lab.processes import (
@@ -23,9 +24,11 @@ from drp.lab.processes import (
     start_detached,
     wait_until,
 )
-from drp.lab.state import make_directory
+from drp.lab.state import make_directory, write_file
 
 READY_SECONDS = 180
+CLIENTS = "clients"
+"""What the process of the citizens is called: the role in its environment, its pid file and log."""
 
 # What an administrator does for a service on a new host: its accounts, and the address that its users know.
 _PREPARE = """\
@@ -96,19 +99,20 @@ def set_aside_record(names: LabNames, service: LabService) -> None:
         record.replace(record.with_suffix(".previous.jsonl"))
 
 
-def client_name(service: str) -> str:
-    """What the citizens of a service are called: the role in their environment, their pid file and log."""
-    return f"client-{service}"
+def writer_of(names: LabNames, service: LabService) -> Writer | None:
+    """The citizens of a service; None where users do not write to it."""
+    application = application_of(service)
+    if application is None or application.citizens is None or service.address is None:
+        return None
+    return Writer(application.citizens, service.address, service.name, str(record_of(names, service.id)))
 
 
-def start_client(names: LabNames, service: LabService, address: str) -> ProcessIdentity:
-    """Start the citizens of a service (see `drp.lab.client`) and return their process."""
-    name = client_name(service.id)
-    pid_file, log = names.pid_file(name), names.log_file(name)
-    make_directory(pid_file.parent)
+def start_clients(names: LabNames, writers: list[Writer]) -> ProcessIdentity:
+    """Start the one process of all citizens (see `drp.lab.client`)."""
+    pid_file, log, spec_file = names.pid_file(CLIENTS), names.log_file(CLIENTS), names.directory / "run/clients.json"
     make_directory(names.directory / "clients")
+    write_file(spec_file, save(writers))
     pid_file.unlink(missing_ok=True)
-    record = record_of(names, service.id)
-    argv = python_module("drp.lab.client", "--address", address, "--record", str(record))
-    start_detached(recording_its_pid(pid_file, argv), env=environment(names.marker, name), log=log)
-    return await_pid(pid_file, marker=names.marker, log=log, where=name)
+    argv = python_module("drp.lab.client", str(spec_file))
+    start_detached(recording_its_pid(pid_file, argv), env=environment(names.marker, CLIENTS), log=log)
+    return await_pid(pid_file, marker=names.marker, log=log, where=CLIENTS)

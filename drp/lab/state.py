@@ -31,8 +31,8 @@ class Part:
 
 @dataclass
 class LabState:
-    """A lab's parts by name. A service's part has no process of its own; its clients' have. `fault` is what was broken
-    on purpose (`drp.lab.faults`), written down before anything is."""
+    """A lab's parts by name. A service's part has no process of its own; the clients' parts share one. `fault` is what
+    was broken on purpose (`drp.lab.faults`), written down before anything is."""
 
     plan: LabPlan
     hosts: dict[str, Part] = field(default_factory=dict)

@@ -25,7 +25,7 @@ from drp.adapters.ledger import SqliteLedger
 from drp.lab import network
 from drp.lab.plan import names_of
 from drp.lab.processes import find_marked
-from drp.lab.services import record_of
+from drp.lab.services import CLIENTS, record_of
 from drp.ports import RunRow
 
 REPOSITORY = Path(__file__).parents[2]
@@ -336,7 +336,7 @@ class Workbench:
     @contextlib.contextmanager
     def quiet(self) -> Iterator[None]:
         """Nobody writes meanwhile: citizens and drp watch pause, and what they had asked for is done."""
-        writers = [process.pid for process in find_marked(self.names.marker, role=f"client-{SERVICE}")]
+        writers = [process.pid for process in find_marked(self.names.marker, role=CLIENTS)]
         writers += [running.process.pid for running in self.started if "watch" in running.argv and running.runs()]
         for pid in writers:
             os.kill(pid, signal.SIGSTOP)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, ClassVar
 
+from drp.lab.client import Citizens
 from drp.lab.plan import LabPlan, LabService
 
 DIRECTORY, LINK = tarfile.DIRTYPE, tarfile.SYMTYPE
@@ -65,8 +66,8 @@ class Application(ABC):
     programs: ClassVar[Mapping[str, str]] = {}
     """Programs that its hosts need beside those of every lab: path → Debian package."""
 
-    has_citizens = False
-    """Whether `drp.lab.client` can use it: it writes all the time, and keeps a record of what was acknowledged."""
+    citizens: ClassVar[Citizens | None] = None
+    """How `drp.lab.client` writes to it, and keeps a record of what was acknowledged; None where users only read."""
 
     @abstractmethod
     def serves(self, service: LabService) -> bool:

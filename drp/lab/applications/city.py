@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from drp.lab.applications.base import Application, Entry, folder, link, resource
+from drp.lab.client import Citizens
 from drp.lab.plan import LabPlan, LabService
 
 _PACKAGE = "drp.lab.applications.kota"
@@ -26,6 +27,12 @@ class CityApplication(Application):
 
     server: ClassVar[str] = "postgresql"
     """The database server that it uses: the type of its dataset, its unit, and the script that fills it."""
+    citizens: ClassVar[Citizens | None] = Citizens(
+        request="POST /api/dokumen",
+        found_at="/warga/{key}",
+        phrase="Isi dokumen warga",
+        fields={"path": "/warga/{key}", "title": "Dokumen warga/{key}", "content": "{text}"},
+    )
 
     def serves(self, service: LabService) -> bool:
         if not service.accounts or not service.requests or not service.dataset(self.server):

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from drp.lab.applications.base import Application, Entry, folder, link, resource
+from drp.lab.client import Citizens
 from drp.lab.plan import LabPlan, LabService
 
 _PACKAGE = "drp.lab.applications.packaged"
@@ -165,6 +166,15 @@ class CalendarSite(BehindNginx):
 
     locations, filling = "radicale.nginx", "radicale.sh"
     programs: ClassVar[Mapping[str, str]] = {"/usr/bin/radicale": "radicale"}
+    citizens: ClassVar[Citizens | None] = Citizens(
+        request="PUT /publik/warga/{key}.ics",
+        found_at="/warga/{key}",
+        phrase="Acara warga",
+        body="BEGIN:VCALENDAR\r\nVERSION:2.0\r\nPRODID:-//kota//warga//ID\r\nBEGIN:VEVENT\r\nUID:{key}\r\n"
+        "DTSTAMP:20260101T000000Z\r\nDTSTART:20260105T020000Z\r\nDTEND:20260105T080000Z\r\nSUMMARY:{text}\r\n"
+        "END:VEVENT\r\nEND:VCALENDAR\r\n",
+        content_type="text/calendar; charset=utf-8",
+    )
 
     def serves(self, service: LabService) -> bool:
         return "radicale" in service.units
@@ -182,6 +192,14 @@ class RedisSite(BehindNginx):
 
     locations, filling = "webdis.nginx", "webdis.sh"
     programs: ClassVar[Mapping[str, str]] = {"/usr/bin/webdis": "webdis", "/usr/bin/redis-server": "redis-server"}
+    citizens: ClassVar[Citizens | None] = Citizens(
+        request="PUT /catat/{key}",
+        found_at="/warga/{key}",
+        phrase="Catatan warga",
+        body="{text}",
+        stored=200,
+        says='"OK"',
+    )
 
     def serves(self, service: LabService) -> bool:
         return "webdis" in service.units and bool(service.dataset("redis"))

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from drp.lab.applications.base import Application, Entry, folder, link, resource
+from drp.lab.client import Citizens
 from drp.lab.plan import LabPlan, LabService
 
 SEED_COMPLAINTS = 200
@@ -25,7 +26,15 @@ _FILES = {
 class Pengaduan(Application):
     """Citizens write complaints with photographs, and read them back."""
 
-    has_citizens = True
+    citizens: ClassVar[Citizens | None] = Citizens(
+        request="POST /complaints",
+        found_at="/complaints/{key}",
+        phrase="Pengaduan warga",
+        fields={"name": "Warga Bogor", "subject": "Pengaduan ke-{number}", "message": "{text}"},
+        numbered=True,
+        attachment_every=10,
+        per_second=5,
+    )
 
     @property
     def own_check(self) -> dict[str, Any]:

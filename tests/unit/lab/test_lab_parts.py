@@ -16,6 +16,8 @@ import pytest
 
 from drp.errors import BusyError, IntegrityError, UnreachableError
 from drp.lab import client, credentials, machine
+from drp.lab.applications import APPLICATIONS
+from drp.lab.applications.pengaduan import Pengaduan
 from drp.lab.plan import LabDrCentre, LabFiles, LabHost, LabNames, LabPlan, names_of
 from drp.lab.processes import (
     MARKER,
@@ -174,9 +176,11 @@ def application(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 @pytest.mark.parametrize("number", [1, 10])
 def test_the_application_reads_what_the_citizens_send(application: types.ModuleType, number: int) -> None:
-    message, content_type, body = client.compose(number)
+    assert Pengaduan.citizens is not None
+    method, path, content_type, body = client.compose(Pengaduan.citizens, number, "7", "Pengaduan warga 1f")
+    assert (method, path) == ("POST", "/complaints")
     fields, upload = application.parse_form(content_type, body)
-    assert fields["message"] == message
+    assert fields["message"] == "Pengaduan warga 1f"
     assert (upload is not None) == (number == 10)
 
 
@@ -202,4 +206,12 @@ def test_bad_forms_are_refused(application: types.ModuleType, content_type: str,
 
 def test_a_citizen_without_an_answer_records_nothing() -> None:
     # Port 9 (discard) of this machine: nobody listens.
-    assert client.submit("127.0.0.1", 9, 1) is None
+    assert Pengaduan.citizens is not None
+    assert client.submit(client.Writer(Pengaduan.citizens, "127.0.0.1", "pengaduan", "", port=9), 1) is None
+
+
+def test_the_process_of_the_citizens_reads_what_the_lab_tells_it() -> None:
+    written = [item.citizens for item in APPLICATIONS if item.citizens is not None]
+    assert len(written) >= 5
+    writers = [client.Writer(citizens, "198.18.0.80", "layanan.example", "/var/lab/x.jsonl") for citizens in written]
+    assert client.load(client.save(writers)) == writers
