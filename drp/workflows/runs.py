@@ -129,8 +129,8 @@ def _take_back(world: World, run: str, reason: str) -> None:
     does that; where nobody does, this process."""
     recovery = replay(run, world.ledger.run(run).genesis, world.ledger.events(run))
     switches = [recovery.steps[f"{name}/cutover"] for name in recovery.plan.services]
-    begun = [switch for switch in switches if switch.started_at is not None]
-    if begun and not all(switch.ended for switch in switches) and recovery.abandoned is None:
+    at_work = any(switch.started_at is not None and not switch.ended for switch in switches)
+    if at_work and recovery.abandoned is None:
         hint = f"wait a moment, or let it go on: drp run resume {run}"
         raise UsageError("users are being sent over at this moment", where=run, hint=hint)
     if recovery.abandoned is None:

@@ -137,6 +137,16 @@ class _Stage:
     needs: tuple[str, ...]
 
 
+def _stages(needs: Mapping[str, Collection[str]], kind: RunKind) -> Iterator[_Stage]:
+    """All stages of services, each after the one before it; see `drp.domain.recovery.compiling`."""
+    ready = "verify" if kind == "drill" else "cutover"
+    for name, needed in needs.items():
+        for before, stage in zip((None, *STAGES), STAGES, strict=False):
+            own = [f"{name}/{before}"] if before else []
+            others = [f"{need}/{ready}" for need in needed] if stage == "activate" else []
+            yield _Stage(f"{name}/{stage}", name, stage, (*own, *others))
+
+
 def _circle(record: Record, runbook: Runbook, services: Mapping[str, Service]) -> Iterator[Finding]:
     """One circle of steps that wait for each other. It is looked for among the services that anchors name, with what
     they depend on, and two made-up ones, of which one depends on the other: a runbook must do for any city."""
@@ -149,19 +159,10 @@ def _circle(record: Record, runbook: Runbook, services: Mapping[str, Service]) -
     if not named <= services.keys() or find_cycle(needs):
         return  # said elsewhere
     needs |= {"": [], " ": [""]}
-    plan = [
-        _Stage(
-            f"{name}/{stage}",
-            name,
-            stage,
-            tuple([f"{name}/{before}"] if before else [])
-            + tuple(f"{need}/verify" for need in needs[name] if stage == "activate"),
-        )
-        for name in needs
-        for before, stage in zip((None, *STAGES), STAGES, strict=False)
-    ]
-    kinds = {tuple(step.happens_in(kind) for step in runbook.steps): kind for kind in _RUN_KINDS}
+    # Kinds with the same steps and the same bonds are one.
+    kinds = {(kind == "drill", *(step.happens_in(kind) for step in runbook.steps)): kind for kind in _RUN_KINDS}
     for kind in kinds.values():
+        plan = list(_stages(needs, kind))
         placed = place_steps(runbook, kind, plan, STAGES)
         circle = find_cycle(_waits(plan, placed))
         if circle:

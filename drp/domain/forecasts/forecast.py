@@ -233,7 +233,7 @@ def _steps(
     services = [city.services[name] for name in order]
     restores = estimate_restores(services, {name: channels[_centre(city, name), "recovery"] for name in order}, history)
     expected: dict[str, ExpectedStep] = {}
-    planned = set(order)
+    planned = {service.id: service for service in services}
     for name in order:
         for step in steps_of(city.services[name], kind, planned, tries=tries):
             if step.is_clean_up or step.is_way_back:

@@ -1,12 +1,13 @@
 """How a scenario and an inventory become a plan: which steps there are, and what each must wait for.
 
 Restoring data needs no other service, so all restores may start at once; activating a service waits until the
-services that it depends on are verified.
+services that it depends on are verified, and found where users find them: a drill's hosts are told other names, but
+otherwise a service asks for what it needs at its own address, which the traffic switch moves.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -56,13 +57,14 @@ def compile_recovery(
     of: Site = "recovery" if kind == "failback" else "primary"
     is_planned = kind in ("switchover", "failback")
     services = [city.services[name] for name in order]
+    planned = {service.id: service for service in services}
     stages = (
         steps_of_move(services, kind)
         if is_planned
         else [
             step
             for service in services
-            for step in steps_of(service, kind, set(order), fences=fences, tries=runbook.walks_back)
+            for step in steps_of(service, kind, planned, fences=fences, tries=runbook.walks_back)
         ]
     )
     if kind == "drill":
@@ -138,14 +140,16 @@ def declaration_of(service: Service) -> str:
 
 
 def steps_of(
-    service: Service, kind: RecoveryKind, planned: Collection[str], *, fences: bool = False, tries: bool = False
+    service: Service, kind: RecoveryKind, planned: Mapping[str, Service], *, fences: bool = False, tries: bool = False
 ) -> list[Step]:
-    """The stages of one service of a failover or a drill; it waits for its dependencies, if they are planned too.
+    """The stages of one service of a failover or a drill; it waits for its dependencies, if they are `planned` too.
     `fences`: a failover that closes the primary hosts itself. `tries`: the user path is tried at the recovery host
     before users come, so that a bad restore point can still be turned down; what needs the service waits for that.
     Where none is left, a failover stops what proved bad."""
     name = service.id
-    steps = [_step(service, "restore"), *_start_of(service, planned, tries=tries)]
+    needed = [planned[other] for other in service.depends_on if other in planned]
+    ready = [f"{other.id}/{_proof_of(other, kind, tries=tries)}" for other in needed]
+    steps = [_step(service, "restore"), *_start_of(service, ready, tries=tries)]
     last = steps[-1].id
     if kind == "failover" and tries:
         # A drill's copy is cleaned away in any case.
@@ -189,15 +193,17 @@ def hosts_to_connect(services: Iterable[tuple[str, Sequence[str]]]) -> dict[str,
 
 def steps_of_move(services: Sequence[Service], kind: RecoveryKind) -> list[Step]:
     """A switchover's or a failback's. What needs a service is stopped before it; users are sent over when all of the
-    services run at the other site, so that a move that fails can be taken back as a whole."""
-    planned = {service.id for service in services}
+    services run at the other site, so that a move that fails can be taken back as a whole. But a service that others
+    need at an address that moves goes over first: they could not be proved without it. Where one of these fails, it
+    goes back, and what they need stays where it is by then."""
+    planned = {service.id: service for service in services}
     needed_by = {
         name: tuple(service.id for service in services if name in service.depends_on and service.id != name)
         for name in planned
     }
     all_of = _OfAll(
         kept=tuple(f"{service.id}/keep" for service in services) if kind == "failback" else (),
-        verified=tuple(_start_of(service, planned)[-1].id for service in services),
+        verified={service.id: _start_of(service, ())[-1].id for service in services},
         stopped=tuple(f"{service.id}/stopped" for service in services),
         over=tuple(f"{service.id}/cutover" for service in services),
     )
@@ -209,13 +215,13 @@ class _OfAll:
     """Steps of all services of a planned move that others wait for."""
 
     kept: tuple[str, ...]
-    verified: tuple[str, ...]
+    verified: Mapping[str, str]
     stopped: tuple[str, ...]
     over: tuple[str, ...]
 
 
 def _move_of(
-    service: Service, kind: RecoveryKind, planned: Collection[str], needed_by: Sequence[str], all_of: _OfAll
+    service: Service, kind: RecoveryKind, planned: Mapping[str, Service], needed_by: Sequence[str], all_of: _OfAll
 ) -> list[Step]:
     name = service.id
     steps: list[Step] = []
@@ -226,15 +232,18 @@ def _move_of(
             _step(service, "look", f"{name}/unfence"),
             _step(service, "keep", f"{name}/look"),
         ]
+    needed = [planned[other] for other in service.depends_on if other in planned]
+    ready = [f"{other.id}/{_proof_of(other, kind, tries=False)}" for other in needed]
+    is_first = bool(needed_by) and _proof_of(service, kind, tries=False) == "cutover"
     needs_back = tuple(f"{other}/reopen" for other in service.depends_on if other in planned)
     steps += [
         _step(service, "stop", *(f"{other}/stop" for other in needed_by), *all_of.kept),
         _step(service, "backup", f"{name}/stop"),
         _step(service, "restore", f"{name}/backup"),
-        *_start_of(service, planned),
+        *_start_of(service, ready),
         # Whoever started it again meanwhile where it was has made data that is in no backup.
-        _step(service, "stopped", *all_of.verified),
-        _step(service, "cutover", *all_of.stopped),
+        _step(service, "stopped", *([all_of.verified[name]] if is_first else all_of.verified.values())),
+        _step(service, "cutover", *([f"{name}/stopped"] if is_first else all_of.stopped)),
         _step(service, "usable", f"{name}/cutover"),
         # Closed only now: until users are over, it is where they would be sent back.
         *([_step(service, "fence", *all_of.over)] if kind == "switchover" else []),
@@ -249,12 +258,17 @@ def _move_of(
     return steps
 
 
-def _start_of(service: Service, planned: Collection[str], *, tries: bool = False) -> list[Step]:
+def _proof_of(service: Service, kind: RecoveryKind, *, tries: bool) -> Stage:
+    """The stage after which what needs a service can be started."""
+    if kind != "drill" and ways_of(service):
+        return "cutover"
+    return "trial" if tries else "verify"
+
+
+def _start_of(service: Service, ready: Sequence[str], *, tries: bool = False) -> list[Step]:
     """From the restored data to a verified service, with the workspace's own playbooks behind the stages that they
-    follow."""
+    follow. It starts after `ready`: the steps that make what it needs usable."""
     name = service.id
-    proof = "trial" if tries else "verify"
-    verified = tuple(f"{dependency}/{proof}" for dependency in service.depends_on if dependency in planned)
     own = {item.after for item in own_playbooks(service)}
     steps: list[Step] = []
     last = f"{name}/restore"
@@ -267,7 +281,7 @@ def _start_of(service: Service, planned: Collection[str], *, tries: bool = False
     )
     for stage, after in chain:
         if after is None or after in own:
-            steps.append(_step(service, stage, last, *(verified if stage == "activate" else ())))
+            steps.append(_step(service, stage, last, *(ready if stage == "activate" else ())))
             last = steps[-1].id
     if tries:
         steps.append(_step(service, "trial", last))

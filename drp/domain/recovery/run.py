@@ -246,13 +246,12 @@ class Recovery:
     def _may_clean_up(self, step: Step) -> bool:
         """A drill removes only what was proved absent before, and so does a switchover that goes back; a failback
         removes what it has left, once users work at the other site and a backup of it has arrived."""
-        switches = [self.steps[other.id] for other in self.plan.steps if other.stage == "cutover"]
         if self.plan.kind == "failback":
-            is_over = all(switch.outcome == "ok" for switch in switches)
+            is_over = all(self.steps[f"{name}/cutover"].outcome == "ok" for name in self.plan.services)
             return is_over and all(self.steps[need].outcome == "ok" for need in step.needs)
         # Once a switch has begun, somebody may have written there.
         if self.plan.kind == "switchover" and (
-            not self._goes_back(step) or any(switch.started_at is not None for switch in switches)
+            not self._goes_back(step) or self.steps[f"{step.service}/cutover"].started_at is not None
         ):
             return False
         return self.proved_empty(step.service)

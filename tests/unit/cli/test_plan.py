@@ -85,7 +85,7 @@ def test_a_feasible_plan_shows_waves_times_and_the_critical_path(
     assert "failover of 2 services by runbook site-loss" in out
     assert "people first: detect 5 m (declared), decide 15 m (declared), mobilise 10 m (declared)" in out
     assert "2 h shared" in out
-    assert "critical path: a/restore 2 h → a/activate 5 m → a/verify 2 m → b/activate 5 m" in out
+    assert "critical path: a/restore 2 h → a/activate 5 m → a/verify 2 m → a/cutover 1 m → b/activate 5 m" in out
     assert "feasible: every RTO and RPO can be kept, if the estimates hold" in out
 
 

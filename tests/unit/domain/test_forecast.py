@@ -59,8 +59,9 @@ def test_the_trial_of_the_first_restore_point_is_counted_where_the_runbook_walks
     assert trial.duration is not None
     assert trial.duration > timedelta()
     assert trial.basis is Basis.COMPUTED
-    # b is activated only when a has passed its own.
-    assert found.steps["b/activate"].waits_for == "a/trial"
+    # b is activated only when a has passed its own, and users find it.
+    assert found.steps["b/activate"].waits_for == "a/cutover"
+    assert found.steps["a/cutover"].waits_for == "a/trial"
     assert found.services["a"].rta == plain.services["a"].rta + trial.duration
     assert found.services["b"].rta == plain.services["b"].rta + 2 * trial.duration
     assert (plain.attempts, found.attempts) == (1, 4)
@@ -71,12 +72,12 @@ def test_the_trial_of_the_first_restore_point_is_counted_where_the_runbook_walks
 
 def test_restores_share_the_line_and_a_dependant_waits_for_what_it_needs() -> None:
     found = of(city(sized_record("a"), sized_record("b", depends_on=["a"])))
-    # Both restores end after two hours; b is activated when a is verified, seven minutes later.
+    # Both restores end after two hours; b is activated when users find a, eight minutes later.
     assert found.steps["b/restore"].end == 2 * HOUR
-    assert found.steps["b/activate"].start == 2 * HOUR + 7 * MINUTE
-    assert found.services["b"].rta == 30 * MINUTE + 2 * HOUR + 7 * MINUTE + 9 * MINUTE
+    assert found.steps["b/activate"].start == 2 * HOUR + 8 * MINUTE
+    assert found.services["b"].rta == 30 * MINUTE + 2 * HOUR + 8 * MINUTE + 9 * MINUTE
     assert (found.services["a"].wave, found.services["b"].wave) == (1, 2)
-    assert found.steps["b/activate"].waits_for == "a/verify"
+    assert found.steps["b/activate"].waits_for == "a/cutover"
     assert found.line_times["link downlink"] == 2 * HOUR
 
 

@@ -8,16 +8,19 @@ from datetime import timedelta
 import pytest
 
 from drp.domain.graph import with_dependencies
+from drp.domain.inventory import City
 from drp.domain.objectives import Objectives
 from drp.domain.recovery.compiling import compile_recovery
 from drp.domain.recovery.plan import Plan, RecoveryKind
-from tests.fakes.city import make_city, make_restore_point
+from tests.fakes.city import make_city, make_restore_point, service_record
 
 OBJECTIVES = Objectives(rto=timedelta(minutes=5), rpo=timedelta(minutes=15), mtpd=timedelta(hours=4))
 
 
-def plan_of(kind: RecoveryKind = "failover", wanted: tuple[str, ...] = ("pengaduan",)) -> Plan:
-    city = make_city()
+def plan_of(
+    kind: RecoveryKind = "failover", wanted: tuple[str, ...] = ("pengaduan",), city: City | None = None
+) -> Plan:
+    city = city or make_city()
     return compile_recovery(
         city,
         kind,
@@ -46,6 +49,15 @@ def test_a_failover_restores_at_once_and_activates_after_its_dependencies() -> N
         "pengaduan/cutover": ("pengaduan/verify",),
         "pengaduan/usable": ("pengaduan/cutover",),
     }
+
+
+def test_what_needs_a_service_waits_in_a_failover_until_users_find_that() -> None:
+    """It asks for it at its own address, which is at the lost site until then: it would never prove well. A drill's
+    hosts are told other names, and no traffic is switched."""
+    records = (service_record("a", address="192.0.2.80"), service_record("b", depends_on=["a"]))
+    of_failover, of_drill = (needs(plan_of(kind, ("b",), city=make_city(*records))) for kind in ("failover", "drill"))
+    assert of_failover["b/activate"] == ("b/restore", "a/cutover")
+    assert of_drill["b/activate"] == ("b/restore", "a/verify")
 
 
 def test_a_drill_leaves_traffic_alone_and_cleans_up() -> None:

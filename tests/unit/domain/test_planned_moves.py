@@ -134,6 +134,42 @@ def test_who_goes_back_does_not_wait_for_what_others_do_after_the_switch() -> No
     assert any("pengaduan/reopen" in {step.id for step in state.ready()} for state in early)
 
 
+def move_of_two(kind: RecoveryKind) -> Plan:
+    """A move of a service with an address of its own and another one that needs it."""
+    records = (
+        service_record("a", address="192.0.2.80"),
+        service_record("b", address="192.0.2.81", depends_on=["a"]),
+    )
+    return plan_of(kind, ("b",), make_city(*records))
+
+
+@pytest.mark.parametrize("kind", MOVES)
+def test_what_others_need_at_an_address_that_moves_goes_over_before_they_start(kind: RecoveryKind) -> None:
+    """They ask for it there: with all of them stopped and none sent over yet, they would never prove well."""
+    steps = needs(move_of_two(kind))
+    assert "a/cutover" in steps["b/activate"]
+    assert (steps["a/stopped"], steps["a/cutover"]) == (("a/verify",), ("a/stopped",))
+    assert set(steps["b/cutover"]) == {"a/stopped", "b/stopped"}
+    journal = Journal(move_of_two(kind))
+    carry_out(journal, frozenset(), frozenset())
+    assert set(outcomes(journal.replayed(), "protect").values()) == {"ok"}
+
+
+@pytest.mark.parametrize("kind", MOVES)
+@pytest.mark.parametrize("stage", ["activate", "verify", "cutover"])
+def test_where_one_fails_that_needs_another_it_goes_back_and_that_stays(kind: RecoveryKind, stage: str) -> None:
+    journal = Journal(move_of_two(kind))
+    carry_out(journal, frozenset({f"b/{stage}"}), frozenset())
+    state = journal.replayed()
+    assert outcomes(state, "cutover")["a"] == "ok"
+    assert outcomes(state, "protect")["a"] == "ok"
+    assert outcomes(state, "reopen") == {"a": "skipped", "b": "ok"}
+    assert outcomes(state, "return") == {"a": "skipped", "b": "ok" if stage == "cutover" else "skipped"}
+    assert outcomes(state, "cleanup")["a"] == "skipped", "users are where it would be removed, or not all have left"
+    is_unused = kind == "switchover" and stage != "cutover"
+    assert outcomes(state, "cleanup")["b"] == ("ok" if is_unused else "skipped")
+
+
 @pytest.mark.parametrize("stage", ["unfence", "look", "keep", "verify"])
 def test_a_failback_that_fails_closes_the_old_primary_again(stage: str) -> None:
     journal = Journal(plan_of("failback"))

@@ -165,6 +165,12 @@ def test_what_cannot_be_meant_is_refused(changes: dict[str, Any], message: str) 
             "must come before something that it waits for",
         ),
         (
+            {"steps": [step("a", before="cutover", after="verify")]},  # but for a drill even after `cutover`
+            "step-cycle",
+            ("steps", 0),
+            "must come before something that it waits for",
+        ),
+        (
             {"steps": [step("a", before="identitas/verify", after="pengaduan/verify")]},
             "step-cycle",
             ("steps", 0),
@@ -188,6 +194,8 @@ def test_a_step_on_a_primary_host_is_fine_where_it_never_happens_in_a_drill() ->
 def test_a_bond_within_one_service_is_no_circle() -> None:
     assert faults({"steps": [step("a", before="verify", after="activate", each_service=True)]}) == []
     assert faults({"steps": [step("a", before="pengaduan/verify", after="identitas/verify")]}) == []
+    assert faults({"steps": [step("a", before="cutover", after="verify", each_service=True)]}) == []
+    assert faults({"steps": [step("a", before="cutover", after="verify", only=["drill"])]}) == []
 
 
 def test_one_name_or_a_list_of_them_may_be_written() -> None:

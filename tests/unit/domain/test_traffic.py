@@ -48,13 +48,13 @@ def test_an_address_alone_is_a_floating_one() -> None:
     assert ways_of(plain) == ways_of(service(FLOATING))
     assert steps(plain, "recovery", release=False) == steps(service(FLOATING), "recovery", release=False)
     assert ways_of(service()) == ()
-    assert [step.stage for step in steps_of(service(), "failover", [])] == ["restore", "activate", "verify", "usable"]
+    assert [step.stage for step in steps_of(service(), "failover", {})] == ["restore", "activate", "verify", "usable"]
 
 
 @pytest.mark.parametrize("way", [FLOATING, ZONE, PROXY | {"hosts": ["pengaduan-1"]}, COMMAND])
 def test_a_failover_switches_whatever_way_is_declared_and_a_drill_none(way: Any) -> None:
-    assert "cutover" in {step.stage for step in steps_of(service(way), "failover", [])}
-    assert "cutover" not in {step.stage for step in steps_of(service(way), "drill", [])}
+    assert "cutover" in {step.stage for step in steps_of(service(way), "failover", {})}
+    assert "cutover" not in {step.stage for step in steps_of(service(way), "drill", {})}
     with pytest.raises(UsageError, match="a drill switches no traffic"):
         refuse_in_drill("drill", "recovery")
     refuse_in_drill("drill", None)
