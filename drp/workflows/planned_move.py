@@ -17,7 +17,7 @@ from drp.domain.recovery.compiling import compile_recovery, hosts_at
 from drp.domain.recovery.cutover import secrets_of, ways_of
 from drp.domain.recovery.plan import Plan, Site
 from drp.domain.recovery.run import Recovery
-from drp.domain.recovery.shared_hosts import own_units, services_beside
+from drp.domain.recovery.shared_hosts import services_beside, stopped_before_backup
 from drp.domain.runbooks.model import Runbook
 from drp.domain.runbooks.steps import TrafficStep
 from drp.domain.values import show_duration
@@ -129,7 +129,7 @@ def _refuse_split(world: World, request: MoveRequest) -> None:
 def _refuse_unstoppable(world: World, request: MoveRequest) -> None:
     """Where nothing can be stopped, users write on while the data moves."""
     for name in request.services:
-        if not own_units(world.city.services[name]):
+        if not stopped_before_backup(world.city.services[name]):
             text = (
                 "nothing of it can be stopped: its file lists no unit but its databases' servers under recovery.start"
             )

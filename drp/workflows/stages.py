@@ -11,7 +11,7 @@ from drp.domain.events import Body
 from drp.domain.recovery.fencing import HostFence, unconfirmed
 from drp.domain.recovery.plan import Site, Stage, Step
 from drp.domain.recovery.run import Recovery
-from drp.domain.recovery.shared_hosts import services_beside
+from drp.domain.recovery.shared_hosts import services_beside, stopped_before_backup
 from drp.domain.recovery.technologies import CommandStage, commands_of, configuration_tests, own_playbooks, reloading
 from drp.domain.recovery.timeline import Mark
 from drp.domain.recovery.verification import check_restored, newest_transaction, proof_of, proved_datasets
@@ -300,6 +300,8 @@ def _variables(world: World, recovery: Recovery, step: Step) -> Body:
     own_units = [unit for unit in service.recovery.start if unit not in units]
     if step.stage == "cleanup":
         own_units = [unit for unit in own_units if unit not in _needed_by_others(world, step)]
+    elif step.stage in ("stop", "stopped"):
+        own_units = stopped_before_backup(service)
     elif step.stage == "withdraw":
         own_units = withdrawn_units(world, recovery, service)
     return base_variables(world, recovery, hosts_of(recovery, step)) | {

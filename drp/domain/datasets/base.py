@@ -145,6 +145,12 @@ class DatasetType(DatasetFacts):
         """What tells the time of the newest record in restored data."""
         return "sentinel"
 
+    @property
+    def asked_when_backed_up(self) -> tuple[str, ...]:
+        """Words of which one may be the unit of a server that must run while it is backed up, beside the procedure's
+        `units`."""
+        return ()
+
     @abstractmethod
     def procedure(self, service: str, token: str = "", scratch: Scratch | None = None) -> Procedure:
         """Compile it. `token` is the sentinel to write; reading and restoring need none. With `scratch`, everything

@@ -49,6 +49,11 @@ class OpenldapDataset(DatasetType):
     def dated_by(self) -> Literal["sentinel", "freshness", "nothing"]:
         return "nothing" if self.is_configuration else "sentinel"
 
+    @property
+    def asked_when_backed_up(self) -> tuple[str, ...]:
+        words = () if self.is_configuration else (*self.stop, *self.start)
+        return tuple(word.rpartition("/")[2].removesuffix(".service") for word in words)
+
     def _tool(self, name: str, configuration: str, *arguments: str) -> list[str]:
         return ["runuser", "-u", self.run_as, "--", name, "-F", configuration, *arguments]
 

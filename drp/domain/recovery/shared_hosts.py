@@ -32,6 +32,13 @@ def own_units(service: Service) -> list[str]:
     return [unit for unit in service.recovery.start if unit not in servers]
 
 
+def stopped_before_backup(service: Service) -> list[str]:
+    """What a planned move stops before it backs a service up: not what the backup itself must ask, as the server of a
+    directory, which takes the sentinel."""
+    asked = {word for dataset in service.datasets for word in dataset.asked_when_backed_up}
+    return [unit for unit in own_units(service) if unit.removesuffix(".service") not in asked]
+
+
 def _hosts_at(service: Service, site: Site) -> tuple[str, ...]:
     """Of a service that may not be recoverable at all."""
     names = (*service.runs_on, *(dataset.host for dataset in service.datasets))

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from drp.adapters.inventory import load_city
 from drp.domain.recovery.plan import Plan, RecoveryKind
 from drp.domain.recovery.run import Recovery, apply
-from drp.domain.recovery.shared_hosts import services_beside
+from drp.domain.recovery.shared_hosts import services_beside, stopped_before_backup
 from drp.domain.service import Service
 from tests.fakes.city import make_city, make_restore_point, service_record
 from tests.unit.domain.test_plan import needs, plan_of
@@ -234,3 +236,24 @@ def test_services_that_are_only_registered_are_no_trouble() -> None:
     record = {"schema": 1, "id": "arsip", "title": {"en": "Arsip", "id": "Arsip"}, "agency": "humas"}
     pengaduan = Service.model_validate(service_record(recovery={"start": ["nginx"]}))
     assert services_beside(pengaduan, [pengaduan, Service.model_validate(record)], "recovery") == []
+
+
+def test_what_a_backup_must_ask_is_not_stopped_before_it() -> None:
+    """The server of a directory takes the sentinel; what stops and starts it tells its name."""
+    directory = {"id": "directory", "type": "openldap", "host": "pengaduan-1", "suffix": "dc=kota,dc=example"}
+    start = {"start": ["slapd", "apache2"]}
+    record = service_record("pengaduan", datasets=[directory], recovery=start)
+    assert stopped_before_backup(Service.model_validate(record)) == ["apache2"]
+    named = {verb: ["systemctl", verb, "slapd-kota.service"] for verb in ("stop", "start")}
+    units = {"start": ["slapd-kota", "slapd"]}
+    record = service_record("pengaduan", datasets=[directory | named], recovery=units)
+    assert stopped_before_backup(Service.model_validate(record)) == ["slapd"]
+    configuration = directory | {"suffix": "cn=config"}
+    record = service_record("pengaduan", datasets=[configuration], recovery=start)
+    assert stopped_before_backup(Service.model_validate(record)) == ["slapd", "apache2"], "it is read from its files"
+
+
+def test_the_directory_of_the_shipped_city_runs_on_while_it_is_backed_up() -> None:
+    root = Path(__file__).parents[3]
+    service = load_city(root, root / "runbooks").services["sim-egov"]
+    assert stopped_before_backup(service) == ["apache2"]
