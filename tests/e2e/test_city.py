@@ -1,18 +1,21 @@
 """A part of the city in the lab, which needs each other: a directory, a site and what stands on them, in PostgreSQL,
-MariaDB, Redis, SQLite and files."""
+MariaDB, Redis, SQLite and files. Its citizens write all the time; at the end its primary site is lost."""
 
 from __future__ import annotations
 
 import contextlib
 import http.client
+import json
 import os
 import signal
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from drp.lab import city as lab_city
 from drp.lab import network
+from tests.e2e.citizens import acknowledged, compare, missing_of_all, writers_of
 from tests.e2e.workbench import Workbench, eventually, lab_address
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(1500)]
@@ -77,7 +80,7 @@ def test_services_answer_from_their_own_data_and_up_again_changes_nothing(city: 
     eventually(all_answer, "all of them answer")
     assert "BEGIN:VEVENT" in answer_of(CALENDAR)[1]
     page = answer_of(STAFF)[1]
-    assert "Dokumen pegawai/1" in page or "Dokumen arsip/" in page
+    assert "Dokumen pegawai/1" in page or "Dokumen arsip/" in page or "Dokumen warga/" in page
     assert f"{DIRECTORY}: sesi dapat dibuka" in page
     again = city.drp("lab", "up", *BUILT, limit_seconds=SLOW_SECONDS)
     assert "the lab was already up" in again.stderr
@@ -138,7 +141,7 @@ def lose_for_good(bench: Workbench, name: str) -> None:
 
 
 def test_a_recovery_host_that_is_lost_for_good_costs_only_its_own_services(city: Workbench, backed_up: None) -> None:
-    """Last: the host does not come back. The run ends by its own limits, and says which host it was."""
+    """The host does not come back. The run ends by its own limits, and says which host it was."""
     del backed_up
     with contextlib.ExitStack() as changes:
         for service in (CALENDAR, STAFF):
@@ -166,3 +169,35 @@ def test_a_recovery_host_that_is_lost_for_good_costs_only_its_own_services(city:
     assert f"{SPARE_NAME} was lost in" in done.stderr
     city.drp("report", "verify", result["report"][1])
     assert all_answer(), "production works on"
+
+
+WRITERS = {STAFF, PAYROLL, CALENDAR, "transportasi", "website"}
+"""In PostgreSQL, MariaDB, files and Redis; the others are only read."""
+
+
+def test_after_a_site_loss_citizens_of_every_service_agree_with_what_drp_says_is_lost(
+    city: Workbench, backed_up: None
+) -> None:
+    """Last: it is for real. What needs a service finds it where users do."""
+    del backed_up
+    city.drp("lab", "up", *BUILT, limit_seconds=SLOW_SECONDS)  # another host in the place of the lost one
+    watch = city.start("watch", *PATHS)
+    for service in PATHS:
+        watch.until(f"{service}: usable from outside")
+    writers = writers_of(city.folder)
+    assert set(writers) == WRITERS
+    at = lab_city.disaster(city.folder, "site-loss", say=lambda _line: None)
+    for service in PATHS:
+        watch.until(f"{service}: NOT usable")
+    decided = ("--yes", "--by", "Ratna Kusumah", "--reason", "banjir", "--json")
+    done = city.drp("failover", *PATHS, *decided, code=(0, 4), limit_seconds=SLOW_SECONDS)
+    found = {item["service"]: item for item in done.json()["services"]}
+    for name in PATHS:
+        assert found[name]["verdict"] in ("MET", "MET_WITH_EXCEPTION"), f"{name}: {found[name]}\n{done.stderr}"
+    eventually(all_answer, "all of them answer at the recovery site")
+    report = json.loads(Path(done.json()["report"][1]).read_text())
+    writes = {name: acknowledged(writer) for name, writer in writers.items()}
+    lost = missing_of_all(writers, writes)
+    compared = [compare(name, at, writes[name], lost[name], report) for name in writers]
+    assert {item.service: item.faults for item in compared} == {name: [] for name in writers}
+    assert all(len(item.lost) >= 2 for item in compared), "what was written since the backup is lost, and drp said so"
