@@ -9,9 +9,12 @@ cannot be imported, ansible-runner starts the program as ever, and that says why
 
 from __future__ import annotations
 
+import atexit
+import fcntl
 import gc
 import hashlib
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -26,6 +29,7 @@ from drp.adapters.worker import in_child
 OBJECTS_BETWEEN_COLLECTIONS = 20_000
 """Python's own 700 spend a third of a short playbook's time on looking for garbage."""
 _LOADED_BY_PATH = ("library", "module_utils", "action_plugins")
+_IN_USE = "in-use"
 _is_warm = False
 
 
@@ -47,6 +51,7 @@ def warm_up() -> None:
         from ansible.cli import playbook  # noqa: F401
 
         _load_plugins()
+        _keep_temporary_files()
     except (Exception, SystemExit):  # noqa: BLE001 - Ansible exits where it does not like its surroundings
         return
     finally:
@@ -72,6 +77,29 @@ def _load_plugins() -> None:
     loader.cache_loader.get("jsonfile", class_only=True)
     for every in (loader.inventory_loader, loader.vars_loader):
         list(every.all(class_only=True))
+
+
+def _keep_temporary_files() -> None:
+    """Ansible would remove its folder of temporary files with this process, while forks still need it. Whoever uses it
+    holds a lock, this process and its forks; the next one removes those that nobody holds."""
+    from ansible import constants
+    from ansible.utils.path import cleanup_tmp_file
+
+    atexit.unregister(cleanup_tmp_file)
+    own = Path(constants.DEFAULT_LOCAL_TMP)
+    for lock in own.parent.glob(f"ansible-local-*/{_IN_USE}"):
+        descriptor = os.open(lock, os.O_RDWR)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(lock.parent, ignore_errors=True)
+        except BlockingIOError:
+            pass
+        finally:
+            os.close(descriptor)
+    # Held before it has the name by which others find it.
+    _Fork.lock = os.open(own / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(_Fork.lock, fcntl.LOCK_SH)
+    os.rename(own / "lock", own / _IN_USE)
 
 
 def _collections_of(settings: Any) -> tuple[list[str], bool]:
@@ -106,6 +134,8 @@ class _Fork(pexpect.spawn):  # type: ignore[misc]  # pexpect has no types
     """A program on a terminal of its own, which goes on in this process's image instead of another."""
 
     temporary: Path
+    lock: int
+    """Held as long as the folder of temporary files is needed."""
     collections: tuple[list[str], bool] | None = None
     """Where collections were looked for as Ansible was imported."""
 

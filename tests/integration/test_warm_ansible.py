@@ -50,6 +50,10 @@ class Runs:
         self.warm = Starter(folder, PLAYBOOK_WORKERS, with_packages=True)
         self.cold = Starter(folder, ())
 
+    def temporary(self) -> list[Path]:
+        """Ansible's folders of temporary files that are known to be somebody's."""
+        return [path for path in (self.folder / ".ansible/tmp").iterdir() if (path / "in-use").exists()]
+
     def module_says(self, word: str) -> None:
         (self.folder / "playbooks" / "library" / "ours.py").write_text(MODULE.replace("WORD", repr(word)))
 
@@ -149,3 +153,34 @@ def test_a_fork_is_found_by_its_name_and_is_one(runs: Runs) -> None:
     gate.touch()
     assert eventually(lambda: _text(folder / "exit_code"), "the playbook has ended") == "0"
     assert not family()
+
+
+@pytest.mark.parametrize("how_far", ["not begun", "first task"])
+def test_a_fork_outlives_the_process_that_began_it(runs: Runs, how_far: str) -> None:
+    """As when drp was killed: what it had ordered goes on to its end, with tasks that were not begun before."""
+    runs.module_says("nothing")
+    wait = "{ansible.builtin.wait_for: {path: '{{ gate }}', sleep: 1}}"
+    book = runs.folder / "playbooks" / "book.yml"
+    book.write_text(f"- hosts: all\n  gather_facts: false\n  tasks: [{wait}, {{ours: }}, {{ansible.builtin.ping: }}]\n")
+    gate = runs.folder / "gate"
+    folder = runs.begin(runs.warm, gate=str(gate))
+    if how_far == "first task":
+        eventually(lambda: "wait_for" in _text(folder / "stdout"), "the first task is at work")
+    starter = runs.warm.process
+    assert starter is not None
+    temporary = runs.temporary()
+    runs.warm.end()
+    assert starter.poll() is not None
+    assert runs.temporary() == temporary, "its fork needs it"
+    gate.touch()
+    code = eventually(lambda: _text(folder / "exit_code"), "the playbook has ended")
+    assert code == "0", _text(folder / "stdout") + _text(folder / "stderr")
+    # The next one takes away what nobody uses any more.
+    again = Starter(runs.folder, PLAYBOOK_WORKERS, with_packages=True)
+    try:
+        ended = runs.begin(again, gate=str(gate))
+        assert eventually(lambda: _text(ended / "exit_code"), "the playbook has ended") == "0"
+        (left,) = runs.temporary()
+        assert left not in temporary
+    finally:
+        again.end()
