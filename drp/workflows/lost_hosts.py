@@ -49,18 +49,19 @@ class LostHosts:
         if not away:
             return Loss.NONE
         who = step.service or step.id
+        ended_at = self.world.actions.ended_at(folder)
+        # Also where it answers again by now: whoever reads along must know why a stage is begun again.
+        if (step.id, ended_at) not in self.told:
+            self.told.add((step.id, ended_at))
+            self.world.say(f"{who}: {', '.join(away)} was lost in {step.id}; waiting up to {show_duration(limit)}")
         looks = [self._look(name) for name in away]
         if all(look.found for look in looks):
             self._forget(away)
             self.world.say(f"{who}: {', '.join(away)} answers again; beginning {step.id} again")
             return Loss.OVER
-        ended_at = self.world.actions.ended_at(folder)
         if self.world.clock.now() >= ended_at + limit:
             self._forget(away)
             return Loss.NONE
-        if (step.id, ended_at) not in self.told:
-            self.told.add((step.id, ended_at))
-            self.world.say(f"{who}: {', '.join(away)} was lost in {step.id}; waiting up to {show_duration(limit)}")
         return Loss.AWAY
 
     def _was_reached(self, name: str, messages: Sequence[Body]) -> bool:

@@ -350,7 +350,7 @@ class Workbench:
 
     def acknowledged(self) -> list[dict[str, Any]]:
         """What citizens were told is stored: the ground truth."""
-        lines = record_of(self.names, SERVICE).read_bytes().split(b"\n")[:-1]
+        lines = content_of(record_of(self.names, SERVICE)).split(b"\n")[:-1]  # there is none before the first
         return [json.loads(line) for line in lines]
 
     def repository(self) -> Path:

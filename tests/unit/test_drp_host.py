@@ -87,6 +87,11 @@ meaning_of = load("trouble").meaning_of
         ("Fatal: unable to open repository at s3:x: client.BucketExists: 503 Service Unavailable", "unreachable"),
         ('Fatal: failed to find snapshot: no matching ID found for prefix "ba736e86"', "no_snapshot"),
         ("context deadline exceeded", "unreachable"),
+        # It was ended because it took too long, and says what it was about to say of that.
+        (
+            "Fatal: unable to open config file: context canceled\nIs there a repository at the following location?",
+            "unreachable",
+        ),
         ("The request signature we calculated does not match the signature you provided.", "credentials"),
         ("something that nobody has seen", "failed"),
         ("", "failed"),

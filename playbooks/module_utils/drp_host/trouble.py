@@ -26,7 +26,7 @@ RESTIC_MEANINGS = (
         "unreachable",
         (
             r"connection refused|no such host|i/o timeout|no route to host|connection reset|network is unreachable"
-            r"|server misbehaving|context deadline exceeded|: EOF|503 |Service Unavailable"
+            r"|server misbehaving|context (deadline exceeded|canceled)|: EOF|503 |Service Unavailable"
         ),
     ),
     ("centre_error", r"500 Internal|Internal ?Error"),
