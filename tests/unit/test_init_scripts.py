@@ -70,3 +70,42 @@ def test_a_unit_that_nobody_knows_is_said_to_be_unknown(tmp_path: Path) -> None:
     assert "there is no " in empty.why_not_running("lain")
     with pytest.raises(process.Trouble, match="this host has no service lain"):
         empty.tell_to("start", "lain")
+
+
+def test_a_restart_starts_the_new_one_once_the_old_one_has_ended(tmp_path: Path, program: Path) -> None:
+    """A script that finds the old one still running starts none, and calls that good."""
+    pid, log = tmp_path / "pid", tmp_path / "log"
+    slow = manager(
+        tmp_path,
+        f"""alive() {{ [ -s {pid} ] && kill -0 $(cat {pid}) 2>/dev/null; }}
+        echo $1 >>{log}
+        case $1 in
+        start) alive && exit 0; {program} 60 & echo $! >{pid} ;;
+        stop) (sleep 0.5; kill $(cat {pid})) & ;;
+        restart) $0 stop; $0 start ;;
+        status) alive || exit 3; echo it runs ;;
+        esac
+        """,
+    )
+
+    def call(unit: str, word: str) -> None:
+        subprocess.run([slow._script(unit), word], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    slow._call = call
+    try:
+        slow.tell_to("start", UNIT)
+        first = pid.read_text()
+        slow.tell_to("restart", UNIT)
+        assert slow.why_not_running(UNIT) == ""
+        assert pid.read_text() != first
+        assert "restart" not in log.read_text()
+    finally:
+        subprocess.run(["kill", *pid.read_text().split()], check=False)
+
+
+def test_a_start_that_leaves_nothing_running_is_no_start(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service_manager, "BEGINNING_SECONDS", 0.3)
+    vain = manager(tmp_path, "[ $1 = status ] && exit 3; exit 0\n")
+    vain._call = lambda *_: None
+    with pytest.raises(process.Trouble, match="start ended well, and it does not run"):
+        vain.tell_to("start", UNIT)

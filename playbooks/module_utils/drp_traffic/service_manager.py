@@ -158,7 +158,27 @@ class InitScripts:
             raise Trouble("unit", "this host has no service %s: there is no %s" % (unit, self._script(unit)))
         if word == "reload-or-restart":
             word = "reload" if self._knows(unit, "reload") and self._runs(unit) else "restart"
+        if word == "restart" and self._runs(unit):
+            # Not its own `restart`: some start the new one while the old one still ends, find that running, and leave
+            # none (fcgiwrap).
+            self._call(unit, "stop")
+            if not self._comes_to(unit, runs=False):
+                raise Trouble("unit", "%s stop has ended, and it still runs" % unit)
+        self._call(unit, "reload" if word == "reload" else "start")
+        if not self._comes_to(unit, runs=True):
+            raise Trouble("unit", "%s start ended well, and it does not run" % unit)
+
+    @staticmethod
+    def _call(unit, word):
         run(["service", unit, word], START_SECONDS)
+
+    def _comes_to(self, unit, runs):
+        end = time.monotonic() + BEGINNING_SECONDS
+        while self._runs(unit) != runs:
+            if time.monotonic() > end:
+                return False
+            time.sleep(0.1)
+        return True
 
     def enable(self, unit, wanted):
         """Links in the runlevels are the package's."""
