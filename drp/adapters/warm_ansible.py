@@ -67,8 +67,7 @@ def _load_plugins() -> None:
 
     loader.init_plugin_loader()
     _Fork.collections = _collections_of(constants)
-    for name in ("linear",):
-        loader.strategy_loader.get(name, class_only=True)
+    loader.strategy_loader.get("linear", class_only=True)
     for name in ("ssh", "local"):
         loader.connection_loader.get(name, class_only=True)
     for name in ("normal", "fail", "assert", "include_role"):

@@ -10,13 +10,8 @@ from drp.domain.trouble import error_of
 from drp.errors import DrpError
 from drp.workflows.lost_hosts import hosts_away
 
-_KINDS = {
-    "Stop where something is here already": "not_empty",
-    "Start the services": "unit",
-}
+_KINDS = {"Stop where something is here already": "not_empty"}
 """What the failure of one of Ansible's own tasks in playbooks/roles means."""
-
-
 _FULL = ("No space left on device", "No usable temporary directory")
 """Where a host's disk is full, Ansible itself fails, in whatever task is the first."""
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The Ansible module `drp_host`: carries out one job of drp on a host, as the recovery playbooks ask for it."""
+"""The Ansible module `drp_host`: carries out jobs of drp on a host, as the recovery playbooks ask for it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,7 @@ from ansible.module_utils.drp_host import (  # noqa: F401
 from ansible.module_utils.drp_host.alone import be_alone
 from ansible.module_utils.drp_host.main import carry_out
 from ansible.module_utils.drp_host.trouble import Trouble
-from ansible.module_utils.drp_traffic import (  # noqa: F401
-    floating_address,
-    isolation_names,
-    isolation_rules,
-    process,
-    service_manager,
-    units,
-)
+from ansible.module_utils.drp_traffic import process, units
 
 DOCUMENTATION = """
 module: drp_host
@@ -66,7 +59,7 @@ def main():
     if module.params["verb"]:
         jobs = [dict(job, verb=module.params["verb"], repository=None) for job in jobs]
     result = {}
-    if any(module.params["first"].values()):
+    if module.params["first"]:
         try:
             result.update(units.carry_out(module.params["first"]))
         except process.Trouble as trouble:

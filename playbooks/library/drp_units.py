@@ -4,15 +4,6 @@
 from __future__ import annotations
 
 from ansible.module_utils.basic import AnsibleModule
-
-# They are named so that Ansible takes them along.
-from ansible.module_utils.drp_traffic import (  # noqa: F401
-    floating_address,
-    isolation,
-    isolation_names,
-    isolation_rules,
-    service_manager,
-)
 from ansible.module_utils.drp_traffic.process import Trouble
 from ansible.module_utils.drp_traffic.units import ARGUMENTS, carry_out
 

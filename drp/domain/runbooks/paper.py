@@ -84,10 +84,8 @@ def paper_steps(
         }
     )
     planned = recovered if runbook.operation != "none" else ()
-    among, tries = (
-        {name: city.services[name] for name in planned},
-        runbook.walks_back and runbook.operation == "failover",
-    )
+    among = {name: city.services[name] for name in planned}
+    tries = runbook.walks_back and runbook.operation == "failover"
     plan = [step for name in planned for step in steps_of(city.services[name], "failover", among, tries=tries)]
     ranks: dict[str, float] = {step.id: 2 * STAGES.index(step.stage) + 1 for step in plan}
     originals = {step.id: step for step in runbook.all_steps}

@@ -16,7 +16,7 @@ from tests.fakes.world import task
         ("web could not be started: service ended with 1", "unit", "unit"),
         ("the host: No space left on device", "isolation", "no_space"),
         ("Module failed: [Errno 2] No usable temporary directory found in ['/tmp']", "", "no_space"),
-        ("something else", "", "unit"),
+        ("something else", "", "task"),
     ],
 )
 def test_a_full_disk_is_named_whatever_fails_of_it_first(text: str, kind: str, meant: str) -> None:
